@@ -1,0 +1,100 @@
+"""GravesRMSProp against a plain NumPy loop."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from training.optimizers import GravesRMSProp
+
+
+def numpy_graves(weights, gradients, lr, decay, momentum, epsilon):
+    n = np.zeros_like(weights)
+    m = np.zeros_like(weights)
+    delta = np.zeros_like(weights)
+    for g in gradients:
+        n = decay * n + (1 - decay) * g**2
+        m = decay * m + (1 - decay) * g
+        delta = momentum * delta - lr * g / np.sqrt(n - m**2 + epsilon)
+        weights = weights + delta
+    return weights
+
+
+@pytest.mark.parametrize("settings", [(1e-2, 0.95, 0.9, 1e-4), (0.3, 0.5, 0.0, 1e-2)])
+def test_matches_a_numpy_loop(settings):
+    lr, decay, momentum, epsilon = settings
+    random = np.random.default_rng(0)
+    shapes = [(3, 4), (5,)]
+    weights = [random.normal(size=shape) for shape in shapes]
+    gradients = [[random.normal(size=shape) for shape in shapes] for _ in range(50)]
+    parameters = [torch.nn.Parameter(torch.tensor(w)) for w in weights]
+    unused = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
+    optimizer = GravesRMSProp(
+        [*parameters, unused], lr, decay=decay, momentum=momentum, epsilon=epsilon
+    )
+    for step in gradients:
+        for parameter, gradient in zip(parameters, step, strict=True):
+            parameter.grad = torch.tensor(gradient)
+        optimizer.step()
+    for index, parameter in enumerate(parameters):
+        wanted = numpy_graves(weights[index], [step[index] for step in gradients], *settings)
+        np.testing.assert_allclose(parameter.detach().numpy(), wanted, rtol=1e-10)
+    assert unused.tolist() == [1.0, 1.0]
+
+
+def test_state_survives_saving(tmp_path):
+    def steps(parameter, optimizer, count):
+        for index in range(count):
+            optimizer.zero_grad()
+            ((parameter - index) ** 2).sum().backward()
+            optimizer.step()
+
+    parameter = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    optimizer = GravesRMSProp([parameter], 0.01)
+    steps(parameter, optimizer, 3)
+    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
+    other = copy.deepcopy(parameter)
+    restored = GravesRMSProp([other], 0.5)
+    restored.load_state_dict(torch.load(tmp_path / "optimizer.pt", weights_only=True))
+    steps(parameter, optimizer, 3)
+    steps(other, restored, 3)
+    assert torch.equal(parameter, other)
+
+
+def test_closure_gives_the_loss():
+    parameter = torch.nn.Parameter(torch.tensor([2.0]))
+    optimizer = GravesRMSProp([parameter], 0.01)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = parameter.square().sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == 4.0
+    assert parameter.item() < 2.0
+
+
+def test_constant_gradients_stay_finite():
+    # n - m^2 is 0 in the limit, and can be slightly negative in float32
+    parameter = torch.nn.Parameter(torch.ones(1000))
+    optimizer = GravesRMSProp([parameter], 1e-4, epsilon=1e-12)
+    for _ in range(300):
+        parameter.grad = torch.linspace(100, 200, 1000)
+        optimizer.step()
+    assert parameter.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lr": 0.0}, "must be positive, got lr=0.0"),
+        ({"epsilon": -1.0}, "epsilon=-1.0"),
+        ({"decay": 1.0}, r"must be in \[0, 1\), got decay=1.0"),
+        ({"momentum": -0.1}, "momentum=-0.1"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        GravesRMSProp([torch.nn.Parameter(torch.ones(1))], **settings)

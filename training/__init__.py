@@ -1,0 +1,1 @@
+"""The trainer behind train.py: configuration, loop, checkpoints, tracking and evaluation."""

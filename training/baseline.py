@@ -1,0 +1,129 @@
+"""The LSTM baseline of the NTM paper: stacked layers, all fed by the input, all read by the output."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+LSTMState = tuple[tuple[Tensor, Tensor], ...]  # one (h [B, hidden], c [B, hidden]) per layer
+
+
+class LSTM(nn.Module):
+    """A deep LSTM with skip connections and learned initial state, called like the memory layers.
+
+    Every layer sees the input beside the output of the layer below; the readout sees every layer
+    (Graves 2013, section 2; the NTM paper's baseline). x [T, B, input_size] -> y
+    [T, B, output_size], which are logits; the state is one (h [B, hidden], c [B, hidden]) a layer.
+
+    Each gate has one bias, as in the papers: ``nn.LSTM`` has two, so its second is zero and frozen.
+    With that the numbers of trainable parameters are exactly those of the paper's table 3.
+
+    Raises:
+        ValueError: a size is less than 1.
+
+    >>> layer = LSTM(10, 9, hidden_size=256)
+    >>> sum(p.numel() for p in layer.parameters() if p.requires_grad)
+    1352969
+    >>> y, state = layer(torch.zeros(5, 2, 10))
+    >>> y.shape
+    torch.Size([5, 2, 9])
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        hidden_size: int = 256,
+        num_layers: int = 3,
+        batch_first: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.config: dict[str, Any] = {
+            "name": "LSTM",
+            "arguments": {
+                "input_size": input_size,
+                "output_size": output_size,
+                "hidden_size": hidden_size,
+                "num_layers": num_layers,
+                "batch_first": batch_first,
+            },
+        }
+        for name in ("input_size", "output_size", "hidden_size", "num_layers"):
+            if self.config["arguments"][name] < 1:
+                raise ValueError(f"{name} must be at least 1, got {self.config['arguments'][name]}")
+        self.input_size, self.output_size, self.batch_first = input_size, output_size, batch_first
+        self.layers = nn.ModuleList()
+        for index in range(num_layers):
+            size = input_size + (hidden_size if index else 0)
+            layer = nn.LSTM(size, hidden_size, device=device, dtype=dtype)
+            nn.init.zeros_(layer.bias_hh_l0).requires_grad_(False)
+            self.layers.append(layer)
+        # [num_layers, 2, hidden]: the h and the c that every sequence starts from
+        self.initial = nn.Parameter(
+            torch.zeros(num_layers, 2, hidden_size, device=device, dtype=dtype)
+        )
+        self.readout = nn.Linear(num_layers * hidden_size, output_size, device=device, dtype=dtype)
+
+    def initial_state(self, batch_size: int) -> LSTMState:
+        """Return the learned initial state, repeated for each row of the batch."""
+        h, c = self.initial[:, :, None].expand(-1, -1, batch_size, -1).unbind(1)
+        return tuple(zip(h, c, strict=True))
+
+    def forward(
+        self,
+        x: Tensor,
+        state: LSTMState | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+    ) -> tuple[Tensor, LSTMState]:
+        """Map x [T, B, I] (or [T, I]) to logits y [T, B, O] and the state after each row's last step.
+
+        Past a row's length y is 0.
+
+        Raises:
+            ValueError: x has not 2 or 3 axes, or its last axis is not input_size.
+        """
+        if x.dim() not in (2, 3) or x.shape[-1] != self.input_size:
+            raise ValueError(
+                f"x must be [T, B, {self.input_size}] or [T, {self.input_size}], "
+                f"got {list(x.shape)}"
+            )
+        if x.dim() == 2:
+            one = None if state is None else tuple((h[None], c[None]) for h, c in state)
+            y, after = self._run(x[:, None], one, lengths)
+            return y[:, 0], tuple((h[0], c[0]) for h, c in after)
+        if self.batch_first:
+            y, after = self._run(x.transpose(0, 1), state, lengths)
+            return y.transpose(0, 1), after
+        return self._run(x, state, lengths)
+
+    def _run(
+        self, x: Tensor, state: LSTMState | None, lengths: Tensor | Sequence[int] | None
+    ) -> tuple[Tensor, LSTMState]:
+        time, batch, _ = x.shape
+        if state is None:
+            state = self.initial_state(batch)
+        if lengths is not None:
+            lengths = torch.as_tensor(lengths, dtype=torch.int64, device="cpu")
+        outputs: list[Tensor] = []
+        after: list[tuple[Tensor, Tensor]] = []
+        for layer, (h, c) in zip(self.layers, state, strict=True):
+            below = torch.cat([x, outputs[-1]], dim=-1) if outputs else x
+            start = (h[None].contiguous(), c[None].contiguous())
+            if lengths is None:
+                output, (h, c) = layer(below, start)
+            else:
+                packed = pack_padded_sequence(below, lengths, enforce_sorted=False)
+                output, (h, c) = layer(packed, start)
+                output, _ = pad_packed_sequence(output, total_length=time)
+            outputs.append(output)
+            after.append((h[0], c[0]))
+        y = self.readout(torch.cat(outputs, dim=-1))
+        if lengths is not None:
+            real = torch.arange(time, device=y.device)[:, None] < lengths.to(y.device)
+            y = torch.where(real[..., None], y, torch.zeros_like(y))
+        return y, tuple(after)

@@ -1,0 +1,83 @@
+"""The RMSProp of Graves 2013, which the NTM and DNC papers train with."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class GravesRMSProp(torch.optim.Optimizer):
+    """RMSProp with a centred second moment and momentum, as in Graves 2013 (1308.0850), eq. 38-41.
+
+    For every weight w with gradient g:
+    ``n = decay n + (1 - decay) g^2``; ``m = decay m + (1 - decay) g``;
+    ``step = momentum step - lr g / sqrt(n - m^2 + epsilon)``; ``w = w + step``.
+    ``torch.optim.RMSprop(centered=True)`` is not the same: it adds epsilon outside the root.
+
+    Raises:
+        ValueError: lr or epsilon is not positive, or decay or momentum is not in [0, 1).
+
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0]))
+    >>> optimizer = GravesRMSProp([weight], lr=0.1)
+    >>> weight.grad = torch.tensor([1.0])
+    >>> optimizer.step()
+    >>> round(weight.item(), 4)
+    0.5417
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-4,
+        *,
+        decay: float = 0.95,
+        momentum: float = 0.9,
+        epsilon: float = 1e-4,
+    ) -> None:
+        if lr <= 0 or epsilon <= 0:
+            raise ValueError(f"lr and epsilon must be positive, got lr={lr}, epsilon={epsilon}")
+        if not (0 <= decay < 1 and 0 <= momentum < 1):
+            raise ValueError(
+                f"decay and momentum must be in [0, 1), got decay={decay}, momentum={momentum}"
+            )
+        settings = {"lr": lr, "decay": decay, "momentum": momentum, "epsilon": epsilon}
+        super().__init__(parameters, settings)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Update every parameter that has a gradient; return the closure's loss, if one is given."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if parameters:
+                self._update(parameters, group)
+        return loss
+
+    def _update(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        states: list[dict[str, Tensor]] = [self.state[p] for p in parameters]
+        for parameter, state in zip(parameters, states, strict=True):
+            if not state:
+                for name in ("square", "mean", "update"):
+                    state[name] = torch.zeros_like(parameter)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        squares = [state["square"] for state in states]
+        means = [state["mean"] for state in states]
+        updates = [state["update"] for state in states]
+        fresh = 1 - group["decay"]
+        # The _foreach calls handle all parameters at once: a loop costs a tenth of a training step.
+        torch._foreach_mul_(squares, group["decay"])
+        torch._foreach_addcmul_(squares, gradients, gradients, fresh)
+        torch._foreach_mul_(means, group["decay"])
+        torch._foreach_add_(means, gradients, alpha=fresh)
+        roots = torch._foreach_addcmul(squares, means, means, -1.0)
+        # n - m^2 is never negative, except by rounding.
+        torch._foreach_clamp_min_(roots, 0.0)
+        torch._foreach_add_(roots, group["epsilon"])
+        torch._foreach_sqrt_(roots)
+        torch._foreach_mul_(updates, group["momentum"])
+        torch._foreach_addcdiv_(updates, gradients, roots, -group["lr"])
+        torch._foreach_add_(parameters, updates)
