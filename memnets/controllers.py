@@ -1,0 +1,212 @@
+"""Controllers: the network that reads the input and drives the heads.
+
+The contract, for those here and for your own:
+
+    controller.input_size                   the layer's input_size + read_heads * word_size
+    controller.output_size                  the size of h
+    controller.initial_state(batch_size)    nested tuples of tensors, the batch their first axis
+    controller(x, state) -> (h, state)      x [B, input_size], h [B, output_size]
+
+A controller is an `nn.Module`; it keeps nothing between calls but its parameters.
+
+The cells are written as linear maps and chunks, not as calls of torch's fused cells, because
+`torch.func.vmap`, which trains several seeds at once, has no rule for those.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Device = torch.device | str | None
+
+
+class Cell(nn.Module):
+    """A recurrent cell with the parameters of torch's own: names, shapes and initial values."""
+
+    gates: int
+    """How many rows of `hidden_size` the weights hold."""
+    state_tensors: int = 1
+    """How many tensors [B, hidden] make the state."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.sizes = f"{input_size}, {hidden_size}"
+        rows = self.gates * hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(rows, input_size, device=device, dtype=dtype))
+        self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size, device=device, dtype=dtype))
+        self.bias_ih = nn.Parameter(torch.empty(rows, device=device, dtype=dtype))
+        self.bias_hh = nn.Parameter(torch.empty(rows, device=device, dtype=dtype))
+        bound = 1 / math.sqrt(hidden_size)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def extra_repr(self) -> str:
+        """Show the sizes, as torch's cells do."""
+        return self.sizes
+
+    def from_input(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight_ih, self.bias_ih)
+
+    def from_hidden(self, h: Tensor) -> Tensor:
+        return functional.linear(h, self.weight_hh, self.bias_hh)
+
+
+class LSTMCell(Cell):
+    """Long short-term memory, with the equations and parameters of `nn.LSTMCell`."""
+
+    gates = 4
+    state_tensors = 2
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        h, c = state
+        i, f, g, o = (self.from_input(x) + self.from_hidden(h)).chunk(4, dim=-1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        return h, (h, c)
+
+
+class GRUCell(Cell):
+    """Gated recurrent unit, with the equations and parameters of `nn.GRUCell`."""
+
+    gates = 3
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        (h,) = state
+        reset_x, update_x, new_x = self.from_input(x).chunk(3, dim=-1)
+        reset_h, update_h, new_h = self.from_hidden(h).chunk(3, dim=-1)
+        new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
+        h = torch.lerp(new, h.to(new.dtype), torch.sigmoid(update_x + update_h))
+        return h, (h,)
+
+
+class ElmanCell(Cell):
+    """h = tanh(W x + U h(t-1) + b), with the parameters of `nn.RNNCell`."""
+
+    gates = 1
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        h = torch.tanh(self.from_input(x) + self.from_hidden(state[0]))
+        return h, (h,)
+
+
+class FeedforwardCell(nn.Module):
+    """h = relu(W x + b): no state, so that all memory is in the memory."""
+
+    state_tensors = 0
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.linear = nn.Linear(input_size, hidden_size, device=device, dtype=dtype)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return torch.relu(self.linear(x)), state
+
+
+CELLS: dict[str, type[LSTMCell | GRUCell | ElmanCell | FeedforwardCell]] = {
+    "lstm": LSTMCell,
+    "gru": GRUCell,
+    "elman": ElmanCell,
+    "feedforward": FeedforwardCell,
+}
+
+
+class Controller(nn.Module):
+    """A stack of cells of one kind.
+
+    Args:
+        cell: `lstm`, `gru`, `elman` or `feedforward`.
+        input_size: the layer's input plus all read vectors.
+        hidden_size: of every cell.
+        num_layers: how many cells.
+        skip_connections: the papers' deep form (DNC Methods, "Controller network"): every cell
+            also sees the controller's input, and the output is that of all cells side by side.
+        learned_initial_state: the state before the first step is a parameter (the NTM paper's bias
+            vector), else zero.
+
+    Raises:
+        ValueError: if `cell` is none of the names or a size is below 1.
+
+    >>> controller = Controller("gru", 6, 4, num_layers=2)
+    >>> h, state = controller(torch.zeros(1, 6), controller.initial_state(1))
+    >>> h.shape, len(state)
+    (torch.Size([1, 4]), 2)
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_layers: int = 1,
+        skip_connections: bool = False,
+        learned_initial_state: bool = False,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if cell not in CELLS:
+            raise ValueError(
+                f"controller must be one of {', '.join(CELLS)}, or an object with the controller "
+                f"contract of memnets.controllers; got {cell!r}."
+            )
+        for name, size in (("hidden_size", hidden_size), ("num_layers", num_layers)):
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1; got {size}.")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.skip_connections = skip_connections
+        self.output_size = hidden_size * num_layers if skip_connections else hidden_size
+        below = hidden_size + input_size if skip_connections else hidden_size
+        self.cells = nn.ModuleList(
+            CELLS[cell](below if depth else input_size, hidden_size, device=device, dtype=dtype)
+            for depth in range(num_layers)
+        )
+        shape = (num_layers, CELLS[cell].state_tensors, hidden_size)
+        start = torch.zeros(shape, device=device, dtype=dtype)
+        # A buffer when it is not learned, so that it follows the module's device and dtype.
+        self.start: Tensor
+        if learned_initial_state:
+            self.start = nn.Parameter(start)
+        else:
+            self.register_buffer("start", start, persistent=False)
+
+    def initial_state(self, batch_size: int) -> tuple[Any, ...]:
+        """Return the state before the first step: for each cell a tuple of tensors [B, hidden]."""
+        return tuple(
+            tuple(tensor.expand(batch_size, -1) for tensor in cell.unbind(0))
+            for cell in self.start.unbind(0)
+        )
+
+    def forward(self, x: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+        outputs: list[Tensor] = []
+        states = []
+        for cell, cell_state in zip(self.cells, state, strict=True):
+            seen = [outputs[-1]] if outputs else []
+            if self.skip_connections or not outputs:
+                seen.insert(0, x)
+            inputs = torch.cat(seen, dim=-1) if len(seen) > 1 else seen[0]
+            h, cell_state = cell(inputs, cell_state)
+            outputs.append(h)
+            states.append(cell_state)
+        h = torch.cat(outputs, dim=-1) if self.skip_connections else outputs[-1]
+        return h, tuple(states)

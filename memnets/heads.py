@@ -1,0 +1,313 @@
+"""The NTM's heads, and the addressings that plug into them.
+
+An addressing is any object, data or an `nn.Module`, with two methods and, if it carries something
+from step to step, a third:
+
+    table(count, word_size) -> Table
+        What it wants emitted for its `count` heads: a NamedTuple class and a Field for each field.
+    __call__(parameters, previous_weights, memory, state) -> (weights, state)
+        The weightings [B, count, N], from the NamedTuple that `table` named, the heads' own
+        weightings of the step before [B, count, N], and the whole `NTMMemory`: its `memory` as it
+        is when the head looks (a read head looks after the write), its weightings those of the
+        step before.
+    initial_state(batch_size, like) -> state
+        Optional: tensors (or tuples of them) with the batch as the first axis, made as `like`
+        [B, N] is. Without it the state is the empty tuple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from memnets import addressing
+from memnets.interface import STRENGTHS, Field, Table, real, simplex, unit
+from memnets.interface import oneplus as at_least_one
+from memnets.memory import read, write
+
+
+class NTMMemory(NamedTuple):
+    """The memory of an NTM and where its heads are."""
+
+    memory: Tensor
+    """[B, N, W]"""
+    read_weights: Tensor
+    """[B, R, N], each weighting in [0, 1] with sum 1 (at most 1 before the first step)."""
+    write_weights: Tensor
+    """[B, H, N]"""
+    addressing: tuple[Any, ...] = ()
+    """What addressings with a state of their own carry, one entry a head; else empty."""
+
+
+class Addressing(Protocol):
+    """What plugs into a head: see the top of this module."""
+
+    def table(self, count: int, word_size: int) -> Table: ...
+
+    def __call__(
+        self, parameters: Any, previous_weights: Tensor, memory: NTMMemory, state: Any
+    ) -> tuple[Tensor, Any]: ...
+
+
+class ContentParameters(NamedTuple):
+    keys: Tensor
+    strengths: Tensor
+
+
+class LocationParameters(NamedTuple):
+    shifts: Tensor
+    sharpenings: Tensor
+
+
+class FocusParameters(NamedTuple):
+    keys: Tensor
+    strengths: Tensor
+    gates: Tensor
+    shifts: Tensor
+    sharpenings: Tensor
+
+
+class LeastRecentlyUsedParameters(NamedTuple):
+    gates: Tensor
+
+
+class WriteVectors(NamedTuple):
+    erase_vectors: Tensor
+    add_vectors: Tensor
+
+
+def _content_fields(count: int, word_size: int, strength: str) -> dict[str, Field]:
+    if strength not in STRENGTHS:
+        raise ValueError(f"strength must be one of {', '.join(STRENGTHS)}; got {strength!r}.")
+    return {
+        "keys": Field((count, word_size), real),
+        "strengths": Field((count,), STRENGTHS[strength]),
+    }
+
+
+def _location_fields(count: int, shift_range: int) -> dict[str, Field]:
+    if shift_range < 0:
+        raise ValueError(f"shift_range must be at least 0; got {shift_range}.")
+    return {
+        "shifts": Field((count, 2 * shift_range + 1), simplex),
+        "sharpenings": Field((count,), at_least_one),
+    }
+
+
+@dataclass(frozen=True)
+class Content:
+    """Address by content alone: `addressing.content_weights` (NTM eq. 5 and 6)."""
+
+    strength: str = "oneplus"
+    similarity_epsilon: float = 1e-6
+
+    def table(self, count: int, word_size: int) -> Table:
+        return Table(ContentParameters, _content_fields(count, word_size, self.strength))
+
+    def __call__(
+        self, parameters: ContentParameters, previous_weights: Tensor, memory: NTMMemory, state: Any
+    ) -> tuple[Tensor, Any]:
+        weights = addressing.content_weights(
+            memory.memory, parameters.keys, parameters.strengths, self.similarity_epsilon
+        )
+        return weights, state
+
+
+@dataclass(frozen=True)
+class Location:
+    """Address by moving from where the head was: shift, then sharpen (NTM eq. 8 and 9)."""
+
+    shift_range: int = 1
+    sharpen_epsilon: float = 1e-12
+
+    def table(self, count: int, word_size: int) -> Table:
+        return Table(LocationParameters, _location_fields(count, self.shift_range))
+
+    def __call__(
+        self,
+        parameters: LocationParameters,
+        previous_weights: Tensor,
+        memory: NTMMemory,
+        state: Any,
+    ) -> tuple[Tensor, Any]:
+        moved = addressing.shift(previous_weights, parameters.shifts)
+        return addressing.sharpen(moved, parameters.sharpenings, self.sharpen_epsilon), state
+
+
+@dataclass(frozen=True)
+class ContentAndLocation:
+    """The NTM's own: by content, then by location (`addressing.focus`, NTM figure 2)."""
+
+    shift_range: int = 1
+    strength: str = "oneplus"
+    similarity_epsilon: float = 1e-6
+    sharpen_epsilon: float = 1e-12
+
+    def table(self, count: int, word_size: int) -> Table:
+        fields = {
+            **_content_fields(count, word_size, self.strength),
+            "gates": Field((count,), unit),
+            **_location_fields(count, self.shift_range),
+        }
+        return Table(FocusParameters, fields)
+
+    def __call__(
+        self, parameters: FocusParameters, previous_weights: Tensor, memory: NTMMemory, state: Any
+    ) -> tuple[Tensor, Any]:
+        weights = addressing.focus(
+            memory.memory,
+            previous_weights,
+            keys=parameters.keys,
+            strengths=parameters.strengths,
+            gates=parameters.gates,
+            shifts=parameters.shifts,
+            sharpenings=parameters.sharpenings,
+            similarity_epsilon=self.similarity_epsilon,
+            sharpen_epsilon=self.sharpen_epsilon,
+        )
+        return weights, state
+
+
+@dataclass(frozen=True)
+class LeastRecentlyUsed:
+    """Write where the memory was just read, or where it was least used (Santoro et al. 2016).
+
+    Usage decays and counts every access, u(t) = decay * u(t-1) + sum_r w_r(t) + sum_h w_w(t)
+    (eq. 20); a gate g chooses between the last read and the least-used slots,
+    w = g * mean_r w_r(t-1) + (1 - g) * lu(t-1) (eq. 23 with one read head). Several heads take the
+    least-used, the second-least-used, ... slot. What the paper wipes by rule before a write (the
+    least-used slot), the head's erase vector may wipe here.
+
+    Raises:
+        ValueError: if `decay` is not in [0, 1).
+    """
+
+    decay: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"decay must be in [0, 1); got {self.decay}.")
+
+    def table(self, count: int, word_size: int) -> Table:
+        return Table(LeastRecentlyUsedParameters, {"gates": Field((count,), unit)})
+
+    def initial_state(self, batch_size: int, like: Tensor) -> Tensor:
+        return torch.zeros_like(like)
+
+    def __call__(
+        self,
+        parameters: LeastRecentlyUsedParameters,
+        previous_weights: Tensor,
+        memory: NTMMemory,
+        state: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        usage = self.decay * state + memory.read_weights.sum(1) + memory.write_weights.sum(1)
+        unused = addressing.least_used(usage, previous_weights.shape[1])
+        last_read = memory.read_weights.mean(1, keepdim=True)
+        return torch.lerp(unused, last_read, parameters.gates[..., None]), usage
+
+
+@dataclass(frozen=True)
+class ReadHead:
+    """`count` read heads that share an addressing (each with parameters of its own)."""
+
+    addressing: Any
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class WriteHead:
+    """`count` write heads that share an addressing; each also emits an erase and an add vector."""
+
+    addressing: Any
+    count: int = 1
+
+
+Head = ReadHead | WriteHead
+
+
+def ordered(heads: Sequence[Head]) -> tuple[Head, ...]:
+    """Check a list of heads and put the read heads first, as the interface does.
+
+    Raises:
+        TypeError: if an entry is not a head.
+        ValueError: if there is no read or no write head, or a count is below 1.
+    """
+    for head in heads:
+        if not isinstance(head, ReadHead | WriteHead):
+            raise TypeError(
+                f"heads lists ReadHead(addressing) and WriteHead(addressing); got {head!r}."
+            )
+        if head.count < 1:
+            raise ValueError(f"a head's count must be at least 1; got {head!r}.")
+    readers = tuple(head for head in heads if isinstance(head, ReadHead))
+    writers = tuple(head for head in heads if isinstance(head, WriteHead))
+    if not readers or not writers:
+        raise ValueError(
+            f"heads needs at least one ReadHead and one WriteHead; got {len(readers)} and "
+            f"{len(writers)}."
+        )
+    return readers + writers
+
+
+def tables(heads: Sequence[Head], word_size: int) -> list[Table]:
+    """What the interface of `heads` emits: each head's parameters, then all write vectors."""
+    count = sum(head.count for head in heads if isinstance(head, WriteHead))
+    vectors = {
+        "erase_vectors": Field((count, word_size), unit),
+        "add_vectors": Field((count, word_size), real),
+    }
+    return [
+        *(head.addressing.table(head.count, word_size) for head in heads),
+        Table(WriteVectors, vectors),
+    ]
+
+
+def initial_addressing(heads: Sequence[Head], batch_size: int, like: Tensor) -> tuple[Any, ...]:
+    """Return each addressing's initial state, or the empty tuple where none has any."""
+    starts = [getattr(head.addressing, "initial_state", None) for head in heads]
+    if not any(starts):
+        return ()
+    return tuple(start(batch_size, like) if start else () for start in starts)
+
+
+def access(
+    heads: Sequence[Head], parameters: Sequence[Any], state: NTMMemory, *, read_first: bool = False
+) -> tuple[Tensor, NTMMemory]:
+    """One step of a memory with any heads: write, then read (or read, then write).
+
+    Args:
+        heads: as `ordered` returns them.
+        parameters: one NamedTuple for each entry of `tables(heads, word_size)`.
+        state: the memory and the weightings of the step before.
+        read_first: read the memory as the step before left it.
+
+    Returns:
+        Read vectors [B, R, W] and the memory after the step.
+    """
+    *addressed, vectors = parameters
+    carried = state.addressing or ((),) * len(heads)
+
+    def weigh(kind: type, previous: Tensor, seen: NTMMemory) -> tuple[Tensor, list[Any]]:
+        chosen = [
+            entry
+            for entry in zip(heads, addressed, carried, strict=True)
+            if isinstance(entry[0], kind)
+        ]
+        own = previous.split([head.count for head, _, _ in chosen], dim=1)
+        results = [
+            head.addressing(emitted, weights, seen, kept)
+            for (head, emitted, kept), weights in zip(chosen, own, strict=True)
+        ]
+        return torch.cat([weights for weights, _ in results], dim=1), [kept for _, kept in results]
+
+    write_weights, write_carried = weigh(WriteHead, state.write_weights, state)
+    memory = write(state.memory, write_weights, vectors.erase_vectors, vectors.add_vectors)
+    seen = state if read_first else state._replace(memory=memory)
+    read_weights, read_carried = weigh(ReadHead, state.read_weights, seen)
+    kept = (*read_carried, *write_carried) if state.addressing else ()
+    return read(seen.memory, read_weights), NTMMemory(memory, read_weights, write_weights, kept)

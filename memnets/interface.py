@@ -1,0 +1,119 @@
+"""From the controller's output to named, activated parameters: one linear map and one table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+Activation = Callable[[Tensor], Tensor]
+
+
+def real(x: Tensor) -> Tensor:
+    """Any real number: x itself."""
+    return x
+
+
+def unit(x: Tensor) -> Tensor:
+    """A number in [0, 1]: the logistic sigmoid."""
+    return torch.sigmoid(x)
+
+
+def simplex(x: Tensor) -> Tensor:
+    """Numbers in [0, 1] that sum to 1 over the last axis: the softmax."""
+    return torch.softmax(x, dim=-1)
+
+
+def positive(x: Tensor) -> Tensor:
+    """A number above 0: softplus, log(1 + e^x)."""
+    return nn.functional.softplus(x)
+
+
+def oneplus(x: Tensor) -> Tensor:
+    """A number above 1: 1 + log(1 + e^x) (DNC Methods, "Interface parameters").
+
+    >>> oneplus(torch.tensor(0.0))
+    tensor(1.6931)
+    """
+    return 1 + nn.functional.softplus(x)
+
+
+STRENGTHS: dict[str, Activation] = {"oneplus": oneplus, "softplus": positive}
+"""The two ranges in use for key strengths, by the name of their function."""
+
+
+class Field(NamedTuple):
+    """One parameter of an interface: its shape without the batch axis, and its range."""
+
+    shape: tuple[int, ...]
+    activation: Activation
+
+
+class Table(NamedTuple):
+    """A NamedTuple class and a `Field` for each of its fields, in their order."""
+
+    kind: type
+    fields: dict[str, Field]
+
+
+class Interface(nn.Module):
+    """Emit the parameters that tables list: one linear map, split, shaped and activated.
+
+    Args:
+        input_size: the size of the controller's output.
+        tables: what to emit; the linear map has one output for each number, in the tables' order.
+
+    Raises:
+        ValueError: if a table's fields are not the fields of its NamedTuple.
+
+    >>> class Keys(NamedTuple):
+    ...     keys: Tensor
+    ...     gates: Tensor
+    >>> table = Table(Keys, {"keys": Field((2, 5), real), "gates": Field((2,), unit)})
+    >>> (parameters,) = Interface(10, [table])(torch.zeros(3, 10))
+    >>> parameters.keys.shape, parameters.gates.shape
+    (torch.Size([3, 2, 5]), torch.Size([3, 2]))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        tables: Sequence[Table],
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        for table in tables:
+            names = getattr(table.kind, "_fields", ())
+            if tuple(table.fields) != tuple(names):
+                raise ValueError(
+                    f"A table lists the fields of its NamedTuple in their order; "
+                    f"{table.kind.__name__} has {tuple(names)}, the table {tuple(table.fields)}."
+                )
+        self.tables = tuple(tables)
+        fields = [field for table in self.tables for field in table.fields.values()]
+        self.sizes = [math.prod(field.shape) for field in fields]
+        self.linear = nn.Linear(input_size, sum(self.sizes), device=device, dtype=dtype)
+
+    def forward(self, h: Tensor) -> tuple[Any, ...]:
+        """Return one NamedTuple for each table; `h` is [B, input_size].
+
+        Half-precision outputs are widened first: weightings are computed in float32 or better.
+        """
+        raw = self.linear(h)
+        if raw.dtype in (torch.bfloat16, torch.float16):
+            raw = raw.float()
+        pieces = iter(raw.split(self.sizes, dim=-1))
+        return tuple(
+            table.kind(
+                *(
+                    field.activation(next(pieces).unflatten(-1, field.shape))
+                    for field in table.fields.values()
+                )
+            )
+            for table in self.tables
+        )

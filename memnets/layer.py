@@ -1,0 +1,362 @@
+"""The contract that all models share: a layer that is called as `nn.LSTM` is, with explicit state.
+
+Axes: B batch, T time, I input, O output, N memory slots, W word, R read heads.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from memnets.controllers import Controller
+from memnets.interface import Interface, Table
+from memnets.state import State, map_tensors
+from memnets.unroll import BACKENDS, unroll
+
+
+class Advanced(NamedTuple):
+    """What one step makes."""
+
+    features: Tensor
+    """What the readout sees: the controller's output and the read vectors, [B, features]."""
+    interface: Any
+    """The activated parameters that the heads received."""
+    state: State
+
+
+class MemoryLayer(nn.Module, ABC):
+    """A controller, an interface, a memory and a readout; a model says what its memory does.
+
+    A model passes its constructor's arguments on, names the tables of its interface, and defines
+    `initial_access` (the memory before the first step) and `access` (what one step does to it).
+    """
+
+    def __init__(
+        self,
+        *,
+        input_size: int,
+        output_size: int,
+        memory_size: int,
+        word_size: int,
+        read_heads: int,
+        controller: str | nn.Module,
+        hidden_size: int,
+        num_layers: int,
+        skip_connections: bool,
+        initial_memory: float,
+        learned_initial_state: bool,
+        tables: Sequence[Table],
+        arguments: dict[str, Any],
+        batch_first: bool,
+        backend: str,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> None:
+        super().__init__()
+        if backend not in BACKENDS:
+            raise ValueError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}.")
+        self.input_size = input_size
+        self.output_size = output_size
+        self.memory_size = memory_size
+        self.word_size = word_size
+        self.read_heads = read_heads
+        self.batch_first = batch_first
+        self.backend = backend
+        self.learned_initial_state = learned_initial_state
+        self._arguments = arguments
+
+        read_size = read_heads * word_size
+        if isinstance(controller, str):
+            self.controller: nn.Module = Controller(
+                controller,
+                input_size + read_size,
+                hidden_size,
+                num_layers=num_layers,
+                skip_connections=skip_connections,
+                learned_initial_state=learned_initial_state,
+                device=device,
+                dtype=dtype,
+            )
+        else:
+            self.controller = checked_controller(controller, input_size + read_size)
+        hidden: int = self.controller.output_size  # pyright: ignore[reportAssignmentType]
+        self.interface = Interface(hidden, tables, device=device, dtype=dtype)
+        self.readout = nn.Linear(hidden + read_size, output_size, device=device, dtype=dtype)
+        contents = torch.full((memory_size, word_size), initial_memory, device=device, dtype=dtype)
+        self.start_memory = self.start_value("start_memory", contents)
+        reads = torch.zeros(read_heads, word_size, device=device, dtype=dtype)
+        self.start_read_vectors = self.start_value("start_read_vectors", reads)
+
+    def start_value(self, name: str, value: Tensor) -> Tensor:
+        """Register a value of the initial state: a parameter if it is learned, else a constant."""
+        if self.learned_initial_state:
+            self.register_parameter(name, nn.Parameter(value))
+        else:
+            self.register_buffer(name, value, persistent=False)
+        return getattr(self, name)
+
+    @abstractmethod
+    def initial_access(self, memory: Tensor) -> Any:
+        """Return the memory's state before the first step, around its contents [B, N, W]."""
+
+    @abstractmethod
+    def access(self, parameters: Any, memory: Any) -> tuple[Tensor, Any]:
+        """Do one step on the memory; return the read vectors [B, R, W] and the memory after it."""
+
+    @abstractmethod
+    def gather(self, emitted: tuple[Any, ...]) -> Any:
+        """Put the interface's tables together as `access` takes them."""
+
+    def initial_state(self, batch_size: int | None = None) -> State:
+        """Return the state before the first step; without a batch size, that of unbatched input.
+
+        The memory and its weightings are float32 or wider whatever the layer's dtype.
+        """
+        rows = 1 if batch_size is None else batch_size
+        wide = torch.promote_types(self.start_memory.dtype, torch.float32)
+        memory = self.start_memory.to(wide).expand(rows, -1, -1)
+        read_vectors = self.start_read_vectors.to(wide).expand(rows, -1, -1)
+        controller = self.controller.initial_state(rows)  # pyright: ignore[reportCallIssue]
+        state = State(controller, self.initial_access(memory), read_vectors)
+        return state if batch_size is not None else _without_batch(state)
+
+    def advance(self, x_t: Tensor, state: State) -> Advanced:
+        """Do one step without the readout: x_t [B, I] and a batched state; nothing is checked."""
+        reads = state.read_vectors.flatten(1).to(x_t.dtype)
+        h, controller = self.controller(torch.cat([x_t, reads], dim=-1), state.controller)
+        parameters = self.gather(self.interface(h))
+        with _full_precision(h.device.type):
+            read_vectors, memory = self.access(parameters, state.memory)
+        features = torch.cat([h, read_vectors.flatten(1).to(h.dtype)], dim=-1)
+        return Advanced(features, parameters, State(controller, memory, read_vectors))
+
+    def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Do one step.
+
+        Args:
+            x_t: [B, I], or [I] with an unbatched state.
+            state: from `initial_state` or an earlier call; None starts anew.
+
+        Returns:
+            Logits y_t [B, O] (or [O]) and the state after the step.
+
+        Raises:
+            ValueError, TypeError: as the call of the layer.
+        """
+        if x_t.dim() not in (1, 2):
+            raise ValueError(f"x_t must be [B, I] or [I]; got the shape {tuple(x_t.shape)}.")
+        y, state = self(x_t.unsqueeze(self._time_axis(x_t.dim() + 1)), state)
+        return y.squeeze(self._time_axis(y.dim())), state
+
+    def forward(
+        self,
+        x: Tensor | PackedSequence,
+        state: State | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+    ) -> tuple[Any, State]:
+        """Run over a sequence.
+
+        Args:
+            x: [T, B, I] ([B, T, I] with `batch_first`), [T, I] unbatched, or a PackedSequence.
+            state: from `initial_state` or an earlier call; None starts anew.
+            lengths: how many steps each row has, B numbers from 1 to T; what x holds past a row's
+                length reaches nothing.
+
+        Returns:
+            Logits y of x's form with O in place of I (0 past a row's length; packed if x is), and
+            the state after the last step of each row.
+
+        Raises:
+            ValueError: if the shape of x, of the state or of lengths is not the layer's.
+            TypeError: if x's dtype is not the layer's, or the state is not this layer's kind.
+        """
+        if isinstance(x, PackedSequence):
+            if lengths is not None:
+                raise ValueError("A PackedSequence has its lengths; leave out the argument.")
+            return self._forward_packed(x, state)
+        if x.dim() == 2 and lengths is not None:
+            raise ValueError("lengths needs a batch; x is unbatched, [T, I].")
+        steps, started = self.prepare(x, state)
+        y, after = self._run(steps, started, _checked_lengths(lengths, steps))
+        if x.dim() == 2:
+            return y.squeeze(1), _without_batch(after)
+        return (y.transpose(0, 1) if self.batch_first else y), after
+
+    def prepare(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Check x and the state; return x as [T, B, I] and the state, the initial one for None.
+
+        Raises:
+            ValueError, TypeError: as the call of the layer.
+        """
+        self._check_input(x)
+        if state is not None and not isinstance(state, State):
+            raise TypeError(
+                f"state must be a memnets.State, as initial_state or a call returns; got "
+                f"{type(state).__name__}."
+            )
+        batched = x.dim() == 3
+        if not batched:
+            x = x.unsqueeze(1)
+            state = None if state is None else _with_batch(state)
+        elif self.batch_first:
+            x = x.transpose(0, 1)
+        if state is None:
+            return x, self.initial_state(x.shape[1])
+        self._check_state(state, x.shape[1], batched)
+        return x, state
+
+    def _time_axis(self, dimensions: int) -> int:
+        return 1 if self.batch_first and dimensions == 3 else 0
+
+    def _run(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        if lengths is None:
+            features, state = unroll(self, x, state, None, self.backend)
+            return self.readout(features), state
+        padding = torch.arange(x.shape[0])[:, None] >= lengths
+        padding = padding.to(x.device)[..., None]
+        features, state = unroll(self, x.masked_fill(padding, 0), state, lengths, self.backend)
+        return self.readout(features).masked_fill(padding, 0), state
+
+    def _forward_packed(
+        self, x: PackedSequence, state: State | None
+    ) -> tuple[PackedSequence, State]:
+        padded, lengths = pad_packed_sequence(x, batch_first=self.batch_first)
+        steps, started = self.prepare(padded, state)
+        y, after = self._run(steps, started, lengths)
+        order = x.sorted_indices
+        if order is not None:
+            y, lengths = y.index_select(1, order), lengths[order.cpu()]
+        packed = pack_padded_sequence(y, lengths)
+        return PackedSequence(packed.data, x.batch_sizes, order, x.unsorted_indices), after
+
+    def _check_input(self, x: Tensor) -> None:
+        form = "[B, T, I]" if self.batch_first else "[T, B, I]"
+        if x.dim() not in (2, 3):
+            raise ValueError(f"x must be {form}, or [T, I]; got the shape {tuple(x.shape)}.")
+        if x.shape[-1] != self.input_size:
+            raise ValueError(
+                f"x must have input_size={self.input_size} as its last axis; got the shape "
+                f"{tuple(x.shape)}."
+            )
+        if x.shape[self._time_axis(x.dim())] == 0:
+            raise ValueError(f"x needs at least one step; got the shape {tuple(x.shape)}.")
+        weight = self.readout.weight
+        if x.device != weight.device:
+            raise ValueError(
+                f"x is on {x.device} and the layer on {weight.device}; move one of them with .to()."
+            )
+        if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise TypeError(
+                f"x is {x.dtype} and the layer {weight.dtype}; convert one of them with .to()."
+            )
+
+    def _check_state(self, state: State, rows: int, batched: bool) -> None:
+        wanted = {
+            "read_vectors": (rows, self.read_heads, self.word_size),
+            "memory": (rows, self.memory_size, self.word_size),
+        }
+        given = {
+            "read_vectors": tuple(state.read_vectors.shape),
+            "memory": tuple(state.memory.memory.shape),
+        }
+        if given != wanted:
+            raise ValueError(
+                f"The state is not of this layer and batch: it must have {wanted}, and has "
+                f"{given}. Make it with initial_state({rows if batched else ''})."
+            )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The class name and the constructor's arguments, as data that JSON can hold.
+
+        Raises:
+            ValueError: if an argument is an object (a controller or heads of your own).
+        """
+        arguments = {
+            name: value
+            for name, value in self._arguments.items()
+            if name not in ("device", "dtype", "backend")
+        }
+        for name, value in arguments.items():
+            if value is not None and not isinstance(value, str | int | float | bool):
+                raise ValueError(
+                    f"{name} is an object and cannot be written as data; keep the code that builds "
+                    f"the layer, and its state_dict()."
+                )
+        return {"name": type(self).__name__, "arguments": arguments}
+
+    def extra_repr(self) -> str:
+        """List the sizes and what differs from the defaults."""
+        defaults = inspect.signature(type(self).__init__).parameters
+        shown = [f"{self.input_size}, {self.output_size}"]
+        for name, value in self._arguments.items():
+            if name in ("input_size", "output_size", "device", "dtype"):
+                continue
+            if isinstance(value, nn.Module) or value == defaults[name].default:
+                continue
+            shown.append(f"{name}={value!r}")
+        return ", ".join(shown)
+
+
+def checked_sizes(**sizes: int) -> None:
+    """Raise a ValueError for the first size that is not a whole number of at least 1."""
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1; got {size!r}.")
+
+
+def checked_controller(controller: nn.Module, input_size: int) -> nn.Module:
+    """Return a controller of the user's if it fulfils the contract of `memnets.controllers`.
+
+    Raises:
+        TypeError: if it is not a module or lacks a part of the contract.
+        ValueError: if its input size does not fit the layer.
+    """
+    needed = ("input_size", "output_size", "initial_state")
+    missing = [name for name in needed if not hasattr(controller, name)]
+    if missing or not isinstance(controller, nn.Module):
+        raise TypeError(
+            "controller must be a name or an nn.Module with input_size, output_size and "
+            f"initial_state(batch_size) (see memnets.controllers); {type(controller).__name__} "
+            + (f"lacks {', '.join(missing)}." if missing else "is not an nn.Module.")
+        )
+    if controller.input_size != input_size:
+        raise ValueError(
+            f"controller.input_size must be input_size + read_heads * word_size = {input_size}; "
+            f"got {controller.input_size}."
+        )
+    return controller
+
+
+def _checked_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Tensor | None:
+    if lengths is None:
+        return None
+    lengths = torch.as_tensor(lengths, device="cpu")
+    if lengths.shape != (x.shape[1],) or lengths.is_floating_point():
+        raise ValueError(
+            f"lengths must be {x.shape[1]} whole numbers, one a row; got {lengths.tolist()}."
+        )
+    if int(lengths.min()) < 1 or int(lengths.max()) > x.shape[0]:
+        raise ValueError(f"lengths must be from 1 to T={x.shape[0]}; got {lengths.tolist()}.")
+    return lengths
+
+
+def _full_precision(device_type: str) -> Any:
+    if torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()
+
+
+def _with_batch(state: State) -> State:
+    return map_tensors(lambda tensor: tensor.unsqueeze(0), state)
+
+
+def _without_batch(state: State) -> State:
+    return map_tensors(lambda tensor: tensor.squeeze(0), state)

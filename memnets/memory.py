@@ -1,0 +1,57 @@
+"""Reading and writing a memory matrix by weightings over its slots. Pure functions.
+
+Axes: B batch, N memory slots, W word, R read heads, H write heads.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+
+def product(factors: Tensor, dim: int) -> Tensor:
+    """Multiply a tensor along a short axis; unlike `torch.prod`, its gradient has no branch at 0."""
+    return reduce(torch.mul, factors.unbind(dim))
+
+
+def read(memory: Tensor, weights: Tensor) -> Tensor:
+    """Read vectors r = M^T w (NTM eq. 2; DNC Methods, "Memory reading").
+
+    Args:
+        memory: [B, N, W].
+        weights: read weightings [B, R, N], each summing to at most 1.
+
+    Returns:
+        Read vectors [B, R, W].
+
+    >>> read(torch.eye(3)[None], torch.tensor([[[0.0, 1.0, 0.0]]]))
+    tensor([[[0., 1., 0.]]])
+    """
+    return weights @ memory
+
+
+def write(memory: Tensor, weights: Tensor, erase_vectors: Tensor, add_vectors: Tensor) -> Tensor:
+    """Erase, then add: M <- M * (1 - w e^T) + w a^T (NTM eq. 3 and 4; DNC Methods).
+
+    With several heads all erase before any adds: the erase factors multiply, the additions sum,
+    so that the result does not depend on the order of the heads.
+
+    Args:
+        memory: [B, N, W].
+        weights: write weightings [B, H, N].
+        erase_vectors: [B, H, W] in [0, 1].
+        add_vectors: [B, H, W] (the DNC calls them write vectors).
+
+    Returns:
+        The memory after the write, [B, N, W].
+
+    >>> one_hot = torch.tensor([[[1.0, 0.0]]])
+    >>> write(torch.ones(1, 2, 3), one_hot, torch.ones(1, 1, 3), torch.full((1, 1, 3), 5.0))
+    tensor([[[5., 5., 5.],
+             [1., 1., 1.]]])
+    """
+    kept = product(1 - weights[..., None] * erase_vectors[:, :, None, :], dim=1)
+    added = weights.transpose(1, 2) @ add_vectors
+    return memory * kept + added

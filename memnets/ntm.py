@@ -1,0 +1,248 @@
+"""The Neural Turing Machine (Graves, Wayne, Danihelka 2014, arXiv 1410.5401).
+
+Axes: B batch, T time, N memory slots, W word, R read heads, H write heads, S shifts, I input,
+O output.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from memnets import heads as plugged
+from memnets.heads import (
+    ContentAndLocation,
+    FocusParameters,
+    Head,
+    NTMMemory,
+    ReadHead,
+    WriteHead,
+    WriteVectors,
+)
+from memnets.layer import MemoryLayer, checked_sizes
+
+
+class NTMInterface(NamedTuple):
+    """What the controller of an NTM with the stock heads emits, activated."""
+
+    read_keys: Tensor
+    """[B, R, W]"""
+    read_strengths: Tensor
+    """[B, R], above 0 (above 1 with oneplus)."""
+    read_gates: Tensor
+    """[B, R] in [0, 1]: 1 takes the content weighting, 0 the weighting of the step before."""
+    read_shifts: Tensor
+    """[B, R, S] on the simplex, from -k to +k."""
+    read_sharpenings: Tensor
+    """[B, R], at least 1."""
+    write_keys: Tensor
+    """[B, H, W], and the same for the write heads."""
+    write_strengths: Tensor
+    write_gates: Tensor
+    write_shifts: Tensor
+    write_sharpenings: Tensor
+    erase_vectors: Tensor
+    """[B, H, W] in [0, 1]."""
+    add_vectors: Tensor
+    """[B, H, W]."""
+
+
+def access(
+    interface: NTMInterface,
+    state: NTMMemory,
+    *,
+    read_first: bool = False,
+    similarity_epsilon: float = 1e-6,
+    sharpen_epsilon: float = 1e-12,
+) -> tuple[Tensor, NTMMemory]:
+    """One step of the memory with the stock heads: focus and write, then focus and read.
+
+    Each head focuses by `addressing.focus` (NTM eq. 5 to 9); the write is eq. 3 and 4, the read
+    eq. 2. The read heads look at the memory after the write.
+
+    Args:
+        interface: activated parameters.
+        state: the memory and the weightings of the step before.
+        read_first: read the memory as the step before left it.
+        similarity_epsilon, sharpen_epsilon: see `memnets.addressing`.
+
+    Returns:
+        Read vectors [B, R, W], and the memory and weightings after the step.
+
+    >>> state = NTM(1, 1, memory_size=4, word_size=2).initial_state(1).memory
+    >>> one = torch.ones(1, 1)
+    >>> stay = torch.tensor([[[0.0, 1.0, 0.0]]])
+    >>> read = (torch.ones(1, 1, 2), 100 * one, one, stay, one)
+    >>> write = (torch.ones(1, 1, 2), one, 0 * one, stay, 100 * one)
+    >>> vectors = (torch.ones(1, 1, 2), torch.tensor([[[3.0, 4.0]]]))
+    >>> read_vectors, state = access(NTMInterface(*read, *write, *vectors), state)
+    >>> read_vectors
+    tensor([[[3.0000, 4.0000]]])
+    """
+    stock = ContentAndLocation(
+        shift_range=interface.read_shifts.shape[-1] // 2,
+        similarity_epsilon=similarity_epsilon,
+        sharpen_epsilon=sharpen_epsilon,
+    )
+    heads = (
+        ReadHead(stock, interface.read_keys.shape[1]),
+        WriteHead(stock, interface.write_keys.shape[1]),
+    )
+    return plugged.access(heads, sections(interface), state, read_first=read_first)
+
+
+def sections(interface: NTMInterface) -> tuple[FocusParameters, FocusParameters, WriteVectors]:
+    """Split an interface into what each stock head, and then the write, takes."""
+    return (
+        FocusParameters(*interface[:5]),
+        FocusParameters(*interface[5:10]),
+        WriteVectors(*interface[10:]),
+    )
+
+
+FIRST_SLOT_LOGIT = 5.0
+"""Where a learned initial weighting starts: mostly, not wholly, on slot 0, so that it can move."""
+
+
+class NTM(MemoryLayer):
+    """A Neural Turing Machine as a layer that is called as `nn.LSTM` is.
+
+    Each step, the controller sees the input and what was read the step before, and emits the
+    interface; the heads write, then read (`memnets.ntm.access`); the output is linear in the
+    controller's output and the read vectors (section 3 of the paper).
+
+    Args:
+        input_size: I.
+        output_size: O. Outputs are logits.
+        memory_size: slots N.
+        word_size: numbers in a slot, W.
+        read_heads, write_heads: R and H.
+        controller: `lstm`, `gru`, `elman`, `feedforward`, or a module with the contract of
+            `memnets.controllers`, whose input_size is input_size + read_heads * word_size.
+        hidden_size, num_layers, skip_connections: of a controller given by name.
+        shift_range: how far a head may move in a step, k; S = 2k + 1.
+        heads: `ReadHead` and `WriteHead` entries that replace the stock heads, and with them
+            read_heads, write_heads, shift_range and strength.
+        initial_memory: what every number of the memory holds before the first step.
+        learned_initial_state: learn the state before the first step (the paper's bias values):
+            memory, read vectors, weightings and controller; else memory as above, weightings on
+            slot 0, the rest 0.
+        read_first: read the memory as the step before left it.
+        strength: the range of key strengths, `oneplus` (above 1) or `softplus` (above 0).
+        similarity_epsilon, sharpen_epsilon: see `memnets.addressing`.
+        batch_first: x and y are [B, T, ...].
+        backend: `auto` or `reference`.
+        device, dtype: of the parameters.
+
+    Raises:
+        ValueError: if a size is below 1, a name is not known, or parts do not fit together.
+        TypeError: if a controller or a head lacks a part of its contract.
+
+    >>> layer = NTM(9, 8)
+    >>> y, state = layer(torch.zeros(5, 2, 9))
+    >>> y.shape, state.memory.memory.shape
+    (torch.Size([5, 2, 8]), torch.Size([2, 128, 20]))
+    >>> y, state = layer(torch.zeros(3, 2, 9), state)
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        memory_size: int = 128,
+        word_size: int = 20,
+        read_heads: int = 1,
+        write_heads: int = 1,
+        controller: str | nn.Module = "lstm",
+        hidden_size: int = 100,
+        num_layers: int = 1,
+        skip_connections: bool = False,
+        shift_range: int = 1,
+        heads: Sequence[Head] | None = None,
+        initial_memory: float = 1e-6,
+        learned_initial_state: bool = False,
+        read_first: bool = False,
+        strength: str = "oneplus",
+        similarity_epsilon: float = 1e-6,
+        sharpen_epsilon: float = 1e-12,
+        batch_first: bool = False,
+        backend: str = "auto",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
+        checked_sizes(
+            input_size=input_size,
+            output_size=output_size,
+            memory_size=memory_size,
+            word_size=word_size,
+            read_heads=read_heads,
+            write_heads=write_heads,
+        )
+        if heads is None:
+            addressing = ContentAndLocation(
+                shift_range, strength, similarity_epsilon, sharpen_epsilon
+            )
+            heads = [ReadHead(addressing, read_heads), WriteHead(addressing, write_heads)]
+        ordered = plugged.ordered(heads)
+        super().__init__(
+            input_size=input_size,
+            output_size=output_size,
+            memory_size=memory_size,
+            word_size=word_size,
+            read_heads=sum(head.count for head in ordered if isinstance(head, ReadHead)),
+            controller=controller,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            skip_connections=skip_connections,
+            initial_memory=initial_memory,
+            learned_initial_state=learned_initial_state,
+            tables=plugged.tables(ordered, word_size),
+            arguments=arguments,
+            batch_first=batch_first,
+            backend=backend,
+            device=device,
+            dtype=dtype,
+        )
+        self.heads = ordered
+        self.stock = arguments["heads"] is None
+        self.write_heads = sum(head.count for head in ordered if isinstance(head, WriteHead))
+        self.read_first = read_first
+        for index, head in enumerate(ordered):
+            if isinstance(head.addressing, nn.Module):  # so that its parameters are the layer's
+                self.add_module(f"addressing_{index}", head.addressing)
+        weights = torch.zeros(
+            self.read_heads + self.write_heads, memory_size, device=device, dtype=dtype
+        )
+        weights[:, 0] = FIRST_SLOT_LOGIT if learned_initial_state else 1.0
+        self.start_weights = self.start_value("start_weights", weights)
+
+    def initial_access(self, memory: Tensor) -> NTMMemory:
+        """Return `memory` with every head at its initial weighting."""
+        weights = self.start_weights.to(memory.dtype)
+        if self.learned_initial_state:
+            weights = torch.softmax(weights, dim=-1)
+        weights = weights.expand(memory.shape[0], -1, -1)
+        read_weights, write_weights = weights.split([self.read_heads, self.write_heads], dim=1)
+        carried = plugged.initial_addressing(self.heads, memory.shape[0], memory[:, :, 0])
+        return NTMMemory(memory, read_weights, write_weights, carried)
+
+    def gather(self, emitted: tuple[Any, ...]) -> NTMInterface | tuple[Any, ...]:
+        """Return an `NTMInterface` for the stock heads, one NamedTuple a table for others."""
+        if not self.stock:
+            return emitted
+        return NTMInterface(*(parameter for table in emitted for parameter in table))
+
+    def access(self, parameters: Any, memory: NTMMemory) -> tuple[Tensor, NTMMemory]:
+        """Do one step on the memory with this layer's heads."""
+        if self.stock:
+            parameters = sections(parameters)
+        return plugged.access(self.heads, parameters, memory, read_first=self.read_first)
+
+
+_ARGUMENTS = tuple(inspect.signature(NTM).parameters)

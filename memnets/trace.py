@@ -1,0 +1,58 @@
+"""Record what the heads of a layer do over a sequence."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from memnets.layer import MemoryLayer
+from memnets.state import State, map_tensors
+
+
+class Trace(NamedTuple):
+    """Every value of a layer over a sequence, time first; see the model's NamedTuples."""
+
+    outputs: Tensor
+    """Logits [T, B, O]."""
+    read_vectors: Tensor
+    """[T, B, R, W]"""
+    interface: Any
+    """What the heads received: an NTMInterface or a DNCInterface of [T, B, ...]; for heads of
+    your own, one NamedTuple a head and then the write vectors."""
+    memory: Any
+    """The memory after each step: an NTMMemory or a DNCMemory of [T, B, ...]."""
+
+
+@torch.no_grad()
+def record(layer: MemoryLayer, x: Tensor, state: State | None = None) -> Trace:
+    """Run `layer` over `x` and keep every weighting, gate and memory, without gradients.
+
+    Args:
+        layer: an NTM, a DNC, or a layer of your own.
+        x: as the layer takes it: [T, B, I], [B, T, I] with batch_first, or [T, I].
+        state: where to start; None starts anew.
+
+    Returns:
+        A `Trace`, time first; without the batch axis if x is unbatched.
+
+    Raises:
+        ValueError: if `x` is of no such shape.
+
+    >>> import memnets
+    >>> trace = record(memnets.NTM(3, 2, memory_size=8, word_size=4), torch.zeros(6, 3))
+    >>> trace.memory.write_weights.shape, trace.interface.write_gates.shape
+    (torch.Size([6, 1, 8]), torch.Size([6, 1]))
+    """
+    batched, carried = layer.prepare(x, state)
+    steps = []
+    for x_t in batched:
+        advanced = layer.advance(x_t, carried)
+        carried = advanced.state
+        outputs = layer.readout(advanced.features)
+        steps.append((outputs, carried.read_vectors, advanced.interface, carried.memory))
+    parts = map_tensors(lambda *tensors: torch.stack(tensors), *steps)
+    if x.dim() == 2:
+        parts = map_tensors(lambda tensor: tensor.squeeze(1), parts)
+    return Trace(*parts)
