@@ -5,8 +5,9 @@ LRUA: Santoro et al. 2016, section 3.2. Every array has its batch axis first; ax
 """
 
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

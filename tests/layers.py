@@ -1,0 +1,215 @@
+"""The table of layers that every property test runs over: a new model or controller is one line here.
+
+All are small and in float64, and their parameters are moved away from their initial values, so that nothing that
+should matter is zero.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+import memnets
+from memnets.heads import (
+    Content,
+    ContentAndLocation,
+    LeastRecentlyUsed,
+    Location,
+    ReadHead,
+    WriteHead,
+)
+from memnets.interface import Field, Table, real
+
+I, O, N, W, HIDDEN = 3, 2, 5, 4, 6  # noqa: E741
+T, B = 5, 3
+
+
+class Query(NamedTuple):
+    """What `DotProduct` wants from the controller."""
+
+    keys: Tensor
+
+
+class DotProduct:
+    """A user's own addressing: the softmax of plain dot products, with nothing carried over."""
+
+    def table(self, count: int, word_size: int) -> Table:
+        return Table(Query, {"keys": Field((count, word_size), real)})
+
+    def __call__(
+        self, parameters: Query, previous_weights: Tensor, memory: Any, state: Any
+    ) -> tuple[Tensor, Any]:
+        scores = parameters.keys @ memory.memory.transpose(1, 2)
+        return torch.softmax(scores, dim=-1), state
+
+
+class Momentum(nn.Module):
+    """A user's own addressing with a parameter and a state: it keeps a running mean of where it was."""
+
+    def __init__(self, **factory: Any) -> None:
+        super().__init__()
+        self.rate = nn.Parameter(torch.zeros((), **factory))
+
+    def table(self, count: int, word_size: int) -> Table:
+        return Table(Query, {"keys": Field((count, word_size), real)})
+
+    def initial_state(self, batch_size: int, like: Tensor) -> Tensor:
+        return torch.zeros_like(like)
+
+    def __call__(
+        self, parameters: Query, previous_weights: Tensor, memory: Any, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        mean = torch.lerp(state, previous_weights.mean(1), torch.sigmoid(self.rate))
+        scores = parameters.keys @ memory.memory.transpose(1, 2) + mean[:, None]
+        return torch.softmax(scores, dim=-1), mean
+
+
+class OwnGRU(nn.Module):
+    """A user's own controller: torch's GRU cell, ten lines."""
+
+    def __init__(self, input_size: int, output_size: int, **factory: Any) -> None:
+        super().__init__()
+        self.input_size, self.output_size = input_size, output_size
+        self.cell = nn.GRUCell(input_size, output_size, **factory)
+
+    def initial_state(self, batch_size: int) -> tuple[Tensor]:
+        return (self.cell.weight_hh.new_zeros(batch_size, self.output_size),)
+
+    def forward(self, x: Tensor, state: tuple[Tensor]) -> tuple[Tensor, tuple[Tensor]]:
+        h = self.cell(x, state[0])
+        return h, (h,)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the table: a name, a constructor of (options) -> layer, and what it cannot do."""
+
+    name: str
+    make: Callable[..., Any]
+    own_controller: bool = False
+
+    def build(self, *, seed: int = 0, **options: Any) -> Any:
+        """Build the layer, in float64 unless `dtype` says otherwise, with perturbed parameters."""
+        torch.manual_seed(seed)
+        layer = self.make(**{"dtype": torch.float64, **options})
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                if not parameter.is_meta:
+                    parameter.add_(0.5 * torch.randn_like(parameter))
+        return layer
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def ntm(**fixed: Any) -> Callable[..., Any]:
+    def make(**options: Any) -> Any:
+        sizes = {"memory_size": N, "word_size": W, "hidden_size": HIDDEN}
+        return memnets.NTM(I, O, **{**sizes, **fixed, **options})
+
+    return make
+
+
+def dnc(**fixed: Any) -> Callable[..., Any]:
+    def make(**options: Any) -> Any:
+        sizes = {"memory_size": N, "word_size": W, "hidden_size": HIDDEN, "read_heads": 2}
+        return memnets.DNC(I, O, **{**sizes, **fixed, **options})
+
+    return make
+
+
+def factory(options: dict[str, Any]) -> dict[str, Any]:
+    """Device and dtype out of a layer's options, for modules that the user makes."""
+    return {name: options[name] for name in ("device", "dtype") if name in options}
+
+
+def own_controller(kind: Callable[..., Any], read_heads: int) -> Callable[..., Any]:
+    def make(**options: Any) -> Any:
+        controller = OwnGRU(I + read_heads * W, HIDDEN, **factory(options))
+        return kind(controller=controller, read_heads=read_heads)(**options)
+
+    return make
+
+
+def momentum_heads(**options: Any) -> Any:
+    heads = [ReadHead(Momentum(**factory(options)), 2), WriteHead(Momentum(**factory(options)))]
+    return ntm(heads=heads)(**options)
+
+
+TABLE = [
+    Case("ntm_lstm", ntm()),
+    Case("ntm_lstm_2_layers", ntm(num_layers=2)),
+    Case("ntm_lstm_skip_connections", ntm(num_layers=2, skip_connections=True)),
+    Case("ntm_gru", ntm(controller="gru")),
+    Case("ntm_elman", ntm(controller="elman")),
+    Case("ntm_feedforward", ntm(controller="feedforward")),
+    Case("ntm_several_heads", ntm(read_heads=2, write_heads=3, shift_range=2)),
+    Case("ntm_learned_initial_state", ntm(learned_initial_state=True)),
+    Case("ntm_read_first", ntm(read_first=True)),
+    Case("ntm_softplus", ntm(strength="softplus")),
+    Case("ntm_content", ntm(heads=[ReadHead(Content(), 2), WriteHead(Content())])),
+    Case("ntm_location", ntm(heads=[ReadHead(Location(2)), WriteHead(Location())])),
+    Case(
+        "ntm_least_recently_used",
+        ntm(heads=[ReadHead(Content(), 2), WriteHead(LeastRecentlyUsed(), 2)]),
+    ),
+    Case(
+        "ntm_mixed_heads",
+        ntm(
+            heads=[
+                WriteHead(LeastRecentlyUsed(0.9)),
+                ReadHead(ContentAndLocation(), 2),
+                WriteHead(ContentAndLocation(shift_range=2)),
+                ReadHead(Location()),
+            ]
+        ),
+    ),
+    Case("ntm_own_addressing", ntm(heads=[ReadHead(DotProduct()), WriteHead(DotProduct(), 2)])),
+    Case("ntm_own_addressing_module", momentum_heads),
+    Case("ntm_own_controller", own_controller(ntm, 1), own_controller=True),
+    Case("dnc_lstm", dnc()),
+    Case("dnc_lstm_2_layers", dnc(num_layers=2)),
+    Case("dnc_lstm_skip_connections", dnc(num_layers=2, skip_connections=True)),
+    Case("dnc_gru", dnc(controller="gru")),
+    Case("dnc_elman", dnc(controller="elman")),
+    Case("dnc_feedforward", dnc(controller="feedforward")),
+    Case("dnc_several_heads", dnc(read_heads=3, write_heads=2)),
+    Case("dnc_learned_initial_state", dnc(learned_initial_state=True)),
+    Case("dnc_one_read_head", dnc(read_heads=1)),
+    Case("dnc_own_controller", own_controller(dnc, 2), own_controller=True),
+]
+
+BY_NAME = {case.name: case for case in TABLE}
+
+
+def inputs(
+    *, steps: int = T, batch: int = B, dtype: torch.dtype = torch.float64, seed: int = 1
+) -> Tensor:
+    """Random input [steps, batch, I]."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(steps, batch, I, generator=generator, dtype=torch.float64).to(dtype)
+
+
+def leaves(state: Any) -> list[Tensor]:
+    """The tensors of nested tuples, in order."""
+    if isinstance(state, Tensor):
+        return [state]
+    return [leaf for part in state for leaf in leaves(part)]
+
+
+def assert_same(actual: Any, expected: Any, tolerance: float = 1e-12) -> None:
+    """Two tensors or nested tuples of them have equal structure, shapes, dtypes and, nearly, values."""
+    assert type(actual) is type(expected)
+    if isinstance(expected, Tensor):
+        torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
+        return
+    assert len(actual) == len(expected)
+    for part, expected_part in zip(actual, expected, strict=True):
+        assert_same(part, expected_part, tolerance)
+
+
+def rows(state: Any, index: Any) -> Any:
+    """The given rows of every tensor of a state."""
+    return memnets.state.map_tensors(lambda leaf: leaf[index], state)

@@ -1,0 +1,168 @@
+"""What every layer of the table promises as an nn.Module: copies, checkpoints, devices, dtypes, transforms."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+import memnets
+from tests.layers import BY_NAME, TABLE, B, Case, I, O, T, assert_same, inputs, leaves
+
+over_the_table = pytest.mark.parametrize("case", TABLE, ids=str)
+
+
+@over_the_table
+def test_deepcopy(case: Case) -> None:
+    layer, x = case.build(), inputs()
+    twin = copy.deepcopy(layer)
+    assert_same(twin(x), layer(x), tolerance=0)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+    assert any((parameter != 0).any() for parameter in layer.parameters())
+
+
+@over_the_table
+def test_pickle(case: Case) -> None:
+    layer, x = case.build(), inputs()
+    assert_same(pickle.loads(pickle.dumps(layer))(x), layer(x), tolerance=0)
+    _, state = layer(x)
+    assert_same(pickle.loads(pickle.dumps(memnets.detach(state))), state, tolerance=0)
+
+
+@over_the_table
+def test_state_dict_round_trip(case: Case) -> None:
+    layer, other, x = case.build(), case.build(seed=1), inputs()
+    assert not torch.equal(layer(x)[0], other(x)[0])
+    file = io.BytesIO()
+    torch.save(layer.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True), strict=True)
+    assert_same(other(x), layer(x), tolerance=0)
+
+
+@over_the_table
+def test_functional_call(case: Case) -> None:
+    layer, other, x = case.build(), case.build(seed=1), inputs()
+    parameters = dict(other.named_parameters())
+    assert_same(torch.func.functional_call(layer, parameters, (x,)), other(x), tolerance=0)
+
+
+@over_the_table
+def test_vmap_over_stacked_parameters(case: Case) -> None:
+    """Several seeds at once: outputs and gradients of each equal those of the layer alone."""
+    if case.own_controller:
+        pytest.skip("torch has no vmap rule for the nn.GRUCell inside this user's controller")
+    seeds, x = [case.build(seed=seed) for seed in range(2)], inputs()
+    parameters, buffers = torch.func.stack_module_state(seeds)
+    layer = copy.deepcopy(seeds[0]).to("meta")
+
+    def loss(parameters: dict, buffers: dict) -> torch.Tensor:
+        y, _ = torch.func.functional_call(layer, (parameters, buffers), (x,))
+        return y.square().sum()
+
+    found, losses = torch.func.vmap(torch.func.grad_and_value(loss))(parameters, buffers)
+    for index, alone in enumerate(seeds):
+        expected = alone(x)[0].square().sum()
+        assert_same(losses[index], expected.detach())
+        expected.backward()
+        for name, parameter in alone.named_parameters():
+            assert_same(found[name][index], parameter.grad, tolerance=1e-9)
+
+
+@over_the_table
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_to_another_dtype(case: Case, dtype: torch.dtype) -> None:
+    """Moved by .to() or made so: every parameter, output and state tensor has the dtype."""
+    x = inputs(dtype=dtype)
+    for layer in (case.build().to(dtype), case.build(dtype=dtype)):
+        y, state = layer(x)
+        tensors = [*layer.parameters(), *layer.buffers(), y, *leaves(state)]
+        tensors += leaves(layer.initial_state(B))
+        assert {tensor.dtype for tensor in tensors if tensor.is_floating_point()} == {dtype}
+
+
+@over_the_table
+def test_float32_is_near_float64(case: Case) -> None:
+    """The largest differences come from sharpening and strengths, which amplify rounding a few times."""
+    layer, x = case.build(), inputs()
+    y, _ = layer(x)
+    narrow, _ = layer.float()(x.float())
+    torch.testing.assert_close(narrow.double(), y, rtol=1e-4, atol=1e-4)
+
+
+@over_the_table
+def test_the_meta_device(case: Case) -> None:
+    """No tensor is left behind on another device, and none is made on the default one."""
+    for layer in (case.build().to("meta"), case.build(device="meta")):
+        y, state = layer(inputs().to("meta"))
+        tensors = [y, *leaves(state), *leaves(layer.initial_state(B))]
+        tensors += [*layer.parameters(), *layer.buffers()]
+        assert {tensor.device.type for tensor in tensors} == {"meta"}
+        y, _ = layer(inputs().to("meta"), lengths=[2, T, 1])
+        assert y.shape == (T, B, O)
+
+
+@over_the_table
+def test_to_empty_and_load(case: Case) -> None:
+    """A layer made on the meta device and then filled works: nothing it needs is outside its checkpoint."""
+    layer, x = case.build(), inputs()
+    empty = case.build(device="meta").to_empty(device="cpu")
+    with torch.no_grad():  # to_empty leaves non-persistent buffers unset: torch's own rule
+        for name, buffer in empty.named_buffers():
+            buffer.copy_(layer.get_buffer(name))
+    empty.load_state_dict(layer.state_dict(), strict=True)
+    assert_same(empty(x), layer(x), tolerance=0)
+
+
+@over_the_table
+def test_gradients_reach_every_parameter(case: Case) -> None:
+    layer = case.build()
+    y, _ = layer(inputs())
+    y.square().sum().backward()
+    for name, parameter in layer.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert (parameter.grad != 0).any(), name
+
+
+@over_the_table
+def test_parameters_are_named_once(case: Case) -> None:
+    layer = case.build()
+    parameters = [id(parameter) for parameter in layer.parameters()]
+    assert len(parameters) == len(set(parameters)) > 0
+    assert set(layer.state_dict()) == {name for name, _ in layer.named_parameters()}
+
+
+@over_the_table
+def test_seeds_decide_the_parameters(case: Case) -> None:
+    first, again, other = case.build(), case.build(), case.build(seed=1)
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
+        assert not torch.equal(tensor, other.state_dict()[name])
+
+
+@pytest.mark.parametrize("kind", [memnets.NTM, memnets.DNC])
+def test_repr_shows_sizes_and_what_is_not_default(kind: type) -> None:
+    plain = repr(kind(I, O))
+    assert plain.startswith(f"{kind.__name__}(")
+    assert f"{I}, {O}" in plain
+    assert "batch_first" not in plain and "learned_initial_state" not in plain
+    layer = kind(
+        I, O, memory_size=17, word_size=7, read_heads=3, batch_first=True, initial_memory=0.25
+    )
+    for text in ("memory_size=17", "word_size=7", "read_heads=3", "batch_first=True"):
+        assert text in repr(layer)
+    assert "initial_memory=0.25" in repr(layer)
+
+
+def test_sequential_sizes_and_public_names() -> None:
+    """Plain nn.Modules, and every name the package offers is there."""
+    layer = BY_NAME["ntm_lstm"].build()
+    assert isinstance(layer, nn.Module)
+    assert (layer.input_size, layer.output_size) == (I, O)
+    assert all(hasattr(memnets, name) for name in memnets.__all__)
+    assert {"NTM", "DNC", "record", "detach", "load"} <= set(memnets.__all__)
