@@ -1,0 +1,221 @@
+"""What every task offers, the metrics they share, and helpers to write a new one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+
+class Batch(NamedTuple):
+    """Some sequences of one common length, time first.
+
+    inputs [T, B, I] is what the network sees, targets [T, B, O] the bits it should answer, and mask
+    [T, B] is 1 on the steps that are scored and 0 elsewhere; targets are 0 wherever the mask is.
+    All are float32.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    mask: Tensor
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        return Batch(self.inputs.to(device), self.targets.to(device), self.mask.to(device))
+
+
+class Task(Protocol):
+    """The contract of a task: a frozen dataclass of sizes that samples and solves sequences.
+
+    To add a task, write one file in this folder and add one line to `TASKS` in `tasks/__init__.py`:
+
+    1. `@dataclass(frozen=True, kw_only=True) class MyTask`, with plain int or float fields, each
+       with a default and a string under it that explains it: `train.py` makes a flag and its help
+       text of every field, and a curriculum changes them with `dataclasses.replace`.
+    2. `__post_init__` refuses impossible sizes with `check_size`, `check_range` or a ValueError
+       that states what must hold, the values that broke it and the remedy.
+    3. The members below. Take all randomness from the generator, never from torch's global one, and
+       make tensors on its device; give the sequences of one batch one common length, so
+       that nothing is padded.
+    4. One line in the table of `tests/tasks/test_task_contract.py`, which then tests all of this.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def input_size(self) -> int:
+        """The number of input channels, I."""
+        ...
+
+    @property
+    def output_size(self) -> int:
+        """The number of bits answered at each step, O."""
+        ...
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
+        """Draws batch_size independent sequences; the generator's state alone decides which."""
+        ...
+
+    def chance_cost(self) -> float:
+        """What guessing costs, in bits per sequence on average.
+
+        The best predictor that knows when and where the answer's random bits stand, but nothing of
+        the inputs' content, pays 1 bit for each of them.
+        """
+        ...
+
+    def solve(self, inputs: Tensor) -> Tensor:
+        """The targets [T, B, O], worked out from the inputs [T, B, I] of one batch alone.
+
+        Where the inputs cannot tell the targets: the probabilities that the best predictor gives.
+        """
+        ...
+
+    def evaluations(self) -> dict[str, Task]:
+        """Named variants to evaluate a trained network on: the paper's, with this task's widths."""
+        ...
+
+
+def bits_per_sequence(logits: Tensor, batch: Batch) -> Tensor:
+    """The cross-entropy of the scored bits, summed over time and outputs, in bits per sequence.
+
+    Args:
+        logits: [T, B, O], before the sigmoid; half precision is computed in float32.
+        batch: the batch that the logits answer.
+
+    Returns:
+        [B], at least 0; 1 bit for each scored bit where the logits are 0. Differentiable.
+
+    Raises:
+        ValueError: the logits have another shape than the targets.
+
+    >>> batch = Batch(torch.zeros(3, 2, 1), torch.zeros(3, 2, 4), torch.ones(3, 2))
+    >>> bits_per_sequence(torch.zeros(3, 2, 4), batch)
+    tensor([12., 12.])
+    """
+    _check_logits(logits, batch)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    nats = binary_cross_entropy_with_logits(
+        logits, batch.targets.to(logits.dtype), reduction="none"
+    ).sum(-1)
+    return (nats * batch.mask).sum(0) / math.log(2)
+
+
+def wrong_bits(logits: Tensor, batch: Batch) -> Tensor:
+    """How many scored bits are wrong when the outputs are rounded (a logit above 0 says 1).
+
+    Args:
+        logits: [T, B, O]; a NaN counts as wrong, so that a diverged network is never half right.
+        batch: the batch that the logits answer.
+
+    Returns:
+        [B] float32 whole numbers, from 0 to the number of scored bits.
+
+    Raises:
+        ValueError: the logits have another shape than the targets.
+
+    >>> batch = Batch(torch.zeros(1, 1, 1), torch.tensor([[[1.0, 0.0, 1.0]]]), torch.ones(1, 1))
+    >>> wrong_bits(torch.tensor([[[2.0, 3.0, -1.0]]]), batch)
+    tensor([2.])
+    """
+    _check_logits(logits, batch)
+    wrong = ((logits > 0) != (batch.targets > 0.5)) | logits.isnan()
+    return (wrong.sum(-1) * batch.mask).sum(0)
+
+
+def exact_match(logits: Tensor, batch: Batch) -> Tensor:
+    """Which sequences are answered without a single wrong bit: [B] bool, arguments as `wrong_bits`.
+
+    Raises:
+        ValueError: the logits have another shape than the targets.
+
+    >>> batch = Batch(torch.zeros(1, 2, 1), torch.tensor([[[1.0], [0.0]]]), torch.ones(1, 2))
+    >>> exact_match(torch.tensor([[[2.0], [2.0]]]), batch)
+    tensor([ True, False])
+    """
+    return wrong_bits(logits, batch) == 0
+
+
+def _check_logits(logits: Tensor, batch: Batch) -> None:
+    # Without this, logits of a wrong size would broadcast into a plausible number.
+    if logits.shape != batch.targets.shape:
+        raise ValueError(
+            f"the logits must have the targets' shape [T, B, O], but they are {list(logits.shape)} "
+            f"and the targets {list(batch.targets.shape)}: pass the outputs of all steps, time first"
+        )
+
+
+def check_size(name: str, value: int, minimum: int = 1) -> None:
+    """Refuses a size that is not a whole number of at least `minimum`.
+
+    Raises:
+        ValueError: naming the size, its value and the least that is allowed.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ValueError(
+            f"{name} must be a whole number of at least {minimum}, got {name}={value!r}: "
+            f"pass {name}={minimum} or more"
+        )
+
+
+def check_range(
+    low_name: str, low: int, high_name: str, high: int, minimum: int = 1, distinct: bool = False
+) -> None:
+    """Refuses a range of sizes that is empty or begins below `minimum`.
+
+    `distinct` also refuses a range of a single size.
+
+    Raises:
+        ValueError: naming both ends, their values and the remedy.
+    """
+    check_size(low_name, low, minimum)
+    check_size(high_name, high, minimum)
+    if low > high or (distinct and low == high):
+        raise ValueError(
+            f"{low_name} must be {'below' if distinct else 'at most'} {high_name}, got "
+            f"{low_name}={low} and {high_name}={high}: raise {high_name} or lower {low_name}"
+        )
+
+
+def random_bits(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Fair independent bits as float32 zeros and ones, on the generator's device."""
+    options = {"dtype": torch.float32, "device": generator.device}
+    return torch.randint(0, 2, shape, generator=generator, **options)
+
+
+def random_size(low: int, high: int, generator: torch.Generator) -> int:
+    """A whole number drawn uniformly from low to high, both included."""
+    return int(torch.randint(low, high + 1, (), generator=generator, device=generator.device))
+
+
+def draw(batch: Batch, row: int = 0) -> str:
+    """A picture of one sequence of a batch: a line for each channel, a column for each step.
+
+    `#` is 1, `.` is 0, any other value is printed; the targets are left blank where they are not
+    scored.
+
+    >>> inputs = torch.tensor([1.0, 0.0]).view(2, 1, 1)
+    >>> print(draw(Batch(inputs, inputs.flip(0), torch.tensor([[0.0], [1.0]]))))
+    inputs   0 | # .
+    targets  0 |   #
+    """
+    mask = batch.mask[:, row].tolist()
+    lines = [[_cell(value) for value in channel] for channel in batch.inputs[:, row].T.tolist()]
+    labels = [f"{'inputs' if i == 0 else '':7} {i:2} |" for i in range(len(lines))]
+    for i, channel in enumerate(batch.targets[:, row].T.tolist()):
+        lines.append(
+            [_cell(value) if scored else "" for value, scored in zip(channel, mask, strict=True)]
+        )
+        labels.append(f"{'targets' if i == 0 else '':7} {i:2} |")
+    width = max(len(cell) for line in lines for cell in line)
+    return "\n".join(
+        " ".join([label, *(cell.rjust(width) for cell in line)]).rstrip()
+        for label, line in zip(labels, lines, strict=True)
+    )
+
+
+def _cell(value: float) -> str:
+    return {0.0: ".", 1.0: "#"}.get(value, f"{value:.1f}")

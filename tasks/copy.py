@@ -1,0 +1,91 @@
+"""The copy task: see a sequence of random vectors, then repeat it from memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from tasks.base import Batch, Task, check_range, check_size, random_bits, random_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """Show a sequence of random binary vectors and a delimiter; the answer is the same sequence.
+
+    Graves et al. 2014, section 4.1. A sequence takes T = 2 length + 1 steps: the vectors, the
+    delimiter on a channel of its own, then as many steps without any input, in which the vectors
+    are answered. Inputs [T, B, bits + 1], targets [T, B, bits].
+
+    Raises:
+        ValueError: a size is below 1, or min_length is above max_length.
+
+    Three vectors of four bits (one line a channel, one column a step; input 4 is the delimiter):
+
+    >>> from tasks.base import draw
+    >>> task = Copy(bits=4, min_length=3, max_length=3)
+    >>> print(draw(task.sample(1, torch.Generator().manual_seed(4))))
+    inputs   0 | . . # . . . .
+             1 | # # . . . . .
+             2 | # . . . . . .
+             3 | # . # . . . .
+             4 | . . . # . . .
+    targets  0 |         . . #
+             1 |         # # .
+             2 |         # . .
+             3 |         # . #
+    """
+
+    bits: int = 8
+    """Bits in each vector."""
+    min_length: int = 1
+    """Fewest vectors in a sequence; uniform from here to max_length, one length a batch."""
+    max_length: int = 20
+    """Most vectors in a sequence (included)."""
+
+    def __post_init__(self) -> None:
+        check_size("bits", self.bits)
+        check_range("min_length", self.min_length, "max_length", self.max_length)
+
+    @property
+    def input_size(self) -> int:
+        """The number of input channels, I."""
+        return self.bits + 1
+
+    @property
+    def output_size(self) -> int:
+        """The number of bits answered at each step, O."""
+        return self.bits
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
+        """Draws batch_size sequences; the generator alone decides which."""
+        check_size("batch_size", batch_size)
+        length = random_size(self.min_length, self.max_length, generator)
+        vectors = random_bits((length, batch_size, self.bits), generator)
+        inputs = vectors.new_zeros(2 * length + 1, batch_size, self.input_size)
+        targets = vectors.new_zeros(2 * length + 1, batch_size, self.output_size)
+        mask = vectors.new_zeros(2 * length + 1, batch_size)
+        inputs[:length, :, : self.bits] = vectors
+        inputs[length, :, self.bits] = 1
+        targets[length + 1 :] = vectors
+        mask[length + 1 :] = 1
+        return Batch(inputs, targets, mask)
+
+    def chance_cost(self) -> float:
+        """One bit for each bit of a sequence of mean length."""
+        return self.bits * (self.min_length + self.max_length) / 2
+
+    def solve(self, inputs: Tensor) -> Tensor:
+        """The targets of the inputs: everything before the delimiter, once more."""
+        length = int(inputs[:, 0, self.bits].argmax())  # the step of the delimiter
+        targets = torch.zeros_like(inputs[..., : self.bits])
+        targets[length + 1 :] = inputs[:length, :, : self.bits]
+        return targets
+
+    def evaluations(self) -> dict[str, Task]:
+        """The lengths of the paper's figures 4 and 5, of which training sees 20 at most."""
+        return {
+            f"length_{length}": replace(self, min_length=length, max_length=length)
+            for length in (10, 20, 30, 50, 120)
+        }
