@@ -19,3 +19,33 @@ from memnets.state import State, detach, map_tensors
 from memnets.trace import Trace, record
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "DNC",
+    "NTM",
+    "Content",
+    "ContentAndLocation",
+    "Controller",
+    "DNCInterface",
+    "DNCMemory",
+    "LeastRecentlyUsed",
+    "Location",
+    "MemoryLayer",
+    "NTMInterface",
+    "NTMMemory",
+    "ReadHead",
+    "State",
+    "Trace",
+    "WriteHead",
+    "addressing",
+    "controllers",
+    "detach",
+    "dnc",
+    "heads",
+    "interface",
+    "load",
+    "map_tensors",
+    "memory",
+    "ntm",
+    "record",
+]

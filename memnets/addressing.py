@@ -40,7 +40,7 @@ def cosine_similarity(memory: Tensor, keys: Tensor, epsilon: float = 1e-6) -> Te
 def content_weights(
     memory: Tensor, keys: Tensor, strengths: Tensor, epsilon: float = 1e-6
 ) -> Tensor:
-    """Content weighting c = softmax_N(strength * cos(key, M_i)) (NTM eq. 5; DNC Methods, C(M, k, b)).
+    """Content weighting c = softmax_N(strength * cos(key, M_i)) (NTM eq. 5; DNC Methods).
 
     Args:
         memory: [B, N, W].
@@ -58,7 +58,10 @@ def content_weights(
 
 
 def interpolate(content_weights: Tensor, previous_weights: Tensor, gates: Tensor) -> Tensor:
-    """Gated weighting g c + (1 - g) w(t-1) (NTM eq. 7); weightings [B, R, N], gates [B, R] in [0, 1]."""
+    """Gated weighting g c + (1 - g) w(t-1) (NTM eq. 7).
+
+    The weightings are [B, R, N], the gates [B, R] in [0, 1].
+    """
     return torch.lerp(previous_weights, content_weights, gates[..., None])
 
 

@@ -57,9 +57,11 @@ class Cell(nn.Module):
         return self.sizes
 
     def from_input(self, x: Tensor) -> Tensor:
+        """W x + b."""
         return functional.linear(x, self.weight_ih, self.bias_ih)
 
     def from_hidden(self, h: Tensor) -> Tensor:
+        """U h(t-1) + b, with a bias of its own as in torch."""
         return functional.linear(h, self.weight_hh, self.bias_hh)
 
 
@@ -70,6 +72,7 @@ class LSTMCell(Cell):
     state_tensors = 2
 
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return h [B, hidden] and the state after the step."""
         h, c = state
         i, f, g, o = (self.from_input(x) + self.from_hidden(h)).chunk(4, dim=-1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
@@ -83,6 +86,7 @@ class GRUCell(Cell):
     gates = 3
 
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return h [B, hidden] and the state after the step."""
         (h,) = state
         reset_x, update_x, new_x = self.from_input(x).chunk(3, dim=-1)
         reset_h, update_h, new_h = self.from_hidden(h).chunk(3, dim=-1)
@@ -97,6 +101,7 @@ class ElmanCell(Cell):
     gates = 1
 
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return h [B, hidden] and the state after the step."""
         h = torch.tanh(self.from_input(x) + self.from_hidden(state[0]))
         return h, (h,)
 
@@ -118,6 +123,7 @@ class FeedforwardCell(nn.Module):
         self.linear = nn.Linear(input_size, hidden_size, device=device, dtype=dtype)
 
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return h [B, hidden] and the state after the step."""
         return torch.relu(self.linear(x)), state
 
 
@@ -198,6 +204,7 @@ class Controller(nn.Module):
         )
 
     def forward(self, x: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+        """Return h [B, output_size] and the state after the step; x is [B, input_size]."""
         outputs: list[Tensor] = []
         states = []
         for cell, cell_state in zip(self.cells, state, strict=True):

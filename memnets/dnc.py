@@ -6,7 +6,7 @@ Axes: B batch, T time, N memory slots, W word, R read heads, H write heads, I in
 from __future__ import annotations
 
 import inspect
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn

@@ -10,9 +10,9 @@ from step to step, a third:
         weightings of the step before [B, count, N], and the whole `NTMMemory`: its `memory` as it
         is when the head looks (a read head looks after the write), its weightings those of the
         step before.
-    initial_state(batch_size, like) -> state
-        Optional: tensors (or tuples of them) with the batch as the first axis, made as `like`
-        [B, N] is. Without it the state is the empty tuple.
+    initial_state(like) -> state
+        Optional: tensors (or tuples of them) with the batch as the first axis, of the dtype and
+        device of `like` [B, N]. Without it the state is the empty tuple.
 """
 
 from __future__ import annotations
@@ -46,24 +46,34 @@ class NTMMemory(NamedTuple):
 class Addressing(Protocol):
     """What plugs into a head: see the top of this module."""
 
-    def table(self, count: int, word_size: int) -> Table: ...
+    def table(self, count: int, word_size: int) -> Table:
+        """What it wants emitted for its `count` heads."""
+        ...
 
     def __call__(
         self, parameters: Any, previous_weights: Tensor, memory: NTMMemory, state: Any
-    ) -> tuple[Tensor, Any]: ...
+    ) -> tuple[Tensor, Any]:
+        """The weightings of its heads, and its state after the step."""
+        ...
 
 
 class ContentParameters(NamedTuple):
+    """What `Content` takes: keys [B, count, W], strengths [B, count]."""
+
     keys: Tensor
     strengths: Tensor
 
 
 class LocationParameters(NamedTuple):
+    """What `Location` takes: shifts [B, count, S], sharpenings [B, count]."""
+
     shifts: Tensor
     sharpenings: Tensor
 
 
 class FocusParameters(NamedTuple):
+    """What `ContentAndLocation` takes; gates [B, count], the rest as above."""
+
     keys: Tensor
     strengths: Tensor
     gates: Tensor
@@ -72,10 +82,14 @@ class FocusParameters(NamedTuple):
 
 
 class LeastRecentlyUsedParameters(NamedTuple):
+    """What `LeastRecentlyUsed` takes: gates [B, count], 1 for the last read."""
+
     gates: Tensor
 
 
 class WriteVectors(NamedTuple):
+    """What all write heads together write: two tensors [B, H, W]."""
+
     erase_vectors: Tensor
     add_vectors: Tensor
 
@@ -106,6 +120,7 @@ class Content:
     similarity_epsilon: float = 1e-6
 
     def table(self, count: int, word_size: int) -> Table:
+        """Keys [B, count, W] and strengths [B, count]."""
         return Table(ContentParameters, _content_fields(count, word_size, self.strength))
 
     def __call__(
@@ -125,6 +140,7 @@ class Location:
     sharpen_epsilon: float = 1e-12
 
     def table(self, count: int, word_size: int) -> Table:
+        """Shifts [B, count, S] and sharpenings [B, count]."""
         return Table(LocationParameters, _location_fields(count, self.shift_range))
 
     def __call__(
@@ -148,6 +164,7 @@ class ContentAndLocation:
     sharpen_epsilon: float = 1e-12
 
     def table(self, count: int, word_size: int) -> Table:
+        """Keys, strengths, gates, shifts and sharpenings, of which `FocusParameters` tells."""
         fields = {
             **_content_fields(count, word_size, self.strength),
             "gates": Field((count,), unit),
@@ -193,9 +210,11 @@ class LeastRecentlyUsed:
             raise ValueError(f"decay must be in [0, 1); got {self.decay}.")
 
     def table(self, count: int, word_size: int) -> Table:
+        """Gates [B, count]."""
         return Table(LeastRecentlyUsedParameters, {"gates": Field((count,), unit)})
 
-    def initial_state(self, batch_size: int, like: Tensor) -> Tensor:
+    def initial_state(self, like: Tensor) -> Tensor:
+        """Nothing is used before the first step: zeros [B, N]."""
         return torch.zeros_like(like)
 
     def __call__(
@@ -267,12 +286,12 @@ def tables(heads: Sequence[Head], word_size: int) -> list[Table]:
     ]
 
 
-def initial_addressing(heads: Sequence[Head], batch_size: int, like: Tensor) -> tuple[Any, ...]:
+def initial_addressing(heads: Sequence[Head], like: Tensor) -> tuple[Any, ...]:
     """Return each addressing's initial state, or the empty tuple where none has any."""
     starts = [getattr(head.addressing, "initial_state", None) for head in heads]
     if not any(starts):
         return ()
-    return tuple(start(batch_size, like) if start else () for start in starts)
+    return tuple(start(like) if start else () for start in starts)
 
 
 def access(

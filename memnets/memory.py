@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def product(factors: Tensor, dim: int) -> Tensor:
-    """Multiply a tensor along a short axis; unlike `torch.prod`, its gradient has no branch at 0."""
+    """Multiply along a short axis; unlike that of `torch.prod`, the gradient has no branch at 0."""
     return reduce(torch.mul, factors.unbind(dim))
 
 

@@ -81,7 +81,7 @@ def access(
     >>> vectors = (torch.ones(1, 1, 2), torch.tensor([[[3.0, 4.0]]]))
     >>> read_vectors, state = access(NTMInterface(*read, *write, *vectors), state)
     >>> read_vectors
-    tensor([[[3.0000, 4.0000]]])
+    tensor([[[3., 4.]]])
     """
     stock = ContentAndLocation(
         shift_range=interface.read_shifts.shape[-1] // 2,
@@ -229,7 +229,7 @@ class NTM(MemoryLayer):
             weights = torch.softmax(weights, dim=-1)
         weights = weights.expand(memory.shape[0], -1, -1)
         read_weights, write_weights = weights.split([self.read_heads, self.write_heads], dim=1)
-        carried = plugged.initial_addressing(self.heads, memory.shape[0], memory[:, :, 0])
+        carried = plugged.initial_addressing(self.heads, like=memory[:, :, 0])
         return NTMMemory(memory, read_weights, write_weights, carried)
 
     def gather(self, emitted: tuple[Any, ...]) -> NTMInterface | tuple[Any, ...]:
