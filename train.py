@@ -1,0 +1,111 @@
+"""Train a memory-augmented network on an algorithmic task: `python train.py --task copy`.
+
+The run lands in runs/NAME/: config.json, metrics.jsonl, checkpoints/, evaluation.json and pictures/.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from training import command_line, evaluation
+from training.config import to_json
+from training.console import Console, Stop, duration, stop_on_signals
+from training.loop import NonFiniteLoss, seeds, train
+from training.run_folder import Run, open_run
+from training.tracking import Tracker, start_tracker
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; return the exit status."""
+    # 1. What to do: the recipe of the task and the model, changed by flags (training/recipes.py, config.py).
+    config = command_line.parse(arguments)
+    torch.set_num_threads(config.threads)
+
+    # 2. The run folder, and in it a training to begin or to continue.
+    try:
+        run = open_run(config)
+    except (ValueError, OSError) as error:
+        command_line.fail(str(error))
+    config, training, folder = run.config, run.training, run.folder
+    sequences = training.step * config.run.batch_size
+    weights = sum(p.numel() for p in training.layer.parameters() if p.requires_grad)
+    print(f"{config.task} with {config.model}: {weights:,} weights, run folder {folder}")
+    if training.step:
+        print(f"continuing at {sequences:,} sequences")
+
+    # 3. Where the curves go beside metrics.jsonl: Weights & Biases, online or offline.
+    tracker = start_tracker(
+        config.wandb, config=to_json(config), folder=folder, id=training.wandb_id
+    )
+    training.wandb_id = tracker.id
+
+    # 4. Train, evaluate, draw. SIGINT and SIGTERM finish the step first, and save.
+    status = 1
+    try:
+        with stop_on_signals() as stop:
+            learn(run, tracker, stop)
+            if not stop.requested:
+                finish(run, tracker, stop)
+        status = stop.status
+        if stop.requested:
+            print(f"stopped and saved; to go on: python train.py --resume {folder}")
+    except NonFiniteLoss as error:
+        print(f"train.py: error: {error}\nthe last checkpoint is {folder}", file=sys.stderr)
+    finally:
+        tracker.finish(status)
+    return status
+
+
+def learn(run: Run, tracker: Tracker, stop: Stop) -> None:
+    """Train up to the configured number of sequences."""
+    config, training = run.config, run.training
+    console = Console(config.steps * config.run.batch_size, training.step * config.run.batch_size)
+    try:
+        train(config, training, run.folder, tracker=tracker, console=console, stop=stop)
+    finally:
+        console.close()
+
+
+def finish(run: Run, tracker: Tracker, stop: Stop) -> None:
+    """Evaluate at the paper's settings, draw pictures, and sum up."""
+    config, training = run.config, run.training
+    sequences = training.step * config.run.batch_size
+    print(f"trained on {sequences:,} sequences in {duration(training.seconds)}; evaluating")
+    seed = seeds(config.seed)[2]
+    results = evaluation.evaluate_all(
+        training.layer,
+        training.task,
+        config.run.evaluation_sequences,
+        batch_size=config.run.batch_size,
+        seed=seed,
+        device=config.device,
+        stopped=lambda: stop.requested,
+    )
+    if stop.requested:
+        return
+    print(evaluation.table(results))
+    evaluation.write_results(run.folder, results, training.step, sequences)
+    figures = {f"evaluation/{n}/{m}": x for n, row in results.items() for m, x in row.items()}
+    tracker.log(figures, training.step, sequences)
+    tracker.summary({f"final/{m}": x for m, x in results["training"].items()})
+    tracker.summary({f"best/{m}": x for m, x in training.best.items()})
+    if config.run.pictures:
+        evaluation.draw_pictures(
+            training.layer,
+            training.task,
+            config.task,
+            run.folder,
+            seed=seed,
+            step=training.step,
+            tracker=tracker,
+            device=config.device,
+            stopped=lambda: stop.requested,
+        )
+        print(f"pictures: {run.folder / 'pictures'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""From the words on the command line to a configuration, or to an error that names what is valid."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import tyro
+
+import tasks
+from training import checkpoint
+from training.config import (
+    GROUPS,
+    MODELS,
+    OPTIMIZERS,
+    Config,
+    from_json,
+    make_layer,
+    make_optimizer,
+    problems,
+)
+from training.recipes import recipe
+
+DESCRIPTION = f"""Train a memory-augmented network on an algorithmic task.
+
+--task takes {", ".join(tasks.TASKS)}.
+
+--model takes {", ".join(MODELS)}. --optimizer takes {", ".join(OPTIMIZERS)}.
+
+The options below are those of the chosen three, with the defaults that train them; for others, ask for help
+with them: train.py --task priority_sort --model dnc --help
+
+examples:
+  python train.py --task copy
+  python train.py --task associative_recall --model dnc --model.memory-size 64 --seed 1
+  python train.py --task copy --task.max-length 10 --optimizer graves_rmsprop --run.sequences 50000
+  python train.py --resume runs/NAME
+"""
+
+
+def parse(arguments: Sequence[str] | None = None) -> Config:
+    """Read the command line (`sys.argv` without arguments); recipes give the defaults.
+
+    `--a-b` and `--a_b` are the same, and every flag takes a value (`--model.read-first True`), with a space
+    or with `=`, as the agents of W&B sweeps write it. Errors go to stderr with exit status 2.
+
+    >>> parse(["--task", "copy", "--task.max_length=10"]).task_options
+    Copy(bits=8, min_length=1, max_length=10)
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        defaults = _defaults(arguments)
+        _check_flags(arguments, defaults)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    config = _fill_in(defaults, arguments)
+    found = list(problems(config))
+    if config.resume:
+        found += _changes(defaults, config)
+    if found:
+        fail("\n".join(found))
+    try:
+        make_optimizer(config, make_layer(config))
+    except (ValueError, TypeError, RuntimeError) as error:
+        fail(str(error))
+    return config
+
+
+def fail(message: str) -> NoReturn:
+    """Print an error of the user's and exit with status 2."""
+    print(f"train.py: error: {message}\nSee train.py --help", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def flags(config: Config) -> list[str]:
+    """Every flag that is valid beside the chosen task, model and optimiser.
+
+    >>> "--task.max-length" in flags(recipe("copy", "ntm"))
+    True
+    """
+    names: list[str] = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            group = field.name.removesuffix("_options")
+            names += [f"{group}.{inner.name}" for inner in dataclasses.fields(value)]
+        else:
+            names.append(field.name)
+    return [f"--{name}".replace("_", "-") for name in names]
+
+
+def _defaults(arguments: Sequence[str]) -> Config:
+    folder = _value(arguments, "resume")
+    if folder is not None:
+        saved = from_json(checkpoint.read_config(Path(folder)))
+        return dataclasses.replace(saved, resume=folder)
+    task = _value(arguments, "task") or Config.task
+    model = _value(arguments, "model") or Config.model
+    return recipe(task, model, _value(arguments, "optimizer"))
+
+
+def _value(arguments: Sequence[str], flag: str) -> str | None:
+    """The last value of a flag, before the real parser (which needs to know it) has run."""
+    found = None
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name == f"--{flag}":
+            found = value if equals else following
+    if found == "":
+        raise ValueError(f"--{flag} needs a value")
+    return found
+
+
+def _check_flags(arguments: Sequence[str], config: Config) -> None:
+    valid = flags(config)
+    for word in arguments:
+        name = word.partition("=")[0].replace("_", "-")
+        if not name.startswith("--") or name in valid or name == "--help":
+            continue
+        close = difflib.get_close_matches(name, valid, n=3)
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        group = next((g for g in (*GROUPS, "run") if name.startswith(f"--{g}.")), None)
+        if group in GROUPS:
+            heading = f"The {group} {getattr(config, group)} has"
+        else:
+            heading = f"The {group} options are" if group else "Valid flags are"
+        listed = [flag for flag in valid if group is None or flag.startswith(f"--{group}.")]
+        raise ValueError(f"there is no flag {name}.{hint}\n{heading} {', '.join(listed)}")
+
+
+def _fill_in(defaults: Config, arguments: Sequence[str]) -> Config:
+    return tyro.cli(
+        Config,
+        default=defaults,
+        args=arguments,
+        prog="train.py",
+        description=DESCRIPTION,
+        # `--flag True` instead of a bare `--flag`: the form that a sweep's ${args} has.
+        config=(tyro.conf.FlagConversionOff,),
+    )
+
+
+def _changes(saved: Config, config: Config) -> list[str]:
+    """What was asked for beside --resume, and cannot be: it would not be the same run."""
+    before, after = _flat(saved), _flat(config)
+    changed = [name for name in after if after[name] != before[name]]
+    refused = [name for name in changed if name not in ("run.sequences", "wandb")]
+    messages = [
+        f"--{name.replace('_', '-')} {after[name]} differs from the {before[name]} of {config.resume}: "
+        "beside --resume, only --run.sequences and --wandb can change; start a new run for the rest"
+        for name in refused
+    ]
+    if config.run.sequences < saved.run.sequences:
+        messages.append(
+            f"--run.sequences {config.run.sequences} is less than the {saved.run.sequences} of "
+            f"{config.resume}: a resumed run can only be made longer"
+        )
+    return messages
+
+
+def _flat(config: Config) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name, value in dataclasses.asdict(config).items():
+        if isinstance(value, dict):
+            group = name.removesuffix("_options")
+            values |= {f"{group}.{inner}": content for inner, content in value.items()}
+        else:
+            values[name] = value
+    return values

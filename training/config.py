@@ -1,0 +1,263 @@
+"""What a run is made of: the fields behind train.py's flags, as plain dataclasses that become JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import torch
+import tyro
+from torch import nn
+
+import memnets
+import tasks
+from tasks.base import Task
+from training.baseline import LSTM
+from training.optimizers import GravesRMSProp
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "ntm": memnets.NTM,
+    "dnc": memnets.DNC,
+    "lstm": LSTM,
+}
+
+# The constructor arguments that become flags: their type and help text. The defaults are the constructors' own.
+MODEL_FIELDS: dict[str, tuple[Any, str]] = {
+    "memory_size": (int, "memory slots (N)"),
+    "word_size": (int, "numbers in each memory slot (W)"),
+    "read_heads": (int, "heads that read (R)"),
+    "write_heads": (int, "heads that write (H)"),
+    "controller": (Literal["lstm", "gru", "elman", "feedforward"], "the controller network"),
+    "hidden_size": (int, "hidden units in each layer of the controller (or of the LSTM baseline)"),
+    "num_layers": (int, "layers of the controller (or of the LSTM baseline)"),
+    "skip_connections": (
+        bool,
+        "the papers' deep form: every layer sees the input, the readout sees every layer",
+    ),
+    "shift_range": (int, "how many slots a head can shift its weighting by, to either side"),
+    "initial_memory": (float, "what every number of the memory is before the first step"),
+    "learned_initial_state": (bool, "learn the state that every sequence starts from"),
+    "read_first": (bool, "read before writing in each step (the default writes first)"),
+    "strength": (Literal["oneplus", "softplus"], "how key strengths are made positive"),
+    "similarity_epsilon": (float, "keeps the cosine similarity of a zero vector finite"),
+    "sharpen_epsilon": (float, "keeps the logarithm in the sharpening finite"),
+    "allocation_epsilon": (float, "keeps the gradient of the allocation finite at usage 0"),
+    "stop_usage_gradient": (bool, "no gradient through the usage (as in DeepMind's code)"),
+    "backend": (Literal["auto", "reference", "compiled", "fused"], "how the time loop is run"),
+}
+
+
+def model_options_class(name: str) -> type:
+    """A dataclass of the fields that the constructor of this model takes, with its defaults."""
+    parameters = inspect.signature(MODELS[name]).parameters
+    found = [
+        (key, Annotated[kind, tyro.conf.arg(help=text)], parameters[key].default)
+        for key, (kind, text) in MODEL_FIELDS.items()
+        if key in parameters
+    ]
+    return dataclasses.make_dataclass(f"{name.upper()}Options", found, frozen=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamOptions:
+    """Adam, with the gradients clipped first."""
+
+    learning_rate: float = 1e-3
+    """step size"""
+    clip_norm: float | None = 10.0
+    """scale the gradients down to this norm over all parameters; None: do not"""
+    clip_value: float | None = None
+    """clip every component of the gradients to plus or minus this; None: do not"""
+    beta1: float = 0.9
+    """decay of the mean of the gradients"""
+    beta2: float = 0.999
+    """decay of the mean of their squares"""
+    epsilon: float = 1e-8
+    """added to the root of the mean square"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GravesRMSPropOptions:
+    """The RMSProp of Graves 2013, with the NTM paper's settings."""
+
+    learning_rate: float = 1e-4
+    """step size"""
+    clip_norm: float | None = None
+    """scale the gradients down to this norm over all parameters; None: do not"""
+    clip_value: float | None = 10.0
+    """clip every component of the gradients to plus or minus this; None: do not"""
+    decay: float = 0.95
+    """decay of the means of the gradients and of their squares"""
+    momentum: float = 0.9
+    """share of the last update that is repeated"""
+    epsilon: float = 1e-4
+    """added to the variance of the gradients, under the root"""
+
+
+OPTIMIZERS: dict[str, type[AdamOptions] | type[GravesRMSPropOptions]] = {
+    "adam": AdamOptions,
+    "graves_rmsprop": GravesRMSPropOptions,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How long to train, and what to do how often. A step is one batch."""
+
+    sequences: int = 30_000
+    """sequences to train on; rounded up to whole batches"""
+    batch_size: int = 16
+    """sequences in each step"""
+    log_every: int = 50
+    """steps between two rows of metrics (each is the mean over these steps)"""
+    evaluate_every: int = 500
+    """steps between two evaluations on fixed sequences of the training task; 0: never"""
+    evaluation_sequences: int = 256
+    """sequences in every evaluation"""
+    checkpoint_every: int = 500
+    """steps between two checkpoints; there is always one at the end"""
+    pictures: bool = True
+    """draw pictures of sequences and of what the heads did, at the end"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that decides what a run computes."""
+
+    task: str = "copy"
+    """what to learn; see the task options below for the chosen one"""
+    model: str = "ntm"
+    """what learns it"""
+    optimizer: str = "adam"
+    """how it learns"""
+    seed: int = 0
+    """decides the initial weights and the sequences"""
+    device: str = "cpu"
+    """where to compute: cpu, cuda, cuda:1, ..."""
+    threads: int = 1
+    """CPU threads; more than one is rarely faster on models this small, and on a busy machine far slower"""
+    name: str | None = None
+    """folder of the run; None: made from task, model, seed and time"""
+    folder: str = "runs"
+    """folder of all runs"""
+    resume: str | None = None
+    """continue this run folder, to the same numbers as if it had never stopped; takes no other flags than
+    --run.sequences and --wandb"""
+    wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
+    """Weights & Biases; auto: online if you are logged in (`wandb login`), else offline, never asking"""
+
+    task_options: Annotated[object, tyro.conf.arg(name="task")] = None
+    model_options: Annotated[object, tyro.conf.arg(name="model")] = None
+    optimizer_options: Annotated[object, tyro.conf.arg(name="optimizer")] = None
+    run: RunOptions = field(default_factory=RunOptions)
+
+    @property
+    def steps(self) -> int:
+        """The number of training steps: enough batches for all sequences."""
+        return math.ceil(self.run.sequences / self.run.batch_size)
+
+
+GROUPS = ("task", "model", "optimizer")
+
+
+def option_class(group: str, name: str) -> type:
+    """The dataclass of options behind a chosen task, model or optimiser.
+
+    Raises:
+        ValueError: there is no such choice; the message lists those there are.
+    """
+    valid = {"task": tasks.TASKS, "model": MODELS, "optimizer": OPTIMIZERS}[group]
+    if name not in valid:
+        raise ValueError(f"there is no {group} {name!r}: choose one of {', '.join(valid)}")
+    return model_options_class(name) if group == "model" else valid[name]
+
+
+def to_json(config: Config) -> dict[str, Any]:
+    """The configuration as nested dictionaries of plain values."""
+    return dataclasses.asdict(config)
+
+
+def from_json(values: dict[str, Any]) -> Config:
+    """The configuration that `to_json` wrote.
+
+    Raises:
+        ValueError: a task, model or optimiser is unknown, or a field is missing or unknown.
+    """
+    values = dict(values)
+    try:
+        for group in GROUPS:
+            chosen = option_class(group, values[group])
+            values[f"{group}_options"] = chosen(**values[f"{group}_options"])
+        values["run"] = RunOptions(**values["run"])
+        return Config(**values)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the configuration is of another version of memnets: {error}") from error
+
+
+def problems(config: Config) -> Iterator[str]:
+    """Say what is wrong with the values of a configuration, one sentence a problem."""
+    run, optimizer = config.run, vars(config.optimizer_options)
+    for name in (
+        "sequences",
+        "batch_size",
+        "log_every",
+        "evaluation_sequences",
+        "checkpoint_every",
+    ):
+        if getattr(run, name) < 1:
+            yield f"--run.{name.replace('_', '-')} must be at least 1, got {getattr(run, name)}"
+    if run.evaluate_every < 0:
+        yield f"--run.evaluate-every must be 0 (never) or more, got {run.evaluate_every}"
+    if config.threads < 1:
+        yield f"--threads must be at least 1, got {config.threads}"
+    if not 0 <= config.seed < 2**63:
+        yield f"--seed must be between 0 and 2**63 - 1, got {config.seed}"
+    for name in ("learning_rate", "clip_norm", "clip_value", "epsilon"):
+        if optimizer[name] is not None and not 0 < optimizer[name] < math.inf:
+            flag = f"--optimizer.{name.replace('_', '-')}"
+            yield f"{flag} must be positive and finite, got {optimizer[name]}"
+    if config.name is not None and (not config.name or set(config.name) & set('/\\:*?"<>|#%')):
+        yield f"--name must be the plain name of a folder, got {config.name!r}"
+    try:
+        torch.empty(0, device=config.device)
+    except (RuntimeError, AssertionError) as error:
+        yield f"--device {config.device} cannot be used: {str(error).splitlines()[0]}"
+
+
+def make_task(config: Config) -> Task:
+    """The task of a configuration."""
+    assert not isinstance(config.task_options, type)
+    return config.task_options  # type: ignore[return-value]  # the options of a task are the task
+
+
+def make_layer(config: Config) -> nn.Module:
+    """The layer of a configuration, on its device, with weights from torch's global generator."""
+    task = make_task(config)
+    return MODELS[config.model](
+        task.input_size, task.output_size, device=config.device, **vars(config.model_options)
+    )
+
+
+def make_optimizer(config: Config, layer: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of a configuration, for all trainable parameters of the layer."""
+    options = config.optimizer_options
+    parameters = [p for p in layer.parameters() if p.requires_grad]
+    if isinstance(options, AdamOptions):
+        return torch.optim.Adam(
+            parameters,
+            options.learning_rate,
+            betas=(options.beta1, options.beta2),
+            eps=options.epsilon,
+        )
+    assert isinstance(options, GravesRMSPropOptions)
+    return GravesRMSProp(
+        parameters,
+        options.learning_rate,
+        decay=options.decay,
+        momentum=options.momentum,
+        epsilon=options.epsilon,
+    )

@@ -1,0 +1,126 @@
+"""What a run shows while it trains, and how it is stopped: a live bar on a terminal, else plain lines."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Console:
+    """The progress of training: a tqdm bar if stderr is a terminal, otherwise a line now and then."""
+
+    def __init__(self, sequences: int, done: int) -> None:
+        """sequences: how many there are in all; done: how many of them were trained on before."""
+        self._sequences, self._done = sequences, done
+        self._last_line = -SECONDS_BETWEEN_LINES
+        # The last minute or so: an average over the whole run would hide a slow-down.
+        self._times: deque[tuple[float, int]] = deque([(time.perf_counter(), done)], maxlen=20)
+        self._bar: tqdm | None = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(
+                total=sequences, initial=done, unit=" sequences", dynamic_ncols=True, smoothing=0.05
+            )
+
+    def advance(self, count: int) -> None:
+        """Note that this many more sequences were trained on."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def rate(self) -> float:
+        """Sequences per second, over the last 20 calls."""
+        now = time.perf_counter()
+        then, done = self._times[0]
+        self._times.append((now, self._done))
+        return (self._done - done) / max(now - then, 1e-9)
+
+    def show(self, row: dict[str, float], sequences: int) -> None:
+        """Show the latest means."""
+        shown = {
+            "loss": f"{row['loss']:.4f}",
+            "bits": f"{row['bits_per_sequence']:.3g}",
+            "wrong bits": f"{row['wrong_bits']:.3g}",
+        }
+        if self._bar is not None:
+            self._bar.set_postfix(shown)
+            return
+        now = time.perf_counter()
+        if now - self._last_line >= SECONDS_BETWEEN_LINES or sequences >= self._sequences:
+            self._last_line = now
+            speed = row["sequences_per_second"]
+            left = max(self._sequences - sequences, 0) / speed
+            words = "  ".join(f"{name} {value}" for name, value in shown.items())
+            print(
+                f"{sequences:>8,} of {self._sequences:,} sequences  {words}  "
+                f"{speed:.0f} sequences/s  {duration(left)} left",
+                flush=True,
+            )
+
+    def close(self) -> None:
+        """Leave the terminal to others."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it.
+
+    >>> duration(3725)
+    '1 h 02 min'
+    >>> duration(65), duration(9)
+    ('1 min 05 s', '9 s')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+class Stop:
+    """Whether somebody asked the run to stop, and with which signal."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    @property
+    def requested(self) -> bool:
+        """Whether to stop after this step."""
+        return self.signal is not None
+
+    @property
+    def status(self) -> int:
+        """The exit status that shells give to a process ended by this signal."""
+        return 128 + self.signal if self.signal is not None else 0
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Turn the first SIGINT or SIGTERM into a request to stop; a second one acts at once, as usual."""
+    stop = Stop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def request(number: int, _frame: FrameType | None) -> None:
+        stop.signal = number
+        restore()
+
+    for number in numbers:
+        signal.signal(number, request)
+    try:
+        yield stop
+    finally:
+        restore()

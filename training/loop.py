@@ -1,0 +1,252 @@
+"""The training loop: sample, forward, loss, backward, clip, step; and what it keeps for a resume."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tasks.base import Task, bits_per_sequence, wrong_bits
+from training import checkpoint
+from training.config import Config, make_layer, make_optimizer, make_task, to_json
+from training.console import Console, Stop
+from training.evaluation import evaluate
+from training.tracking import Tracker
+
+
+class NonFiniteLoss(ArithmeticError):
+    """The loss or the gradient became infinite or NaN."""
+
+
+@dataclass
+class Training:
+    """What training changes: everything in here is in a checkpoint, so that a resume continues exactly."""
+
+    task: Task
+    layer: nn.Module
+    optimizer: torch.optim.Optimizer
+    data: torch.Generator
+    """draws the training sequences, and nothing else"""
+    step: int = 0
+    seconds: float = 0.0
+    """time spent training, in all sessions of the run"""
+    best: dict[str, float] = field(default_factory=dict)
+    """the evaluation with the fewest bits per sequence so far"""
+    sums: dict[str, float] = field(default_factory=dict)
+    """sums over the steps since the last row of metrics"""
+    wandb_id: str | None = None
+
+
+def seeds(seed: int) -> tuple[int, int, int]:
+    """Independent seeds for the weights, the training sequences and the evaluation sequences."""
+    weights, data, evaluation = np.random.SeedSequence(seed).generate_state(3).tolist()
+    return weights, data, evaluation
+
+
+def start(config: Config) -> Training:
+    """A training at step 0, whose weights and sequences depend on the seed alone."""
+    weights, data, _ = seeds(config.seed)
+    torch.manual_seed(weights)
+    layer = make_layer(config)
+    generator = torch.Generator().manual_seed(data)
+    return Training(make_task(config), layer, make_optimizer(config, layer), generator)
+
+
+def restore(config: Config, saved: dict[str, Any]) -> Training:
+    """The training that a checkpoint was made of.
+
+    Raises:
+        ValueError: the checkpoint is not one of this configuration.
+    """
+    training = start(config)
+    try:
+        training.layer.load_state_dict(saved["weights"])
+        training.optimizer.load_state_dict(saved["optimizer"])
+        training.data.set_state(saved["generators"]["data"])
+        torch.set_rng_state(saved["generators"]["torch"])
+        if config.device.startswith("cuda") and saved["generators"]["cuda"] is not None:
+            torch.cuda.set_rng_state(saved["generators"]["cuda"], config.device)
+        for name in ("step", "seconds", "best", "sums", "wandb_id"):
+            setattr(training, name, saved[name])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise ValueError(f"the checkpoint does not fit the configuration: {error}") from error
+    return training
+
+
+def snapshot(config: Config, training: Training) -> dict[str, Any]:
+    """The content of a checkpoint; see `restore`."""
+    cuda = config.device.startswith("cuda")
+    return {
+        "layer": training.layer.config,
+        "weights": training.layer.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "generators": {
+            "data": training.data.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(config.device) if cuda else None,
+        },
+        "step": training.step,
+        "sequences": training.step * config.run.batch_size,
+        "seconds": training.seconds,
+        "best": training.best,
+        "sums": training.sums,
+        "wandb_id": training.wandb_id,
+        "config": to_json(config),
+    }
+
+
+def train(
+    config: Config,
+    training: Training,
+    folder: Path,
+    *,
+    tracker: Tracker,
+    console: Console,
+    stop: Stop,
+) -> None:
+    """Train until the configured number of steps, or until asked to stop; leaves a checkpoint either way.
+
+    Raises:
+        NonFiniteLoss: the last checkpoint is from before the loss became non-finite.
+    """
+    run = config.run
+    metrics = checkpoint.MetricsFile(folder / "metrics.jsonl", training.step)
+    totals = Totals(training.sums, torch.device(config.device))
+    training.layer.train()
+    begun = time.perf_counter() - training.seconds
+    saved_at = None
+
+    def save() -> None:
+        training.sums = totals.read(training.step)
+        training.seconds = time.perf_counter() - begun
+        metrics.sync()
+        checkpoint.save(folder / checkpoint.LAST, snapshot(config, training))
+
+    try:
+        while training.step < config.steps and not stop.requested:
+            totals.add(train_step(config, training))
+            training.step += 1
+            console.advance(run.batch_size)
+            if totals.on_cpu:
+                totals.check(training.step)
+            sequences = training.step * run.batch_size
+            if training.step % run.log_every == 0 or training.step == config.steps:
+                row = totals.row(training.step)
+                training.seconds = time.perf_counter() - begun
+                row |= {"learning_rate": training.optimizer.param_groups[0]["lr"]}
+                row |= {"sequences_per_second": console.rate(), "seconds": training.seconds}
+                _record(row, training.step, sequences, metrics, tracker)
+                console.show(row, sequences)
+            if run.evaluate_every and training.step % run.evaluate_every == 0:
+                row = validate(config, training, folder)
+                _record(row, training.step, sequences, metrics, tracker)
+            if training.step % run.checkpoint_every == 0:
+                save()
+                saved_at = training.step
+        if saved_at != training.step:
+            save()
+    finally:
+        metrics.close()
+
+
+def train_step(config: Config, training: Training) -> dict[str, Tensor]:
+    """One step; the metrics stay tensors, because reading a number would make a GPU wait."""
+    options: Any = config.optimizer_options
+    batch = training.task.sample(config.run.batch_size, training.data).to(config.device)
+    logits, _ = training.layer(batch.inputs)
+    bits = bits_per_sequence(logits, batch)
+    # The gradient is that of the mean cross-entropy of a scored bit, in nats: its scale does not grow with
+    # the length of the sequences.
+    scored = batch.mask.sum() * batch.targets.shape[-1]
+    loss = bits.sum() * math.log(2) / scored
+    training.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    parameters = [p for p in training.layer.parameters() if p.grad is not None]
+    if options.clip_value is not None:
+        nn.utils.clip_grad_value_(parameters, options.clip_value)
+    limit = math.inf if options.clip_norm is None else options.clip_norm
+    norm = nn.utils.clip_grad_norm_(parameters, limit)
+    training.optimizer.step()
+    return {
+        "loss": loss.detach(),
+        "bits_per_sequence": bits.detach().mean(),
+        "wrong_bits": wrong_bits(logits.detach(), batch).mean(),
+        "gradient_norm": norm,
+    }
+
+
+class Totals:
+    """Sums of metrics over steps, kept on the device and read only when a row is due."""
+
+    def __init__(self, sums: dict[str, float], device: torch.device) -> None:
+        self.on_cpu = device.type == "cpu"
+        self._count = int(sums.get("steps", 0))
+        # float64: a sum restored from a checkpoint goes on to the same bits
+        self._sums = {
+            name: torch.tensor(value, dtype=torch.float64, device=device)
+            for name, value in sums.items()
+            if name != "steps"
+        }
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """Add the metrics of one step."""
+        self._count += 1
+        for name, value in values.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value.double()
+
+    def check(self, step: int) -> None:
+        """Raise NonFiniteLoss if the loss or the gradient was infinite or NaN since the last row."""
+        for name in ("loss", "gradient_norm"):
+            if name in self._sums and not math.isfinite(value := self._sums[name].item()):
+                raise NonFiniteLoss(
+                    f"the {name.replace('_', ' ')} became {value} at step {step} or up to "
+                    f"{self._count} steps before: a smaller --optimizer.learning-rate or "
+                    "--optimizer.clip-norm usually helps"
+                )
+
+    def read(self, step: int) -> dict[str, float]:
+        """The sums so far as numbers, and how many steps they are of."""
+        self.check(step)
+        return {"steps": self._count, **{name: x.item() for name, x in self._sums.items()}}
+
+    def row(self, step: int) -> dict[str, float]:
+        """The means since the last row; then starts anew."""
+        sums = self.read(step)
+        count, self._count, self._sums = self._count, 0, {}
+        return {name: value / count for name, value in sums.items() if name != "steps"}
+
+
+def validate(config: Config, training: Training, folder: Path) -> dict[str, float]:
+    """Evaluate on the same sequences of the training task each time; keep the best weights so far in best.pt."""
+    result = evaluate(
+        training.layer,
+        training.task,
+        config.run.evaluation_sequences,
+        batch_size=config.run.batch_size,
+        seed=seeds(config.seed)[2],
+        device=config.device,
+    )
+    sequences = training.step * config.run.batch_size
+    if result["bits_per_sequence"] < training.best.get("bits_per_sequence", math.inf):
+        training.best = {**result, "step": training.step, "sequences": sequences}
+        checkpoint.save(folder / checkpoint.BEST, snapshot(config, training))
+    return {f"validation/{name}": value for name, value in result.items()}
+
+
+def _record(
+    row: dict[str, float],
+    step: int,
+    sequences: int,
+    metrics: checkpoint.MetricsFile,
+    tracker: Tracker,
+) -> None:
+    metrics.write({"step": step, "sequences": sequences, **row})
+    tracker.log(
+        {name if "/" in name else f"train/{name}": x for name, x in row.items()}, step, sequences
+    )

@@ -1,0 +1,76 @@
+"""runs/NAME: made for a new run, opened for a run that goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from training import checkpoint
+from training.config import Config, from_json, to_json
+from training.loop import Training, restore, snapshot, start
+
+
+class Run(NamedTuple):
+    """A configuration, the training that it describes, and the folder of both."""
+
+    config: Config
+    training: Training
+    folder: Path
+
+
+def open_run(config: Config) -> Run:
+    """Make the folder of a new run, or continue the one that config.resume names.
+
+    Raises:
+        ValueError: the folder of a new run exists, or that of an old one cannot be continued.
+        OSError: the folder cannot be written.
+    """
+    return _continue(config, Path(config.resume)) if config.resume else _begin(config)
+
+
+def _begin(config: Config) -> Run:
+    training = start(config)
+    folder = _new_folder(config)
+    checkpoint.write_json(folder / "config.json", to_json(config))
+    # One before the first step, so that a run can be continued from whenever it is killed.
+    checkpoint.save(folder / checkpoint.LAST, snapshot(config, training))
+    return Run(config, training, folder)
+
+
+def _continue(config: Config, folder: Path) -> Run:
+    saved = from_json(checkpoint.read_config(folder))
+    config = dataclasses.replace(config, resume=None)
+    try:
+        training = restore(config, checkpoint.load(folder / checkpoint.LAST))
+    except (
+        FileNotFoundError
+    ):  # killed before its first checkpoint: nothing is lost by starting over
+        training = start(config)
+    if config.run != saved.run:
+        checkpoint.write_json(folder / "config.json", to_json(config))
+    return Run(config, training, folder)
+
+
+def _new_folder(config: Config) -> Path:
+    parent = Path(config.folder)
+    if config.name is not None:
+        try:
+            (parent / config.name).mkdir(parents=True)
+        except FileExistsError:
+            raise ValueError(
+                f"{parent / config.name} exists: choose another --name, or continue it with "
+                f"--resume {parent / config.name}"
+            ) from None
+        return parent / config.name
+    moment = time.strftime("%Y%m%d-%H%M%S")
+    name = f"{config.task}__{config.model}__seed{config.seed}__{moment}"
+    for number in range(1, 1000):
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:  # several runs of a sweep begin in the same second
+            continue
+        return folder
+    raise ValueError(f"{parent} has too many runs of the name {name}: give one with --name")

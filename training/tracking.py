@@ -1,0 +1,185 @@
+"""Where metrics go beside the run folder: Weights & Biases, or nowhere.
+
+The default never asks and never hangs: online where somebody is logged in and the network answers, else
+offline, into a folder that `wandb leet` shows and `wandb sync` uploads.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+PROJECT = "memnets"
+INIT_SECONDS = 20.0
+FINISH_SECONDS = 120.0
+
+
+class Tracker(Protocol):
+    """What the trainer tells a tracker."""
+
+    id: str | None
+    """the tracker's own name of the run; a resumed run passes it on"""
+
+    def log(self, values: Mapping[str, float], step: int, sequences: int) -> None:
+        """Log scalars."""
+        ...
+
+    def image(self, name: str, pixels: np.ndarray, caption: str, step: int) -> None:
+        """Log a picture: uint8 [height, width, 3]."""
+        ...
+
+    def summary(self, values: Mapping[str, float]) -> None:
+        """Set figures of the run as a whole."""
+        ...
+
+    def finish(self, status: int) -> None:
+        """Write everything out; status 0 is success."""
+        ...
+
+
+class NullTracker:
+    """A tracker that keeps nothing."""
+
+    def __init__(self, id: str | None = None) -> None:
+        self.id = id
+
+    def log(self, values: Mapping[str, float], step: int, sequences: int) -> None:
+        """Do nothing."""
+
+    def image(self, name: str, pixels: np.ndarray, caption: str, step: int) -> None:
+        """Do nothing."""
+
+    def summary(self, values: Mapping[str, float]) -> None:
+        """Do nothing."""
+
+    def finish(self, status: int) -> None:
+        """Do nothing."""
+
+
+class WandbTracker:
+    """A run of Weights & Biases, online or offline; its charts have sequences seen as their axis."""
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+        self.id: str | None = run.id
+        run.define_metric("sequences")
+        run.define_metric("*", step_metric="sequences")
+
+    def log(self, values: Mapping[str, float], step: int, sequences: int) -> None:
+        """Log scalars; several calls at one step make one row."""
+        # An explicit step: a resumed run has to go on where its checkpoint was, not where W&B stopped.
+        self._run.log({**values, "sequences": sequences}, step=step)
+
+    def image(self, name: str, pixels: np.ndarray, caption: str, step: int) -> None:
+        """Log a picture: uint8 [height, width, 3] (W&B would draw floats in [0, 1] all black)."""
+        import wandb
+
+        if pixels.dtype != np.uint8:
+            raise TypeError(f"pixels must be uint8, got {pixels.dtype}")
+        self._run.log({name: wandb.Image(pixels, caption=caption)}, step=step)
+
+    def summary(self, values: Mapping[str, float]) -> None:
+        """Set figures of the run as a whole."""
+        self._run.summary.update(dict(values))
+
+    def finish(self, status: int) -> None:
+        """Write everything out, and say how to look at it."""
+        hint = _hint(self._run)
+        self._run.finish(exit_code=status)
+        print(hint, flush=True)
+
+
+def start_tracker(mode: str, *, config: dict[str, Any], folder: Path, id: str | None) -> Tracker:
+    """Start tracking a run.
+
+    Args:
+        mode: auto, online, offline or disabled; auto is what the environment's WANDB_MODE says, else online
+            for those who are logged in, else offline.
+        config: the configuration of the run, as nested dictionaries.
+        folder: the run folder; its name is the run's name.
+        id: the id of the run that is continued, or None for a new one.
+
+    What is set in the environment (WANDB_PROJECT, WANDB_NAME, WANDB_DIR, ...) wins over the trainer's own.
+    Whatever goes wrong in here costs the tracking, never the training.
+    """
+    if mode == "disabled" or (mode == "auto" and os.environ.get("WANDB_MODE") == "disabled"):
+        return NullTracker(id)
+    try:
+        import wandb
+    except ImportError:
+        print("wandb is not installed: metrics go to the run folder only (pip install wandb)")
+        return NullTracker(id)
+    id = id or os.environ.get("WANDB_RUN_ID") or _new_id(folder.name)
+    mode = _choose_mode(mode, wandb)
+    try:
+        return WandbTracker(_init(wandb, mode, config, folder, id))
+    except Exception as error:  # W&B raises many kinds, its settings' validation errors among them
+        print(f"W&B cannot be used {mode} ({_first_line(error)}): going on offline", flush=True)
+    try:
+        # Without the teardown the service remembers the failed run, and refuses its id.
+        wandb.teardown()
+        return WandbTracker(_init(wandb, "offline", config, folder, id))
+    except Exception as error:
+        print(
+            f"W&B cannot be used at all ({_first_line(error)}): metrics go to the run folder only"
+        )
+        return NullTracker(id)
+
+
+def _choose_mode(mode: str, wandb: Any) -> str:
+    if mode != "auto":
+        return mode
+    if os.environ.get("WANDB_MODE"):
+        return os.environ["WANDB_MODE"]
+    try:
+        # Looks for a key without asking for one, and without the network.
+        logged_in = wandb.login(prompt=False, verify=False)
+    except Exception as error:
+        print(f"W&B login failed ({_first_line(error)}): going on offline", flush=True)
+        return "offline"
+    return "online" if logged_in else "offline"
+
+
+def _init(wandb: Any, mode: str, config: dict[str, Any], folder: Path, id: str) -> Any:
+    def unless_set(variable: str, value: Any) -> Any:
+        return None if os.environ.get(variable) else value
+
+    settings: dict[str, Any] = {"finish_timeout": FINISH_SECONDS, "quiet": True}
+    if not os.environ.get("WANDB_INIT_TIMEOUT"):
+        settings["init_timeout"] = INIT_SECONDS
+    return wandb.init(
+        mode=mode,
+        id=id,
+        resume="allow",
+        config=config,
+        project=unless_set("WANDB_PROJECT", PROJECT),
+        name=unless_set("WANDB_NAME", folder.name),
+        group=unless_set("WANDB_RUN_GROUP", config["task"]),
+        job_type=unless_set("WANDB_JOB_TYPE", "train"),
+        tags=unless_set("WANDB_TAGS", [config["task"], config["model"], config["optimizer"]]),
+        # A new object each time: init changes the one it is given.
+        settings=wandb.Settings(**settings),
+    )
+
+
+def _new_id(name: str) -> str:
+    """An id that says what the run is (`wandb leet` lists runs by it), and that no other run has."""
+    return f"{re.sub('[^A-Za-z0-9_-]', '-', name)[:50]}-{uuid.uuid4().hex[:6]}"
+
+
+def _hint(run: Any) -> str:
+    if not run.settings._offline:
+        return f"W&B: {run.url}"
+    folder = Path(run.settings.sync_dir)
+    path = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    return f"W&B, offline: look with `wandb leet {path}`, upload with `wandb sync {path}`"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
