@@ -143,8 +143,8 @@ def _check_logits(logits: Tensor, batch: Batch) -> None:
     # Without this, logits of a wrong size would broadcast into a plausible number.
     if logits.shape != batch.targets.shape:
         raise ValueError(
-            f"the logits must have the targets' shape [T, B, O], but they are {list(logits.shape)} "
-            f"and the targets {list(batch.targets.shape)}: pass the outputs of all steps, time first"
+            f"the logits must have the targets' shape [T, B, O], but have {list(logits.shape)} "
+            f"and the targets {list(batch.targets.shape)}: pass all steps' outputs, time first"
         )
 
 
