@@ -1,6 +1,6 @@
 """Train a memory-augmented network on an algorithmic task: `python train.py --task copy`.
 
-The run lands in runs/NAME/: config.json, metrics.jsonl, checkpoints/, evaluation.json and pictures/.
+The run lands in runs/NAME/: config.json, metrics.jsonl, checkpoints/, evaluation.json, pictures/.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import torch
 from training import command_line, evaluation
 from training.config import to_json
 from training.console import Console, Stop, duration, stop_on_signals
-from training.loop import NonFiniteLoss, seeds, train
+from training.loop import NonFiniteError, seeds, train
 from training.run_folder import Run, open_run
 from training.tracking import Tracker, start_tracker
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; return the exit status."""
-    # 1. What to do: the recipe of the task and the model, changed by flags (training/recipes.py, config.py).
+    # 1. What to do: the recipe of the task and the model (training/recipes.py), changed by flags.
     config = command_line.parse(arguments)
     torch.set_num_threads(config.threads)
 
@@ -38,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     # 3. Where the curves go beside metrics.jsonl: Weights & Biases, online or offline.
     tracker = start_tracker(
-        config.wandb, config=to_json(config), folder=folder, id=training.wandb_id
+        config.wandb, config=to_json(config), folder=folder, run_id=training.wandb_id
     )
-    training.wandb_id = tracker.id
+    training.wandb_id = tracker.run_id
 
     # 4. Train, evaluate, draw. SIGINT and SIGTERM finish the step first, and save.
     status = 1
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = stop.status
         if stop.requested:
             print(f"stopped and saved; to go on: python train.py --resume {folder}")
-    except NonFiniteLoss as error:
+    except NonFiniteError as error:
         print(f"train.py: error: {error}\nthe last checkpoint is {folder}", file=sys.stderr)
     finally:
         tracker.finish(status)

@@ -13,6 +13,7 @@ from memnets.trace import Trace
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 INK = "#1f2933"
 WRONG = "#d1242f"
@@ -28,7 +29,7 @@ def sequence_figure(
     title: str = "",
     all_slots: bool = False,
 ) -> Figure:
-    """Draw one sequence, time from left to right: inputs, targets, outputs, and the heads' weightings.
+    """Draw one sequence over time: inputs, targets, outputs, and the weightings of the heads.
 
     It is the picture of figures 4 to 6 of the NTM paper. Every wrong bit has a red dot.
 
@@ -116,7 +117,7 @@ def _weightings(trace: Trace | None) -> list[tuple[str, np.ndarray]]:
 
 
 def _window(weightings: list[np.ndarray], all_slots: bool) -> np.ndarray:
-    """The slots to draw: the shortest run of slots, around the end if need be, that holds all used ones."""
+    """The slots to draw: the shortest run, maybe around the end, that holds all used ones."""
     if not weightings:
         return np.arange(0)
     size = weightings[0].shape[1]
@@ -124,7 +125,7 @@ def _window(weightings: list[np.ndarray], all_slots: bool) -> np.ndarray:
     used = np.flatnonzero(strongest > 0.1)
     if all_slots or len(used) == 0:
         return np.arange(size)
-    # Shifts go around the end, so the memory is a ring: leave out the longest gap between used slots.
+    # Shifts go around the end, so the memory is a ring: leave out its longest unused part.
     gaps = np.diff(used, append=used[0] + size)
     start = used[(int(gaps.argmax()) + 1) % len(used)]
     length = size - int(gaps.max()) + 1
@@ -153,15 +154,17 @@ def _draw(
         )[:, 0]
     )
     figure.suptitle(title, fontsize=11, color=INK, x=0.01, ha="left")
-    for axis, (label, bits) in zip(axes, panels, strict=False):
-        image = _image(axis, bits, label, "Greys", bits.shape[1])
+    images = [
+        _image(axis, bits, label, "Greys", bits.shape[1])
+        for axis, (label, bits) in zip(axes, panels, strict=False)
+    ]
+    images += [
+        _image(axis, weights, label, "viridis", len(window), window)
+        for axis, (label, weights) in zip(axes[3:], weightings, strict=True)
+    ]
     _mark_wrong(axes[2], panels[1][1], panels[2][1])
-    bars = [(image, axes[:3], "bit")]
-    for axis, (label, weights) in zip(axes[3:], weightings, strict=True):
-        image = _image(axis, weights, label, "viridis", len(window), window)
-    if weightings:
-        bars.append((image, axes[3:], "weight"))
-    for image, group, label in bars:
+    bars = [(images[2], axes[:3], "bit"), (images[-1], axes[3:], "weight")]
+    for image, group, label in bars if weightings else bars[:1]:
         bar = figure.colorbar(
             image, ax=group, ticks=[0, 0.5, 1], fraction=0.02, pad=0.01, aspect=25
         )
@@ -179,8 +182,8 @@ def _image(
     colours: str,
     rows: int,
     slots: np.ndarray | None = None,
-):  # an AxesImage, which matplotlib is not imported for here
-    """One panel: values [T, rows], time to the right, row 0 at the bottom for slots and at the top for bits."""
+) -> AxesImage:
+    """One panel: values [T, rows], time to the right, row 0 at the top."""
     axis.set_facecolor("#eef1f4")
     low = min(0.0, float(np.nanmin(values, initial=0.0)))
     image = axis.imshow(

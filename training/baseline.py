@@ -1,4 +1,4 @@
-"""The LSTM baseline of the NTM paper: stacked layers, all fed by the input, all read by the output."""
+"""The LSTM baseline of the NTM paper: layers that all see the input and are all read out."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -61,7 +61,7 @@ class LSTM(nn.Module):
         for index in range(num_layers):
             size = input_size + (hidden_size if index else 0)
             layer = nn.LSTM(size, hidden_size, device=device, dtype=dtype)
-            nn.init.zeros_(layer.bias_hh_l0).requires_grad_(False)
+            nn.init.zeros_(layer.get_parameter("bias_hh_l0")).requires_grad_(False)
             self.layers.append(layer)
         # [num_layers, 2, hidden]: the h and the c that every sequence starts from
         self.initial = nn.Parameter(
@@ -80,9 +80,9 @@ class LSTM(nn.Module):
         state: LSTMState | None = None,
         lengths: Tensor | Sequence[int] | None = None,
     ) -> tuple[Tensor, LSTMState]:
-        """Map x [T, B, I] (or [T, I]) to logits y [T, B, O] and the state after each row's last step.
+        """Map x [T, B, I] (or [T, I]) to logits y [T, B, O] and the state after the last step.
 
-        Past a row's length y is 0.
+        With lengths, y is 0 past a row's length, and the state is that of its own last step.
 
         Raises:
             ValueError: x has not 2 or 3 axes, or its last axis is not input_size.

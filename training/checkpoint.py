@@ -1,4 +1,4 @@
-"""Files that are never half-written: checkpoints, the configuration and the metrics of a run folder."""
+"""Files that are never half-written: a run's checkpoints, its configuration, its metrics."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ BEST = "checkpoints/best.pt"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one instant: whoever is killed at any moment leaves the old file or the new one."""
+    """Replace a file in one instant: a kill at any moment leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -54,7 +54,7 @@ def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU; nothing in the file can run code.
 
     Raises:
-        ValueError: the file is no checkpoint, or one of another version; the message says what to do.
+        ValueError: the file is no checkpoint, or one of another version; says what to do.
         FileNotFoundError: there is no such file.
     """
     try:
@@ -95,13 +95,13 @@ class MetricsFile:
     """metrics.jsonl: one JSON object a line, each with the step and the sequences it belongs to."""
 
     def __init__(self, path: Path, step: int) -> None:
-        """Open for appending, and first cut off what a run that was killed wrote after this step."""
+        """Open for appending; first cut off what a run that was killed wrote after this step."""
         if path.exists():
             kept = [
                 line for line in path.read_bytes().splitlines(keepends=True) if _until(line, step)
             ]
             write_atomically(path, b"".join(kept))
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  # closed by close()
+        self._file = path.open("a", encoding="utf-8")  # closed by close()
 
     def write(self, row: dict[str, Any]) -> None:
         """Append a row."""

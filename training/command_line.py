@@ -1,4 +1,4 @@
-"""From the words on the command line to a configuration, or to an error that names what is valid."""
+"""From the command line to a configuration, or to an error that names what is valid."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ DESCRIPTION = f"""Train a memory-augmented network on an algorithmic task.
 
 --model takes {", ".join(MODELS)}. --optimizer takes {", ".join(OPTIMIZERS)}.
 
-The options below are those of the chosen three, with the defaults that train them; for others, ask for help
-with them: train.py --task priority_sort --model dnc --help
+The options below are those of the chosen three, with the defaults that train them. For others,
+ask for help with them: train.py --task priority_sort --model dnc --help
 
 examples:
   python train.py --task copy
@@ -45,8 +45,8 @@ examples:
 def parse(arguments: Sequence[str] | None = None) -> Config:
     """Read the command line (`sys.argv` without arguments); recipes give the defaults.
 
-    `--a-b` and `--a_b` are the same, and every flag takes a value (`--model.read-first True`), with a space
-    or with `=`, as the agents of W&B sweeps write it. Errors go to stderr with exit status 2.
+    `--a-b` and `--a_b` are the same, and every flag takes a value (`--model.read-first True`),
+    after a space or `=`, as W&B's sweep agents write it. Errors go to stderr, with status 2.
 
     >>> parse(["--task", "copy", "--task.max_length=10"]).task_options
     Copy(bits=8, min_length=1, max_length=10)
@@ -150,8 +150,9 @@ def _changes(saved: Config, config: Config) -> list[str]:
     changed = [name for name in after if after[name] != before[name]]
     refused = [name for name in changed if name not in ("run.sequences", "wandb")]
     messages = [
-        f"--{name.replace('_', '-')} {after[name]} differs from the {before[name]} of {config.resume}: "
-        "beside --resume, only --run.sequences and --wandb can change; start a new run for the rest"
+        f"--{name.replace('_', '-')} {after[name]} differs from the {before[name]} of "
+        f"{config.resume}: beside --resume, only --run.sequences and --wandb can change; "
+        "start a new run for the rest"
         for name in refused
     ]
     if config.run.sequences < saved.run.sequences:

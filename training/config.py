@@ -1,4 +1,4 @@
-"""What a run is made of: the fields behind train.py's flags, as plain dataclasses that become JSON."""
+"""What a run is made of: the fields behind train.py's flags, in dataclasses that become JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "lstm": LSTM,
 }
 
-# The constructor arguments that become flags: their type and help text. The defaults are the constructors' own.
+# The constructor arguments that become flags: type and help text. Defaults are the constructors'.
 MODEL_FIELDS: dict[str, tuple[Any, str]] = {
     "memory_size": (int, "memory slots (N)"),
     "word_size": (int, "numbers in each memory slot (W)"),
@@ -139,16 +139,16 @@ class Config:
     device: str = "cpu"
     """where to compute: cpu, cuda, cuda:1, ..."""
     threads: int = 1
-    """CPU threads; more than one is rarely faster on models this small, and on a busy machine far slower"""
+    """CPU threads; more are rarely faster for models this small, far slower on a busy machine"""
     name: str | None = None
     """folder of the run; None: made from task, model, seed and time"""
     folder: str = "runs"
     """folder of all runs"""
     resume: str | None = None
-    """continue this run folder, to the same numbers as if it had never stopped; takes no other flags than
-    --run.sequences and --wandb"""
+    """continue this run folder, to the same numbers as if it had never stopped; only
+    --run.sequences and --wandb can be changed"""
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
-    """Weights & Biases; auto: online if you are logged in (`wandb login`), else offline, never asking"""
+    """Weights & Biases; auto: online if you are logged in (`wandb login`), else offline"""
 
     task_options: Annotated[object, tyro.conf.arg(name="task")] = None
     model_options: Annotated[object, tyro.conf.arg(name="model")] = None

@@ -1,4 +1,4 @@
-"""What a run shows while it trains, and how it is stopped: a live bar on a terminal, else plain lines."""
+"""What a run shows while it trains, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Console:
-    """The progress of training: a tqdm bar if stderr is a terminal, otherwise a line now and then."""
+    """The progress of training: a live bar if stderr is a terminal, otherwise plain lines."""
 
     def __init__(self, sequences: int, done: int) -> None:
         """sequences: how many there are in all; done: how many of them were trained on before."""
@@ -105,7 +105,7 @@ class Stop:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Turn the first SIGINT or SIGTERM into a request to stop; a second one acts at once, as usual."""
+    """Turn a first SIGINT or SIGTERM into a request to stop; a second one acts at once."""
     stop = Stop()
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}

@@ -1,4 +1,4 @@
-"""What a trained layer can do: figures at the paper's settings, and the pictures that go with them."""
+"""What a trained layer can do: figures at the paper's settings, and pictures."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def evaluate(
     seed: int,
     device: torch.device | str = "cpu",
 ) -> dict[str, float]:
-    """Means over fixed sequences of a task: bits_per_sequence, wrong_bits, and exact_match in [0, 1].
+    """Means over sequences of a task: bits_per_sequence, wrong_bits, and exact_match in [0, 1].
 
-    The sequences come from a generator of their own, made anew of the seed: they are the same at each call,
-    and evaluating changes nothing about the training.
+    The sequences come from a generator of their own, made anew of the seed: they are the same at
+    each call, and evaluating changes nothing about the training.
     """
     generator = torch.Generator().manual_seed(seed)
     sums = torch.zeros(3, dtype=torch.float64)
@@ -66,13 +66,13 @@ def evaluate_all(
     device: torch.device | str = "cpu",
     stopped: Callable[[], bool] = lambda: False,
 ) -> dict[str, dict[str, float]]:
-    """Evaluate on every setting, each with its chance_cost beside the figures; ends early if stopped."""
+    """Evaluate on every setting, with its chance_cost beside the figures; ends early if stopped."""
     results: dict[str, dict[str, float]] = {}
     for name, variant in settings(task).items():
         if stopped():
             break
-        # One batch has one length: small ones give the training task many lengths; the variants have
-        # their length fixed, and large batches are faster.
+        # One batch has one length: small ones give the training task many lengths. The variants
+        # have their length fixed, and large batches are faster.
         size = batch_size if name == "training" else max(batch_size, 64)
         found = evaluate(layer, variant, sequences, batch_size=size, seed=seed, device=device)
         results[name] = {**found, "chance_cost": variant.chance_cost()}
@@ -82,8 +82,8 @@ def evaluate_all(
 def table(results: dict[str, dict[str, float]]) -> str:
     """The figures as aligned text.
 
-    >>> row = {"bits_per_sequence": 0.5, "wrong_bits": 0.0625, "exact_match": 0.98, "chance_cost": 80.0}
-    >>> print(table({"length_10": row}))
+    >>> row = {"bits_per_sequence": 0.5, "wrong_bits": 0.0625, "exact_match": 0.98}
+    >>> print(table({"length_10": {**row, "chance_cost": 80.0}}))
     setting     bits/sequence   (chance)  wrong bits  exact
     length_10             0.5         80      0.0625  98.0%
     """

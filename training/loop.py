@@ -1,4 +1,4 @@
-"""The training loop: sample, forward, loss, backward, clip, step; and what it keeps for a resume."""
+"""The training loop: sample, forward, loss, backward, clip, step; and what a resume needs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from training.evaluation import evaluate
 from training.tracking import Tracker
 
 
-class NonFiniteLoss(ArithmeticError):
+class NonFiniteError(ArithmeticError):
     """The loss or the gradient became infinite or NaN."""
 
 
 @dataclass
 class Training:
-    """What training changes: everything in here is in a checkpoint, so that a resume continues exactly."""
+    """What training changes; all of it is in a checkpoint, so that a resume continues exactly."""
 
     task: Task
     layer: nn.Module
@@ -110,10 +110,10 @@ def train(
     console: Console,
     stop: Stop,
 ) -> None:
-    """Train until the configured number of steps, or until asked to stop; leaves a checkpoint either way.
+    """Train until the configured number of steps or until asked to stop, then save a checkpoint.
 
     Raises:
-        NonFiniteLoss: the last checkpoint is from before the loss became non-finite.
+        NonFiniteError: the last checkpoint is from before the loss became non-finite.
     """
     run = config.run
     metrics = checkpoint.MetricsFile(folder / "metrics.jsonl", training.step)
@@ -161,8 +161,8 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
     batch = training.task.sample(config.run.batch_size, training.data).to(config.device)
     logits, _ = training.layer(batch.inputs)
     bits = bits_per_sequence(logits, batch)
-    # The gradient is that of the mean cross-entropy of a scored bit, in nats: its scale does not grow with
-    # the length of the sequences.
+    # The gradient is that of the mean cross-entropy of a scored bit, in nats: its scale does not
+    # grow with the length of the sequences.
     scored = batch.mask.sum() * batch.targets.shape[-1]
     loss = bits.sum() * math.log(2) / scored
     training.optimizer.zero_grad(set_to_none=True)
@@ -201,10 +201,10 @@ class Totals:
             self._sums[name] = self._sums[name] + value if name in self._sums else value.double()
 
     def check(self, step: int) -> None:
-        """Raise NonFiniteLoss if the loss or the gradient was infinite or NaN since the last row."""
+        """Raise NonFiniteError if the loss or the gradient was not finite since the last row."""
         for name in ("loss", "gradient_norm"):
             if name in self._sums and not math.isfinite(value := self._sums[name].item()):
-                raise NonFiniteLoss(
+                raise NonFiniteError(
                     f"the {name.replace('_', ' ')} became {value} at step {step} or up to "
                     f"{self._count} steps before: a smaller --optimizer.learning-rate or "
                     "--optimizer.clip-norm usually helps"
@@ -223,7 +223,7 @@ class Totals:
 
 
 def validate(config: Config, training: Training, folder: Path) -> dict[str, float]:
-    """Evaluate on the same sequences of the training task each time; keep the best weights so far in best.pt."""
+    """Evaluate on fixed sequences of the training task; keep the best weights in best.pt."""
     result = evaluate(
         training.layer,
         training.task,

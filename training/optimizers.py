@@ -1,5 +1,8 @@
 """The RMSProp of Graves 2013, which the NTM and DNC papers train with."""
 
+# torch has no public names for its operations on lists of tensors.
+# pyright: reportPrivateImportUsage=false
+
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -46,7 +49,7 @@ class GravesRMSProp(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """Update every parameter that has a gradient; return the closure's loss, if one is given."""
+        """Update every parameter that has a gradient; return the loss of a closure."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -7,8 +7,9 @@ from typing import Any
 
 from training.config import GROUPS, OPTIMIZERS, Config, option_class
 
-# Keys are written as the flags are. Optimiser settings belong to the recipe's optimiser ("adam" unless it says
-# otherwise): with another one, `--optimizer graves_rmsprop`, that one's own defaults (the paper's) are used.
+# Keys are written as the flags are. Optimiser settings belong to the recipe's optimiser ("adam"
+# unless it says otherwise): with another one, as in `--optimizer graves_rmsprop`, that one's own
+# defaults (the paper's) are used.
 RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     ("copy", "ntm"): {
         "optimizer.learning_rate": 3e-3,

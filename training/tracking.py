@@ -1,7 +1,7 @@
 """Where metrics go beside the run folder: Weights & Biases, or nowhere.
 
-The default never asks and never hangs: online where somebody is logged in and the network answers, else
-offline, into a folder that `wandb leet` shows and `wandb sync` uploads.
+The default never asks and never hangs: online where somebody is logged in and the network answers,
+else offline, into a folder that `wandb leet` shows and `wandb sync` uploads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FINISH_SECONDS = 120.0
 class Tracker(Protocol):
     """What the trainer tells a tracker."""
 
-    id: str | None
+    run_id: str | None
     """the tracker's own name of the run; a resumed run passes it on"""
 
     def log(self, values: Mapping[str, float], step: int, sequences: int) -> None:
@@ -46,8 +46,8 @@ class Tracker(Protocol):
 class NullTracker:
     """A tracker that keeps nothing."""
 
-    def __init__(self, id: str | None = None) -> None:
-        self.id = id
+    def __init__(self, run_id: str | None = None) -> None:
+        self.run_id = run_id
 
     def log(self, values: Mapping[str, float], step: int, sequences: int) -> None:
         """Do nothing."""
@@ -63,17 +63,17 @@ class NullTracker:
 
 
 class WandbTracker:
-    """A run of Weights & Biases, online or offline; its charts have sequences seen as their axis."""
+    """A run of Weights & Biases, online or offline; the axis of its charts is sequences seen."""
 
     def __init__(self, run: Any) -> None:
         self._run = run
-        self.id: str | None = run.id
+        self.run_id: str | None = run.id
         run.define_metric("sequences")
         run.define_metric("*", step_metric="sequences")
 
     def log(self, values: Mapping[str, float], step: int, sequences: int) -> None:
         """Log scalars; several calls at one step make one row."""
-        # An explicit step: a resumed run has to go on where its checkpoint was, not where W&B stopped.
+        # An explicit step: a resumed run goes on where its checkpoint was, not where W&B stopped.
         self._run.log({**values, "sequences": sequences}, step=step)
 
     def image(self, name: str, pixels: np.ndarray, caption: str, step: int) -> None:
@@ -95,41 +95,43 @@ class WandbTracker:
         print(hint, flush=True)
 
 
-def start_tracker(mode: str, *, config: dict[str, Any], folder: Path, id: str | None) -> Tracker:
+def start_tracker(
+    mode: str, *, config: dict[str, Any], folder: Path, run_id: str | None
+) -> Tracker:
     """Start tracking a run.
 
     Args:
-        mode: auto, online, offline or disabled; auto is what the environment's WANDB_MODE says, else online
-            for those who are logged in, else offline.
+        mode: auto, online, offline or disabled; auto is what the environment's WANDB_MODE says,
+            else online for those who are logged in, else offline.
         config: the configuration of the run, as nested dictionaries.
         folder: the run folder; its name is the run's name.
-        id: the id of the run that is continued, or None for a new one.
+        run_id: the id of the run that is continued, or None for a new one.
 
-    What is set in the environment (WANDB_PROJECT, WANDB_NAME, WANDB_DIR, ...) wins over the trainer's own.
-    Whatever goes wrong in here costs the tracking, never the training.
+    What the environment sets (WANDB_PROJECT, WANDB_NAME, WANDB_DIR, ...) wins over the trainer's
+    own. Whatever goes wrong in here costs the tracking, never the training.
     """
     if mode == "disabled" or (mode == "auto" and os.environ.get("WANDB_MODE") == "disabled"):
-        return NullTracker(id)
+        return NullTracker(run_id)
     try:
         import wandb
     except ImportError:
         print("wandb is not installed: metrics go to the run folder only (pip install wandb)")
-        return NullTracker(id)
-    id = id or os.environ.get("WANDB_RUN_ID") or _new_id(folder.name)
+        return NullTracker(run_id)
+    run_id = run_id or os.environ.get("WANDB_RUN_ID") or _new_id(folder.name)
     mode = _choose_mode(mode, wandb)
     try:
-        return WandbTracker(_init(wandb, mode, config, folder, id))
+        return WandbTracker(_init(wandb, mode, config, folder, run_id))
     except Exception as error:  # W&B raises many kinds, its settings' validation errors among them
         print(f"W&B cannot be used {mode} ({_first_line(error)}): going on offline", flush=True)
     try:
         # Without the teardown the service remembers the failed run, and refuses its id.
         wandb.teardown()
-        return WandbTracker(_init(wandb, "offline", config, folder, id))
+        return WandbTracker(_init(wandb, "offline", config, folder, run_id))
     except Exception as error:
         print(
             f"W&B cannot be used at all ({_first_line(error)}): metrics go to the run folder only"
         )
-        return NullTracker(id)
+        return NullTracker(run_id)
 
 
 def _choose_mode(mode: str, wandb: Any) -> str:
@@ -146,7 +148,7 @@ def _choose_mode(mode: str, wandb: Any) -> str:
     return "online" if logged_in else "offline"
 
 
-def _init(wandb: Any, mode: str, config: dict[str, Any], folder: Path, id: str) -> Any:
+def _init(wandb: Any, mode: str, config: dict[str, Any], folder: Path, run_id: str) -> Any:
     def unless_set(variable: str, value: Any) -> Any:
         return None if os.environ.get(variable) else value
 
@@ -155,7 +157,7 @@ def _init(wandb: Any, mode: str, config: dict[str, Any], folder: Path, id: str) 
         settings["init_timeout"] = INIT_SECONDS
     return wandb.init(
         mode=mode,
-        id=id,
+        id=run_id,
         resume="allow",
         config=config,
         project=unless_set("WANDB_PROJECT", PROJECT),
@@ -169,7 +171,7 @@ def _init(wandb: Any, mode: str, config: dict[str, Any], folder: Path, id: str) 
 
 
 def _new_id(name: str) -> str:
-    """An id that says what the run is (`wandb leet` lists runs by it), and that no other run has."""
+    """An id that says what the run is (`wandb leet` lists runs by it), and that is unique."""
     return f"{re.sub('[^A-Za-z0-9_-]', '-', name)[:50]}-{uuid.uuid4().hex[:6]}"
 
 
