@@ -1,6 +1,7 @@
 """One thread for torch (two under load are many times slower), and property tests that draw the same cases every time."""
 
 import hypothesis
+import pytest
 import torch
 
 torch.set_num_threads(1)
@@ -13,3 +14,10 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let hypothesis report a failing case where libcst is installed, whose import warns."""
+    config.addinivalue_line(
+        "filterwarnings", "ignore:mypy_extensions.TypedDict is deprecated:DeprecationWarning"
+    )

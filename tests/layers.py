@@ -55,7 +55,7 @@ class Momentum(nn.Module):
     def table(self, count: int, word_size: int) -> Table:
         return Table(Query, {"keys": Field((count, word_size), real)})
 
-    def initial_state(self, batch_size: int, like: Tensor) -> Tensor:
+    def initial_state(self, like: Tensor) -> Tensor:
         return torch.zeros_like(like)
 
     def __call__(
