@@ -145,7 +145,8 @@ def retention(read_weights: Tensor, free_gates: Tensor) -> Tensor:
 def update_usage(usage: Tensor, write_weights: Tensor, retention: Tensor) -> Tensor:
     """Usage u = (u + w - u w) psi, with the weightings of the step before (DNC Methods).
 
-    Several write heads act one after another, u + w - u w each: 1 - (1 - u) prod_h (1 - w_h).
+    Several write heads act one after another. Computed as u + (1 - u) w, which a full write makes
+    exactly 1, and which a write far below the precision of 1 still raises from 0.
 
     Args:
         usage: [B, N] in [0, 1].
@@ -155,8 +156,9 @@ def update_usage(usage: Tensor, write_weights: Tensor, retention: Tensor) -> Ten
     Returns:
         Usage [B, N] in [0, 1].
     """
-    written = 1 - product(1 - write_weights, dim=1)
-    return (usage + written - usage * written) * retention
+    for weights in write_weights.unbind(1):
+        usage = usage + (1 - usage) * weights
+    return usage * retention
 
 
 def allocation(usage: Tensor, epsilon: float = 1e-6) -> Tensor:
@@ -219,7 +221,8 @@ def least_used(usage: Tensor, count: int) -> Tensor:
              [0., 1., 0.]]])
     """
     slots = torch.argsort(usage, dim=-1, stable=True)[:, :count]
-    return torch.nn.functional.one_hot(slots, usage.shape[-1]).to(usage.dtype)
+    # Not one_hot, for which vmap has no rule.
+    return (slots[..., None] == torch.arange(usage.shape[-1], device=usage.device)).to(usage.dtype)
 
 
 # ------------------------------------------------------ by the order of writes

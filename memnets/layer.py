@@ -349,7 +349,8 @@ def _checked_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Tenso
 
 
 def _full_precision(device_type: str) -> Any:
-    if torch.is_autocast_enabled(device_type):
+    available = torch.amp.is_autocast_available(device_type)  # not on the meta device, for one
+    if available and torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
 
