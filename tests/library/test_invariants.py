@@ -96,7 +96,9 @@ def test_a_full_read_with_an_open_free_gate_makes_usage_exactly_zero(
 
 
 @given(samples.sizes(), dtypes)
-def test_allocation_is_a_weighting_on_the_least_used(s: SimpleNamespace, dtype: torch.dtype) -> None:
+def test_allocation_is_a_weighting_on_the_least_used(
+    s: SimpleNamespace, dtype: torch.dtype
+) -> None:
     usage = tensor(s.random.random((s.B, s.N)), dtype)
     weights = addressing.allocation(usage)
     assert (weights >= 0).all()

@@ -183,7 +183,10 @@ def layer_step(layer: Any, shapes: Any, x: np.ndarray, h: Any, c: Any, state: An
     """One step of a whole layer with a one-layer LSTM controller, by the oracles."""
     reads = state["read_vectors"].reshape(B, -1)
     cell = SimpleNamespace(
-        **{name: value.detach().numpy() for name, value in layer.controller.cells[0].named_parameters()}
+        **{
+            name: value.detach().numpy()
+            for name, value in layer.controller.cells[0].named_parameters()
+        }
     )
     stepped = [
         oracles.lstm_cell(np.concatenate([x[b], reads[b]]), h[b], c[b], cell) for b in range(B)
@@ -192,7 +195,9 @@ def layer_step(layer: Any, shapes: Any, x: np.ndarray, h: Any, c: Any, state: An
     raw = linear(layer.interface.linear, h)
     if isinstance(layer, memnets.NTM):
         interface = activated(memnets.ntm.NTMInterface, shapes, raw)
-        vectors, memory = oracles.ntm_access(interface, state["memory"], oracles.cosine(1e-6), 1e-12)
+        vectors, memory = oracles.ntm_access(
+            interface, state["memory"], oracles.cosine(1e-6), 1e-12
+        )
     else:
         interface = activated(memnets.dnc.DNCInterface, shapes, raw)
         vectors, memory = oracles.dnc_access(interface, state["memory"], oracles.cosine(1e-6), 1e-6)
