@@ -79,10 +79,8 @@ def shift(weights: Tensor, shifts: Tensor) -> Tensor:
     tensor([[[1., 0., 0.]]])
     """
     reach = shifts.shape[-1] // 2
-    return sum(
-        torch.roll(weights, offset - reach, dims=-1) * by[..., None]
-        for offset, by in enumerate(shifts.unbind(-1))
-    )
+    moved = [torch.roll(weights, j, dims=-1) for j in range(-reach, reach + 1)]
+    return (shifts[..., None, :] @ torch.stack(moved, dim=-2)).squeeze(-2)
 
 
 def sharpen(weights: Tensor, sharpenings: Tensor, epsilon: float = 1e-12) -> Tensor:

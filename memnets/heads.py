@@ -126,6 +126,7 @@ class Content:
     def __call__(
         self, parameters: ContentParameters, previous_weights: Tensor, memory: NTMMemory, state: Any
     ) -> tuple[Tensor, Any]:
+        """Weigh by content."""
         weights = addressing.content_weights(
             memory.memory, parameters.keys, parameters.strengths, self.similarity_epsilon
         )
@@ -150,6 +151,7 @@ class Location:
         memory: NTMMemory,
         state: Any,
     ) -> tuple[Tensor, Any]:
+        """Shift where the head was, then sharpen."""
         moved = addressing.shift(previous_weights, parameters.shifts)
         return addressing.sharpen(moved, parameters.sharpenings, self.sharpen_epsilon), state
 
@@ -175,6 +177,7 @@ class ContentAndLocation:
     def __call__(
         self, parameters: FocusParameters, previous_weights: Tensor, memory: NTMMemory, state: Any
     ) -> tuple[Tensor, Any]:
+        """Weigh by content, then by location."""
         weights = addressing.focus(
             memory.memory,
             previous_weights,
@@ -224,6 +227,7 @@ class LeastRecentlyUsed:
         memory: NTMMemory,
         state: Tensor,
     ) -> tuple[Tensor, Tensor]:
+        """Choose between the last read and the least used, and count usage."""
         usage = self.decay * state + memory.read_weights.sum(1) + memory.write_weights.sum(1)
         unused = addressing.least_used(usage, previous_weights.shape[1])
         last_read = memory.read_weights.mean(1, keepdim=True)

@@ -152,8 +152,9 @@ class MemoryLayer(nn.Module, ABC):
         """
         if x_t.dim() not in (1, 2):
             raise ValueError(f"x_t must be [B, I] or [I]; got the shape {tuple(x_t.shape)}.")
-        y, state = self(x_t.unsqueeze(self._time_axis(x_t.dim() + 1)), state)
-        return y.squeeze(self._time_axis(y.dim())), state
+        time = self._time_axis(x_t.dim() + 1)
+        y, after = self(x_t.unsqueeze(time), state)
+        return y.squeeze(time), after
 
     def forward(
         self,

@@ -52,6 +52,7 @@ def write(memory: Tensor, weights: Tensor, erase_vectors: Tensor, add_vectors: T
     tensor([[[5., 5., 5.],
              [1., 1., 1.]]])
     """
-    kept = product(1 - weights[..., None] * erase_vectors[:, :, None, :], dim=1)
-    added = weights.transpose(1, 2) @ add_vectors
-    return memory * kept + added
+    one = memory.new_ones(())
+    for w, e in zip(weights.split(1, dim=1), erase_vectors.split(1, dim=1), strict=True):
+        memory = memory * torch.baddbmm(one, w.transpose(1, 2), e, alpha=-1)
+    return torch.baddbmm(memory, weights.transpose(1, 2), add_vectors)
