@@ -106,7 +106,7 @@ def _defaults(arguments: Sequence[str]) -> Config:
 def _value(arguments: Sequence[str], flag: str) -> str | None:
     """The last value of a flag, before the real parser (which needs to know it) has run."""
     found = None
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
         name, equals, value = word.partition("=")
         if name == f"--{flag}":
             found = value if equals else following

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -51,6 +53,7 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
 }
 
 
+@functools.cache  # one class a model: its instances are compared
 def model_options_class(name: str) -> type:
     """A dataclass of the fields that the constructor of this model takes, with its defaults."""
     parameters = inspect.signature(MODELS[name]).parameters
@@ -220,7 +223,7 @@ def problems(config: Config) -> Iterator[str]:
         if optimizer[name] is not None and not 0 < optimizer[name] < math.inf:
             flag = f"--optimizer.{name.replace('_', '-')}"
             yield f"{flag} must be positive and finite, got {optimizer[name]}"
-    if config.name is not None and (not config.name or set(config.name) & set('/\\:*?"<>|#%')):
+    if config.name is not None and not re.fullmatch(r"[\w+=@-][\w+=@. -]*", config.name):
         yield f"--name must be the plain name of a folder, got {config.name!r}"
     try:
         torch.empty(0, device=config.device)

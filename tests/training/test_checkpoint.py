@@ -1,0 +1,120 @@
+"""Files are whole or absent, and nothing that is loaded can run code."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+import memnets
+import train
+from tests.training.tiny import arguments
+from training import checkpoint
+
+
+def last(name):
+    return Path("runs") / name / checkpoint.LAST
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    checkpoint.write_atomically(path, b"old")
+
+    def full(_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["file"]
+
+
+def test_the_new_content_is_on_disk_before_it_replaces_the_old(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    checkpoint.write_atomically(path, b"old")
+    synced = []
+    real = os.fsync
+
+    def fsync(descriptor):
+        synced.append(path.read_bytes())
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    checkpoint.write_atomically(path, b"new")
+    assert synced[0] == b"old"
+    assert path.read_bytes() == b"new"
+
+
+class Malicious:
+    def __reduce__(self):
+        return (os.mkdir, ("harm",))
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path):
+    path = tmp_path / "bad.pt"
+    torch.save({"version": checkpoint.VERSION, "weights": Malicious()}, path)
+    with pytest.raises(ValueError, match="is damaged or no checkpoint"):
+        checkpoint.load(path)
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", pickle.dumps({"version": 1})])
+def test_damaged_files(tmp_path, content):
+    path = tmp_path / "bad.pt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"bad.pt is damaged or no checkpoint .* restore it"):
+        checkpoint.load(path)
+
+
+def test_a_truncated_checkpoint(tmp_path):
+    path = tmp_path / "last.pt"
+    checkpoint.save(path, {"weights": torch.zeros(1000)})
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(ValueError, match="is damaged"):
+        checkpoint.load(path)
+
+
+def test_other_versions(tmp_path):
+    torch.save({"version": 0}, tmp_path / "old.pt")
+    with pytest.raises(ValueError, match="of version 0, and this memnets reads 1"):
+        checkpoint.load(tmp_path / "old.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(ValueError, match="of version None"):
+        checkpoint.load(tmp_path / "list.pt")
+
+
+def test_what_a_run_leaves():
+    assert train.main(arguments(model="ntm", steps=10, more=["--name", "run"])) == 0
+    saved = checkpoint.load(last("run"))
+    assert saved["step"] == 10
+    assert saved["sequences"] == 40
+    assert saved["config"] == json.loads(Path("runs/run/config.json").read_text())
+    assert saved["layer"]["name"] == "NTM"
+    assert set(saved["generators"]) == {"torch", "cuda", "data"}
+    layer = memnets.load("runs/run")
+    assert isinstance(layer, memnets.NTM)
+    for name, weight in layer.state_dict().items():
+        assert torch.equal(weight, saved["weights"][name])
+
+
+def test_a_damaged_checkpoint_is_a_clear_error(capsys):
+    assert train.main(arguments(steps=10, more=["--name", "run"])) == 0
+    last("run").write_bytes(b"rubbish")
+    with pytest.raises(SystemExit) as exit_:
+        train.main(["--resume", "runs/run"])
+    assert exit_.value.code == 2
+    assert "last.pt is damaged or no checkpoint" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_layer_is_a_clear_error(capsys):
+    for name, size in (("run", "4"), ("other", "5")):
+        more = ["--name", name, "--model.hidden-size", size]
+        assert train.main(arguments(steps=4, more=more)) == 0
+    last("run").write_bytes(last("other").read_bytes())
+    with pytest.raises(SystemExit) as exit_:
+        train.main(["--resume", "runs/run"])
+    assert exit_.value.code == 2
+    assert "does not fit the configuration" in capsys.readouterr().err

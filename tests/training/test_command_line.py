@@ -1,0 +1,173 @@
+"""The command line: what it makes of flags, what its help says, and its errors."""
+
+import dataclasses
+import inspect
+import json
+import random
+import re
+
+import pytest
+
+from tasks import TASKS
+from training.command_line import flags, parse
+from training.config import (
+    MODEL_FIELDS,
+    MODELS,
+    OPTIMIZERS,
+    from_json,
+    make_layer,
+    make_optimizer,
+    to_json,
+)
+from training.optimizers import GravesRMSProp
+from training.recipes import RECIPES, recipe
+
+NOT_FLAGS = {"input_size", "output_size", "heads", "batch_first", "device", "dtype"}
+
+
+def test_flags_change_the_recipe():
+    words = "--task associative_recall --model dnc --model.memory-size 64 --task.max-items=4"
+    more = "--seed 3 --optimizer.clip-norm None --run.batch-size 2"
+    config = parse([*words.split(), *more.split()])
+    assert config.task_options == TASKS["associative_recall"](max_items=4)
+    assert config.model_options.memory_size == 64
+    assert config.optimizer_options.clip_norm is None
+    assert (config.seed, config.run.batch_size) == (3, 2)
+    assert config.run.sequences == recipe("associative_recall", "dnc").run.sequences
+    layer = make_layer(config)
+    assert layer.config["arguments"]["memory_size"] == 64
+
+
+def test_no_flags_is_copy_with_the_ntm():
+    assert parse([]) == recipe("copy", "ntm")
+
+
+@pytest.mark.parametrize("form", ["{}={}", "{} {}"])
+@pytest.mark.parametrize("hyphen", [True, False])
+def test_a_sweeps_arguments(form, hyphen):
+    # what the agent writes for ${args} and for ${args_no_equals}
+    parameters = {
+        "--task": "copy",
+        "--model": "ntm",
+        "--model.memory_size": 64,
+        "--model.read_first": True,
+        "--model.learned_initial_state": False,
+        "--optimizer": "graves_rmsprop",
+        "--optimizer.learning_rate": 2.5e-05,
+        "--task.max_length": 5,
+    }
+    words = []
+    for name, value in parameters.items():
+        name = name.replace("_", "-") if hyphen else name
+        words += form.format(name, value).split()
+    config = parse(words)
+    assert config.model_options.memory_size == 64
+    assert config.model_options.read_first is True
+    assert config.model_options.learned_initial_state is False
+    assert config.optimizer_options.learning_rate == 2.5e-05
+    assert config.task_options.max_length == 5
+    assert isinstance(make_optimizer(config, make_layer(config)), GravesRMSProp)
+
+
+def test_another_optimizer_has_its_own_defaults():
+    assert recipe("copy", "ntm").optimizer_options.learning_rate == 3e-3
+    config = parse(["--optimizer", "graves_rmsprop"])
+    assert config.optimizer_options == OPTIMIZERS["graves_rmsprop"]()
+    assert config.optimizer_options.learning_rate == 1e-4
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_argument_of_the_model_is_a_flag_with_its_default(model):
+    parameters = inspect.signature(MODELS[model]).parameters
+    assert set(parameters) - NOT_FLAGS <= set(MODEL_FIELDS)
+    options = {f.name: f.default for f in dataclasses.fields(recipe("copy", model).model_options)}
+    assert options == {
+        name: parameter.default for name, parameter in parameters.items() if name not in NOT_FLAGS
+    }
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("model", MODELS)
+def test_help_mentions_every_field_with_a_text(task, model, capsys):
+    optimizer = random.Random(task + model).choice(list(OPTIMIZERS))
+    words = ["--task", task, "--model", model, "--optimizer", optimizer]
+    with pytest.raises(SystemExit) as exit_:
+        parse([*words, "--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    for flag in flags(recipe(task, model, optimizer)):
+        found = re.search(rf"{flag} (\S.*?)\(default", text, re.DOTALL)
+        assert found, flag
+        described = re.sub(r"[│\s]+", " ", found[1]).split(" ", 1)
+        assert len(described[1].split()) >= 2, f"{flag} has no help text"
+    for name in (*TASKS, *MODELS, *OPTIMIZERS):
+        assert name in text
+    other = "--model.word-size" if model == "lstm" else "--no-such-flag"
+    assert other not in text
+
+
+ERRORS = [
+    ("--task foo", "there is no task 'foo': choose one of copy, repeat_copy"),
+    ("--model foo", "there is no model 'foo': choose one of ntm, dnc, lstm"),
+    ("--optimizer sgd", "there is no optimizer 'sgd': choose one of adam, graves_rmsprop"),
+    ("--sede 1", "there is no flag --sede. Did you mean --seed"),
+    ("--model.memorysize 1", "Did you mean --model.memory-size"),
+    ("--model dnc --model.shift-range 1", "The model dnc has --model.memory-size"),
+    ("--task.length 1", "The task copy has --task.bits, --task.min-length, --task.max-length"),
+    ("--optimizer.decay 1", "The optimizer adam has --optimizer.learning-rate"),
+    ("--run.steps 1", "The run options are --run.sequences"),
+    ("--seed", "Missing value for argument '--seed'"),
+    ("--task", "--task needs a value"),
+    ("--model=", "--model needs a value"),
+    ("--seed one", "invalid literal for int() with base 10: 'one'"),
+    ("--task.bits x", "Error parsing --task.bits"),
+    ("--task.bits 0", "bits must be a whole number of at least 1"),
+    ("--task.min-length 30", "min_length must be at most max_length"),
+    ("--model.memory-size 0", "memory_size must be"),
+    ("--model.controller foo", "('lstm', 'gru', 'elman', 'feedforward')"),
+    ("--model.read-first maybe", "--model.read-first"),
+    ("--run.batch-size 0", "--run.batch-size must be at least 1, got 0"),
+    ("--run.sequences -5", "--run.sequences must be at least 1, got -5"),
+    ("--run.log-every 0", "--run.log-every must be at least 1, got 0"),
+    ("--run.evaluate-every -1", "--run.evaluate-every must be 0 (never) or more, got -1"),
+    ("--threads 0", "--threads must be at least 1, got 0"),
+    ("--seed -1", "--seed must be between 0 and"),
+    ("--optimizer.learning-rate 0", "--optimizer.learning-rate must be positive and finite"),
+    ("--optimizer.clip-norm nan", "--optimizer.clip-norm must be positive and finite, got nan"),
+    ("--optimizer.beta1 2", "Invalid beta parameter"),
+    ("--device abacus", "--device abacus cannot be used"),
+    ("--name a/b", "--name must be the plain name of a folder, got 'a/b'"),
+    ("--name ..", "--name must be the plain name of a folder, got '..'"),
+    ("--wandb perhaps", "('auto', 'online', 'offline', 'disabled')"),
+    ("--resume nowhere", "nowhere is no run folder: it has no config.json"),
+    ("stray", "stray"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), ERRORS)
+def test_errors_name_what_is_valid(words, message, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        parse(words.split())
+    assert exit_.value.code == 2
+    text = re.sub(r"[│\s]+", " ", capsys.readouterr().err)
+    assert message in text
+    assert "Traceback" not in text
+    assert "--help" in text
+
+
+@pytest.mark.parametrize("key", RECIPES)
+def test_configurations_survive_json(key):
+    for optimizer in OPTIMIZERS:
+        config = recipe(*key, optimizer)
+        assert from_json(json.loads(json.dumps(to_json(config)))) == config
+
+
+def test_json_of_another_version():
+    values = to_json(recipe("copy", "ntm"))
+    values["model_options"]["no_more"] = 1
+    with pytest.raises(ValueError, match=r"of another version of memnets: .*no_more"):
+        from_json(values)
+
+
+def test_recipes_are_of_existing_tasks_and_models():
+    assert set(RECIPES) == {(task, model) for task in TASKS for model in MODELS}

@@ -1,0 +1,140 @@
+"""A run that was stopped or killed goes on to the very numbers of one that never stopped."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import train
+from tests.training.tiny import arguments, assert_same_run, rows
+from training import loop
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*words):
+    assert train.main(words) == 0
+
+
+class CrashError(Exception):
+    pass
+
+
+def crash_at(monkeypatch, step, during="train_step"):
+    """The next time that a step is trained (or a checkpoint made) after this step, all is lost."""
+    original = getattr(loop, during)
+
+    def crashing(config, training):
+        if training.step >= step:
+            raise CrashError
+        return original(config, training)
+
+    monkeypatch.setattr(loop, during, crashing)
+
+
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [
+        ("ntm", []),
+        ("ntm", ["--optimizer", "graves_rmsprop"]),
+        ("dnc", ["--model.controller", "gru"]),
+        ("lstm", []),
+    ],
+)
+def test_resume_after_a_crash_is_exact(monkeypatch, model, more):
+    words = arguments(model=model, steps=14, more=more)
+    run(*words, "--name", "whole")
+    for step in random.Random(model).sample(range(14), 2):
+        name = f"crashed{step}"
+        with monkeypatch.context() as patch:
+            crash_at(patch, step)
+            with pytest.raises(CrashError):
+                train.main([*words, "--name", name])
+        run("--resume", f"runs/{name}")
+        assert_same_run(Path("runs/whole"), Path(f"runs/{name}"))
+
+
+def test_crash_while_a_checkpoint_is_made(monkeypatch):
+    words = arguments(steps=14)
+    run(*words, "--name", "whole")
+    with monkeypatch.context() as patch:
+        crash_at(patch, 8, during="snapshot")
+        with pytest.raises(CrashError):
+            train.main([*words, "--name", "crashed"])
+    assert len(rows(Path("runs/crashed"))) > 0
+    run("--resume", "runs/crashed")
+    assert_same_run(Path("runs/whole"), Path("runs/crashed"))
+
+
+def test_killed_before_the_first_checkpoint():
+    run(*arguments(steps=6), "--name", "whole")
+    run(*arguments(steps=6), "--name", "killed")
+    for path in Path("runs/killed").rglob("*"):
+        if path.is_file() and path.name != "config.json":
+            path.unlink()
+    run("--resume", "runs/killed")
+    assert_same_run(Path("runs/whole"), Path("runs/killed"))
+
+
+def test_more_sequences_continue_a_finished_run():
+    run(*arguments(steps=24), "--name", "whole")
+    run(*arguments(steps=12), "--name", "longer")
+    run("--resume", "runs/longer", "--run.sequences", "96")
+    assert_same_run(Path("runs/whole"), Path("runs/longer"))
+    assert json.loads(Path("runs/longer/config.json").read_text())["run"]["sequences"] == 96
+
+
+def test_half_a_line_of_metrics_is_dropped():
+    run(*arguments(steps=8), "--name", "run")
+    before = rows(Path("runs/run"))
+    with Path("runs/run/metrics.jsonl").open("a") as file:
+        file.write('{"step": 9, "seque')
+    run("--resume", "runs/run")
+    assert rows(Path("runs/run")) == before
+
+
+def start_process(*words):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(ROOT / "train.py"), *words]
+    return subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def wait_for_rows(process, folder, count):
+    deadline = time.monotonic() + 60
+    path = folder / "metrics.jsonl"
+    while not (path.exists() and path.read_text().count("\n") >= count):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_killed_and_terminated_processes(tmp_path):
+    more = ["--run.evaluate-every", "40", "--run.checkpoint-every", "15", "--run.log-every", "2"]
+    words = arguments(steps=400, more=more)
+    run(*words, "--name", "whole")
+    folder = tmp_path / "runs" / "killed"
+    seen = 0
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        new = not folder.exists()
+        begin = [*words, "--name", "killed"]
+        process = start_process(*(begin if new else ["--resume", str(folder)]))
+        seen += random.Random(int(number)).randrange(5, 50)
+        wait_for_rows(process, folder, seen)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+        if number == signal.SIGTERM:
+            assert process.returncode == 128 + signal.SIGTERM, output
+            assert f"python train.py --resume {folder}" in output
+        else:
+            assert process.returncode == -signal.SIGKILL
+        assert not (folder / "evaluation.json").exists(), "the run was over before the signal"
+    run("--resume", "runs/killed")
+    assert_same_run(Path("runs/whole"), folder)

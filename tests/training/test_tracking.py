@@ -1,0 +1,181 @@
+"""Weights & Biases: what an offline run holds, and that a first run is never stopped by it."""
+
+import builtins
+import io
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import train
+from tests.training import wandb_file
+from tests.training.tiny import arguments
+from training import tracking
+from training.tracking import NullTracker, WandbTracker, start_tracker
+
+CONFIG = {"task": "copy", "model": "ntm", "optimizer": "adam", "model_options": {"memory_size": 8}}
+
+
+def start(mode="auto", name="some-run", run_id=None):
+    return start_tracker(mode, config=CONFIG, folder=Path("runs") / name, run_id=run_id)
+
+
+def is_offline(tracker):
+    return isinstance(tracker, WandbTracker) and tracker._run.settings._offline
+
+
+def test_an_offline_run_holds_everything(capsys):
+    words = arguments(model="ntm", steps=10, more=["--name", "run", "--wandb", "auto"])
+    words += ["--run.pictures", "True"]
+    assert train.main(words) == 0
+    run = wandb_file.read(os.environ["WANDB_DIR"])
+    config = json.loads(Path("runs/run/config.json").read_text())
+    assert {key: run.config[key] for key in config} == config
+    assert run.header.project == "memnets"
+    assert run.header.display_name == "run"
+    assert run.header.run_group == "associative_recall"
+    assert run.header.job_type == "train"
+    assert set(run.header.tags) == {"associative_recall", "ntm", "adam"}
+    assert run.header.run_id.startswith("run-")
+    assert run.axes["*"] == "sequences"
+    assert run.exit_code == 0
+
+    logged = [row for row in run.rows if "train/loss" in row]
+    assert [row["sequences"] for row in logged] == [12, 24, 36, 40]
+    for name in (
+        "loss",
+        "bits_per_sequence",
+        "wrong_bits",
+        "gradient_norm",
+        "learning_rate",
+        "sequences_per_second",
+    ):
+        assert all(np.isfinite(row[f"train/{name}"]) for row in logged), name
+    validated = [row for row in run.rows if "validation/wrong_bits" in row]
+    assert [row["sequences"] for row in validated] == [20, 40]
+
+    results = json.loads(Path("runs/run/evaluation.json").read_text())["settings"]
+    for name, result in results.items():
+        assert run.rows[-1][f"evaluation/{name}/wrong_bits"] == result["wrong_bits"]
+    assert run.summary["final/wrong_bits"] == results["training"]["wrong_bits"]
+    best = min(row["validation/bits_per_sequence"] for row in validated)
+    assert run.summary["best/bits_per_sequence"] == best
+
+    images = {}
+    for name, value in (item for row in run.rows for item in row.items()):
+        if name.startswith("pictures/"):
+            _, setting, field = name.split("/")
+            images.setdefault(setting, {})[field] = value
+    assert set(images) == set(results)
+    for image in images.values():
+        pixels = np.asarray(Image.open(run.folder / "files" / image["path"]))
+        assert pixels.max() > 200
+        assert pixels.min() < 50
+        assert "wrong of" in image["caption"]
+    for name in results:
+        assert Image.open(f"runs/run/pictures/{name}.png").size > (500, 300)
+    assert "wandb leet" in capsys.readouterr().out
+
+
+def test_a_resumed_run_keeps_its_id(monkeypatch):
+    assert train.main(arguments(steps=4, more=["--name", "run", "--wandb", "offline"])) == 0
+    (first,) = Path(os.environ["WANDB_DIR"]).glob("wandb/offline-run-*")
+    second_home = Path(os.environ["WANDB_DIR"]) / "second"
+    second_home.mkdir()
+    monkeypatch.setenv("WANDB_DIR", str(second_home))
+    sys.modules["wandb"].teardown()  # else it remembers the first folder
+    assert train.main(["--resume", "runs/run", "--run.sequences", "40"]) == 0
+    second = wandb_file.read(second_home)
+    assert first.name.endswith(second.header.run_id)
+    assert [row["sequences"] for row in second.rows if "train/loss" in row] == [24, 36, 40]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_without_a_key_it_goes_offline_and_never_asks(monkeypatch, terminal):
+    def asked(*_):
+        raise AssertionError("it asked")
+
+    monkeypatch.setattr(builtins, "input", asked)
+    monkeypatch.setattr("getpass.getpass", asked)
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(sys, "stdin", io.StringIO() if not terminal else sys.stdin)
+    begun = time.monotonic()
+    tracker = start()
+    assert time.monotonic() - begun < 30
+    assert is_offline(tracker)
+    tracker.finish(0)
+
+
+def test_with_a_key_but_no_network_it_goes_offline_soon(monkeypatch, capsys):
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "1")
+    tracker = start()
+    assert is_offline(tracker)
+    tracker.log({"train/loss": 1.0}, 1, 4)
+    tracker.finish(0)
+    assert "going on offline" in capsys.readouterr().out
+    run = wandb_file.read(os.environ["WANDB_DIR"])
+    assert run.rows[0]["train/loss"] == 1.0
+
+
+@pytest.mark.parametrize("value", ["online please", "0"])
+def test_a_wrong_wandb_mode_costs_the_tracking_only(monkeypatch, capsys, value):
+    monkeypatch.setenv("WANDB_MODE", value)
+    assert isinstance(start(), NullTracker)
+    assert f"W&B cannot be used {value}" in capsys.readouterr().out
+
+
+def test_the_environment_wins(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_PROJECT", "my-project")
+    monkeypatch.setenv("WANDB_NAME", "my-name")
+    monkeypatch.setenv("WANDB_RUN_GROUP", "my-group")
+    monkeypatch.setenv("WANDB_JOB_TYPE", "my-job")
+    monkeypatch.setenv("WANDB_TAGS", "my,tags")
+    monkeypatch.setenv("WANDB_RUN_ID", "my-id")
+    start().finish(0)
+    header = wandb_file.read(os.environ["WANDB_DIR"]).header
+    assert header.project == "my-project"
+    assert header.display_name == "my-name"
+    assert header.run_group == "my-group"
+    assert header.job_type == "my-job"
+    assert set(header.tags) == {"my", "tags"}
+    assert header.run_id == "my-id"
+
+
+def test_disabled_needs_no_wandb(monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)  # an import of it would fail
+    assert isinstance(start("disabled"), NullTracker)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert isinstance(start("auto"), NullTracker)
+
+
+def test_not_installed(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    tracker = start("auto", run_id="kept")
+    assert isinstance(tracker, NullTracker)
+    assert tracker.run_id == "kept"
+    assert "wandb is not installed" in capsys.readouterr().out
+
+
+def test_when_all_fails_training_goes_on(monkeypatch, capsys):
+    def broken(*_):
+        raise OSError("read-only file system")
+
+    monkeypatch.setattr(tracking, "_init", broken)
+    assert isinstance(start("auto"), NullTracker)
+    assert "cannot be used at all (read-only file system)" in capsys.readouterr().out
+
+
+def test_images_must_be_uint8():
+    tracker = start("offline")
+    with pytest.raises(TypeError, match="pixels must be uint8, got float64"):
+        tracker.image("picture", np.zeros((4, 4, 3)), "", 1)
+    tracker.finish(0)

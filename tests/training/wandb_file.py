@@ -1,0 +1,72 @@
+"""Read back an offline run of W&B: a log of records in blocks of 32 KiB, as in LevelDB."""
+
+import json
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+HEADER, BLOCK, PREFIX = 7, 32 * 1024, 7
+FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+
+
+class OfflineRun(NamedTuple):
+    """The parts of a run that the tests look at."""
+
+    folder: Path
+    header: object
+    config: dict
+    rows: list
+    summary: dict
+    axes: dict
+    exit_code: int | None
+
+
+def payloads(content):
+    """The bytes of each record, joined from its fragments, with their checksums verified."""
+    assert content[:4] == b":W&B"
+    position, parts = HEADER, []
+    while position + PREFIX <= len(content):
+        room = BLOCK - position % BLOCK
+        if room < PREFIX:  # too little for a fragment: the rest of the block is padding
+            position += room
+            continue
+        checksum = int.from_bytes(content[position : position + 4], "little")
+        size = int.from_bytes(content[position + 4 : position + 6], "little")
+        kind = content[position + 6]
+        data = content[position + PREFIX : position + PREFIX + size]
+        assert zlib.crc32(bytes([kind]) + data) == checksum
+        position += PREFIX + size
+        parts = [data] if kind in (FULL, FIRST) else [*parts, data]
+        if kind in (FULL, LAST):
+            yield b"".join(parts)
+
+
+def values(items):
+    """Protobuf items as a flat dictionary, nested keys joined with a slash."""
+    return {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
+
+
+def read(folder):
+    """The one run in a W&B folder."""
+    from wandb.proto import wandb_internal_pb2
+
+    (path,) = Path(folder).glob("wandb/offline-run-*/run-*.wandb")
+    header, exit_code = None, None
+    config, rows, summary, axes = {}, [], {}, {}
+    for payload in payloads(path.read_bytes()):
+        record = wandb_internal_pb2.Record.FromString(payload)
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            header = record.run
+            config |= values(record.run.config.update)
+        elif kind == "config":
+            config |= values(record.config.update)
+        elif kind == "history":
+            rows.append(values(record.history.item))
+        elif kind == "summary":
+            summary |= values(record.summary.update)
+        elif kind == "metric":
+            axes[record.metric.glob_name or record.metric.name] = record.metric.step_metric
+        elif kind == "exit":
+            exit_code = record.exit.exit_code
+    return OfflineRun(path.parent, header, config, rows, summary, axes, exit_code)
