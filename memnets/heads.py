@@ -312,25 +312,36 @@ def access(
     Returns:
         Read vectors [B, R, W] and the memory after the step.
     """
-    *addressed, vectors = parameters
+    *emitted, vectors = parameters
     carried = state.addressing or ((),) * len(heads)
+    readers = sum(isinstance(head, ReadHead) for head in heads)
 
-    def weigh(kind: type, previous: Tensor, seen: NTMMemory) -> tuple[Tensor, list[Any]]:
-        chosen = [
-            entry
-            for entry in zip(heads, addressed, carried, strict=True)
-            if isinstance(entry[0], kind)
-        ]
-        own = previous.split([head.count for head, _, _ in chosen], dim=1)
-        results = [
-            head.addressing(emitted, weights, seen, kept)
-            for (head, emitted, kept), weights in zip(chosen, own, strict=True)
-        ]
-        return torch.cat([weights for weights, _ in results], dim=1), [kept for _, kept in results]
+    def weigh(which: slice, previous: Tensor, seen: NTMMemory) -> tuple[Tensor, tuple[Any, ...]]:
+        return _weigh(heads[which], emitted[which], previous, seen, carried[which])
 
-    write_weights, write_carried = weigh(WriteHead, state.write_weights, state)
+    reading, writing = slice(readers), slice(readers, None)
+    write_weights, write_carried = weigh(writing, state.write_weights, state)
     memory = write(state.memory, write_weights, vectors.erase_vectors, vectors.add_vectors)
     seen = state if read_first else state._replace(memory=memory)
-    read_weights, read_carried = weigh(ReadHead, state.read_weights, seen)
-    kept = (*read_carried, *write_carried) if state.addressing else ()
+    read_weights, read_carried = weigh(reading, state.read_weights, seen)
+    kept = read_carried + write_carried if state.addressing else ()
     return read(seen.memory, read_weights), NTMMemory(memory, read_weights, write_weights, kept)
+
+
+def _weigh(
+    heads: Sequence[Head],
+    emitted: Sequence[Any],
+    previous: Tensor,
+    memory: NTMMemory,
+    carried: Sequence[Any],
+) -> tuple[Tensor, tuple[Any, ...]]:
+    """Return the weightings of all heads of one kind, side by side, and what they carry on."""
+    if len(heads) == 1:
+        weights, kept = heads[0].addressing(emitted[0], previous, memory, carried[0])
+        return weights, (kept,)
+    own = previous.split([head.count for head in heads], dim=1)
+    results = [
+        head.addressing(*given, memory, kept)
+        for head, *given, kept in zip(heads, emitted, own, carried, strict=True)
+    ]
+    return torch.cat([weights for weights, _ in results], dim=1), tuple(k for _, k in results)

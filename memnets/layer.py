@@ -24,8 +24,8 @@ from memnets.unroll import BACKENDS, unroll
 class Advanced(NamedTuple):
     """What one step makes."""
 
-    features: Tensor
-    """What the readout sees: the controller's output and the read vectors, [B, features]."""
+    h: Tensor
+    """The controller's output, [B, hidden]."""
     interface: Any
     """The activated parameters that the heads received."""
     state: State
@@ -134,8 +134,11 @@ class MemoryLayer(nn.Module, ABC):
         parameters = self.gather(self.interface(h))
         with _full_precision(h.device.type):
             read_vectors, memory = self.access(parameters, state.memory)
-        features = torch.cat([h, read_vectors.flatten(1).to(h.dtype)], dim=-1)
-        return Advanced(features, parameters, State(controller, memory, read_vectors))
+        return Advanced(h, parameters, State(controller, memory, read_vectors))
+
+    def output(self, h: Tensor, read_vectors: Tensor) -> Tensor:
+        """Return logits [..., O] for h [..., hidden] and read vectors [..., R, W]."""
+        return self.readout(torch.cat([h, read_vectors.flatten(-2).to(h.dtype)], dim=-1))
 
     def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Do one step.
@@ -218,12 +221,13 @@ class MemoryLayer(nn.Module, ABC):
 
     def _run(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         if lengths is None:
-            features, state = unroll(self, x, state, None, self.backend)
-            return self.readout(features), state
+            h, read_vectors, state = unroll(self, x, state, None, self.backend)
+            return self.output(h, read_vectors), state
         padding = torch.arange(x.shape[0])[:, None] >= lengths
         padding = padding.to(x.device)[..., None]
-        features, state = unroll(self, x.masked_fill(padding, 0), state, lengths, self.backend)
-        return self.readout(features).masked_fill(padding, 0), state
+        x = x.masked_fill(padding, 0)
+        h, read_vectors, state = unroll(self, x, state, lengths, self.backend)
+        return self.output(h, read_vectors).masked_fill(padding, 0), state
 
     def _forward_packed(
         self, x: PackedSequence, state: State | None

@@ -50,7 +50,7 @@ def record(layer: MemoryLayer, x: Tensor, state: State | None = None) -> Trace:
     for x_t in batched:
         advanced = layer.advance(x_t, carried)
         carried = advanced.state
-        outputs = layer.readout(advanced.features)
+        outputs = layer.output(advanced.h, carried.read_vectors)
         steps.append((outputs, carried.read_vectors, advanced.interface, carried.memory))
     parts = map_tensors(lambda *tensors: torch.stack(tensors), *steps)
     if x.dim() == 2:

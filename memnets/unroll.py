@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,9 +14,17 @@ if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
 
 
-def reference(
-    layer: MemoryLayer, x: Tensor, state: State, lengths: Tensor | None
-) -> tuple[Tensor, State]:
+class Unrolled(NamedTuple):
+    """What a backend returns."""
+
+    h: Tensor
+    """The controller's output at every step, [T, B, hidden]."""
+    read_vectors: Tensor
+    """[T, B, R, W]"""
+    state: State
+
+
+def reference(layer: MemoryLayer, x: Tensor, state: State, lengths: Tensor | None) -> Unrolled:
     """Run the step once for each time, in Python.
 
     Args:
@@ -26,18 +34,19 @@ def reference(
         lengths: [B] on the CPU, or None where every row is T long.
 
     Returns:
-        Features [T, B, features] for the readout, and the state after each row's last step.
+        What the readout sees of every step, and the state after each row's last step.
     """
     shortest = x.shape[0] if lengths is None else int(lengths.min())
-    features = []
+    h, read_vectors = [], []
     for t, x_t in enumerate(x.unbind(0)):
         advanced = layer.advance(x_t, state)
         if lengths is None or t < shortest:
             state = advanced.state
         else:
             state = _where(lengths.to(x.device) > t, advanced.state, state)
-        features.append(advanced.features)
-    return torch.stack(features), state
+        h.append(advanced.h)
+        read_vectors.append(advanced.state.read_vectors)
+    return Unrolled(torch.stack(h), torch.stack(read_vectors), state)
 
 
 def _where(active: Tensor, new: State, old: State) -> State:
@@ -47,7 +56,7 @@ def _where(active: Tensor, new: State, old: State) -> State:
     return map_tensors(choose, new, old)
 
 
-BACKENDS: dict[str, Callable[..., tuple[Tensor, State]]] = {
+BACKENDS: dict[str, Callable[..., Unrolled]] = {
     "auto": reference,
     "reference": reference,
 }
@@ -55,6 +64,6 @@ BACKENDS: dict[str, Callable[..., tuple[Tensor, State]]] = {
 
 def unroll(
     layer: MemoryLayer, x: Tensor, state: State, lengths: Tensor | None, backend: str
-) -> tuple[Tensor, State]:
+) -> Unrolled:
     """Run `layer` over x [T, B, I] on the backend of that name; see `reference`."""
     return BACKENDS[backend](layer, x, state, lengths)
