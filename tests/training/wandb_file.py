@@ -1,6 +1,7 @@
 """Read back an offline run of W&B: a log of records in blocks of 32 KiB, as in LevelDB."""
 
 import json
+import time
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +35,8 @@ def payloads(content):
         size = int.from_bytes(content[position + 4 : position + 6], "little")
         kind = content[position + 6]
         data = content[position + PREFIX : position + PREFIX + size]
+        if len(data) < size:  # still being written
+            return
         assert zlib.crc32(bytes([kind]) + data) == checksum
         position += PREFIX + size
         parts = [data] if kind in (FULL, FIRST) else [*parts, data]
@@ -47,7 +50,17 @@ def values(items):
 
 
 def read(folder):
-    """The one run in a W&B folder."""
+    """The one run in a W&B folder, which has been finished."""
+    deadline = time.monotonic() + 30
+    # W&B's own process writes the file, a little after finish() has returned.
+    while (run := read_so_far(folder)).exit_code is None:
+        assert time.monotonic() < deadline, "the run was never finished"
+        time.sleep(0.05)
+    return run
+
+
+def read_so_far(folder):
+    """The one run in a W&B folder, as far as it is written."""
     from wandb.proto import wandb_internal_pb2
 
     (path,) = Path(folder).glob("wandb/offline-run-*/run-*.wandb")

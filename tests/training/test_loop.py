@@ -1,0 +1,180 @@
+"""The training loop: what a step computes, what it reports, and what stops it."""
+
+import json
+import math
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+import train
+from tasks import TASKS
+from tests.training.tiny import arguments, rows
+from training import console, loop
+from training.command_line import parse
+from training.config import MODELS
+from training.console import Console, Stop, stop_on_signals
+from training.tracking import NullTracker
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_recipe_runs(task, model, tmp_path):
+    config = parse(arguments(task, model, steps=2, more=["--run.evaluate-every", "2"]))
+    training = loop.start(config)
+    before = [p.clone() for p in training.layer.parameters() if p.requires_grad]
+    shown = Console(8, 0)
+    loop.train(config, training, tmp_path, tracker=NullTracker(), console=shown, stop=Stop())
+    assert training.step == 2
+    after = [p for p in training.layer.parameters() if p.requires_grad]
+    assert all(p.isfinite().all() for p in after)
+    assert any(not torch.equal(p, q) for p, q in zip(before, after, strict=True))
+    last = rows(tmp_path)
+    assert {"loss", "bits_per_sequence", "wrong_bits", "gradient_norm"} <= last[0].keys()
+    assert "validation/exact_match" in last[1]
+
+
+def test_the_loss_is_the_mean_over_scored_bits_in_nats():
+    config = parse(arguments("copy"))
+    training = loop.start(config)
+    generator = torch.Generator()
+    generator.set_state(training.data.get_state())
+    batch = training.task.sample(4, generator)
+    logits, _ = training.layer(batch.inputs)
+    nats = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, batch.targets, reduction="none"
+    )
+    scored = nats[batch.mask.bool()]
+    scored.mean().backward()
+    parameters = [p for p in training.layer.parameters() if p.grad is not None]
+    norm = torch.cat([p.grad.flatten() for p in parameters]).norm()
+    found = loop.train_step(config, training)
+    torch.testing.assert_close(found["loss"], scored.mean().detach())
+    torch.testing.assert_close(found["bits_per_sequence"], scored.sum().detach() / 4 / math.log(2))
+    torch.testing.assert_close(found["gradient_norm"], norm)
+
+
+@pytest.mark.parametrize(
+    ("flag", "limit"), [("--optimizer.clip-norm", "norm"), ("--optimizer.clip-value", "value")]
+)
+def test_gradients_are_clipped(flag, limit):
+    none = ["--optimizer.clip-norm", "None", "--optimizer.clip-value", "None"]
+    config = parse(arguments("copy", more=[*none, flag, "0.001"]))
+    training = loop.start(config)
+    unclipped = loop.train_step(config, training)["gradient_norm"]
+    assert unclipped > 0.001 or limit == "value"
+    gradients = [p.grad for p in training.layer.parameters() if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    size = flat.norm() if limit == "norm" else flat.abs().max()
+    torch.testing.assert_close(size, torch.tensor(0.001), rtol=1e-3, atol=0)
+
+
+def test_seeds_decide_everything():
+    def weights_and_data(seed):
+        training = loop.start(parse(arguments("copy", more=["--seed", str(seed)])))
+        sample = training.task.sample(50, training.data)
+        return training.layer.state_dict()["readout.weight"], sample.inputs[0]
+
+    first, again, other = (weights_and_data(seed) for seed in (0, 0, 1))
+    for index in range(2):
+        assert torch.equal(first[index], again[index])
+        assert not torch.equal(first[index], other[index])
+
+
+def test_metrics_are_means_over_the_steps_since_the_last_row():
+    assert train.main(arguments(steps=6, more=["--name", "each", "--run.log-every", "1"])) == 0
+    assert train.main(arguments(steps=6, more=["--name", "third"])) == 0
+    each = [row["loss"] for row in rows(Path("runs/each")) if "loss" in row]
+    third = [row["loss"] for row in rows(Path("runs/third")) if "loss" in row]
+    assert third == pytest.approx([sum(each[:3]) / 3, sum(each[3:]) / 3])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(monkeypatch, capsys):
+    original = loop.train_step
+
+    def broken(config, training):
+        found = original(config, training)
+        if training.step == 9:
+            found["loss"] = found["loss"] * math.nan
+        return found
+
+    monkeypatch.setattr(loop, "train_step", broken)
+    assert train.main(arguments(more=["--name", "run"])) == 1
+    text = capsys.readouterr().err
+    assert "the loss became nan at step 10" in text
+    assert "--optimizer.learning-rate" in text
+    saved = torch.load("runs/run/checkpoints/last.pt", weights_only=True)
+    assert saved["step"] == 8
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_finish_the_step_and_save(monkeypatch, capsys, number):
+    original = loop.train_step
+
+    def interrupted(config, training):
+        if training.step == 5:
+            os.kill(os.getpid(), number)
+        return original(config, training)
+
+    monkeypatch.setattr(loop, "train_step", interrupted)
+    before = signal.getsignal(number)
+    assert train.main(arguments(more=["--name", "run"])) == 128 + number
+    assert signal.getsignal(number) is before
+    assert "python train.py --resume runs/run" in capsys.readouterr().out
+    saved = torch.load("runs/run/checkpoints/last.pt", weights_only=True)
+    assert saved["step"] == 6
+
+
+def test_a_second_signal_is_not_held_back():
+    with stop_on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_names_of_runs(capsys):
+    for _ in range(2):
+        assert train.main(arguments(steps=1)) == 0
+    first, second = sorted(p.name for p in Path("runs").iterdir())
+    assert first.startswith("associative_recall__lstm__seed0__")
+    assert first != second
+    assert train.main(arguments(steps=1, more=["--name", "mine", "--folder", "elsewhere"])) == 0
+    assert json.loads(Path("elsewhere/mine/config.json").read_text())["name"] == "mine"
+    with pytest.raises(SystemExit) as exit_:
+        train.main(arguments(steps=1, more=["--name", "mine", "--folder", "elsewhere"]))
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert "elsewhere/mine exists: choose another --name, or continue it with --resume" in error
+
+
+def test_what_cannot_change_beside_resume(capsys):
+    assert train.main(arguments(steps=2, more=["--name", "run"])) == 0
+    resume = ["--resume", "runs/run"]
+    for words, message in (
+        (["--seed", "1"], "--seed 1 differs from the 0 of runs/run"),
+        (["--model.hidden-size", "9"], "--model.hidden-size 9 differs from the 4"),
+        (["--run.batch-size", "8"], "--run.batch-size 8 differs from the 4"),
+        (["--task", "copy"], "--task copy differs from the associative_recall"),
+        (["--run.sequences", "4"], "can only be made longer"),
+    ):
+        with pytest.raises(SystemExit) as exit_:
+            train.main([*resume, *words])
+        assert exit_.value.code == 2
+        assert message in capsys.readouterr().err
+    # the same values as before are no change
+    same = ["--task", "associative_recall", "--seed", "0", "--wandb", "disabled"]
+    assert train.main([*resume, *same]) == 0
+
+
+def test_a_live_bar_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(console.sys.stderr, "isatty", lambda: True)
+    shown = Console(100, 20)
+    shown.advance(40)
+    shown.show({"loss": 0.5, "bits_per_sequence": 12.0, "wrong_bits": 3.0}, 60)
+    shown.close()
+    text = capsys.readouterr().err
+    for part in ("60/100", "sequences/s", "loss=0.5000", "wrong bits=3", "<"):
+        assert part in text, part
