@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from memnets.controllers import Controller
 from memnets.interface import Interface, Table
-from memnets.state import State, map_tensors
+from memnets.state import State, difference, map_tensors
 from memnets.unroll import BACKENDS, unroll
 
 
@@ -263,18 +263,11 @@ class MemoryLayer(nn.Module, ABC):
             )
 
     def _check_state(self, state: State, rows: int, batched: bool) -> None:
-        wanted = {
-            "read_vectors": (rows, self.read_heads, self.word_size),
-            "memory": (rows, self.memory_size, self.word_size),
-        }
-        given = {
-            "read_vectors": tuple(state.read_vectors.shape),
-            "memory": tuple(state.memory.memory.shape),
-        }
-        if given != wanted:
+        found = difference(self.initial_state(rows), state)
+        if found:
             raise ValueError(
-                f"The state is not of this layer and batch: it must have {wanted}, and has "
-                f"{given}. Make it with initial_state({rows if batched else ''})."
+                f"The state is not of this layer and batch: {found}. Make it with "
+                f"initial_state({rows if batched else ''})."
             )
 
     @property

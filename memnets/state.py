@@ -51,3 +51,29 @@ def detach(state: Any) -> Any:
     False
     """
     return map_tensors(Tensor.detach, state)
+
+
+def difference(wanted: Any, given: Any, path: str = "state") -> str | None:
+    """Say in words where the form of `given` first differs from that of `wanted`; None if nowhere.
+
+    >>> import torch
+    >>> difference((torch.zeros(2, 3),), (torch.zeros(2, 1),))
+    'state[0] must be a tensor of the shape (2, 3), and is one of (2, 1)'
+    """
+    if isinstance(wanted, Tensor):
+        if not isinstance(given, Tensor):
+            return f"{path} must be a tensor, and is a {type(given).__name__}"
+        if given.shape == wanted.shape:
+            return None
+        shapes = tuple(wanted.shape), tuple(given.shape)
+        return f"{path} must be a tensor of the shape {shapes[0]}, and is one of {shapes[1]}"
+    if type(given) is not type(wanted):
+        return f"{path} must be a {type(wanted).__name__}, and is a {type(given).__name__}"
+    if len(given) != len(wanted):
+        return f"{path} must have {len(wanted)} parts, and has {len(given)}"
+    names = getattr(wanted, "_fields", None)
+    for index, parts in enumerate(zip(wanted, given, strict=True)):
+        found = difference(*parts, path=f"{path}.{names[index]}" if names else f"{path}[{index}]")
+        if found:
+            return found
+    return None

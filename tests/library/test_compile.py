@@ -1,0 +1,63 @@
+"""torch.compile of a step gives what eager gives: captured whole by aot_eager, and by the inductor once."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from tests.layers import BY_NAME, B, assert_same, inputs
+
+
+# Torch's own warnings, of its compiler at work: it looks at .grad of a state that has a history, and
+# imports parts of torch that are deprecated.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
+    pytest.mark.filterwarnings("ignore:`torch.jit.script"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_compiler() -> Iterator[None]:
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+# A step takes seconds to compile: every controller, head and model once, not every pair.
+NAMES = [
+    "ntm_lstm",
+    "ntm_mixed_heads",
+    "ntm_own_addressing_module",
+    "dnc_gru",
+    "dnc_several_heads",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_is_one_graph(name: str) -> None:
+    """Also in training: the gradients of the compiled step are eager's."""
+    layer, x = BY_NAME[name].build(), inputs()
+    compiled = torch.compile(layer.step, backend="aot_eager", fullgraph=True)
+    _, state = layer(x[:2])
+    expected_y, expected_state = layer.step(x[2], state)
+    y, after = compiled(x[2], state)
+    assert_same(y, expected_y)
+    assert_same(after, expected_state)
+    wanted = list(layer.parameters())
+    for actual, expected in zip(
+        torch.autograd.grad(y.sum(), wanted, retain_graph=True, materialize_grads=True),
+        torch.autograd.grad(expected_y.sum(), wanted, materialize_grads=True),
+        strict=True,
+    ):
+        assert_same(actual, expected, tolerance=1e-10)
+
+
+def test_the_inductor() -> None:
+    layer, x = BY_NAME["dnc_lstm"].build(dtype=torch.float32), inputs(dtype=torch.float32)
+    compiled = torch.compile(layer.step, fullgraph=True)
+    with torch.no_grad():
+        state = layer.initial_state(B)
+        for x_t in x[:2]:
+            expected = layer.step(x_t, state)
+            assert_same(compiled(x_t, state), expected, tolerance=1e-5)
+            state = expected[1]

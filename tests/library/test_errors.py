@@ -1,0 +1,285 @@
+"""What a user gets wrong gets an error that names the argument, what it must be and what it was."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_sequence
+
+import memnets
+from memnets.heads import Content, LeastRecentlyUsed, ReadHead, WriteHead
+from memnets.interface import Field, Interface, Table, real
+from tests.layers import BY_NAME, B, I, N, O, W, inputs, rows
+
+FLOAT = {"dtype": torch.float32}
+
+
+def ntm(**options: Any) -> memnets.NTM:
+    return memnets.NTM(I, O, **{"memory_size": N, "word_size": W, "hidden_size": 6, **options})
+
+
+def dnc(**options: Any) -> memnets.DNC:
+    sizes = {"memory_size": N, "word_size": W, "hidden_size": 6, "read_heads": 1}
+    return memnets.DNC(I, O, **{**sizes, **options})
+
+
+MODELS = pytest.mark.parametrize("model", [ntm, dnc])
+SIZES = ("memory_size", "word_size", "read_heads", "write_heads", "hidden_size", "num_layers")
+
+
+@MODELS
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_size_below_one(model: Callable[..., Any], name: str, size: int) -> None:
+    with pytest.raises(ValueError, match=rf"{name} must be .*at least 1; got {size}"):
+        model(**{name: size})
+
+
+@MODELS
+@pytest.mark.parametrize("name", SIZES[:4])
+def test_a_size_that_is_no_whole_number(model: Callable[..., Any], name: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name} must be a whole number of at least 1; got 2\.5"):
+        model(**{name: 2.5})
+
+
+@pytest.mark.parametrize("kind", [memnets.NTM, memnets.DNC])
+def test_input_and_output_sizes(kind: Any) -> None:
+    with pytest.raises(ValueError, match="input_size must be a whole number of at least 1; got 0"):
+        kind(0, 1)
+    with pytest.raises(ValueError, match="output_size must be a whole number of at least 1; got 0"):
+        kind(1, 0)
+
+
+@MODELS
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"controller": "rnn"}, "controller must be one of lstm, gru, elman, feedforward.*'rnn'"),
+        ({"strength": "exp"}, "strength must be one of oneplus, softplus; got 'exp'"),
+        ({"backend": "magic"}, "backend must be one of .*reference.*; got 'magic'"),
+    ],
+)
+def test_a_name_that_is_not_known(model: Callable[..., Any], options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model(**options)
+
+
+def test_an_argument_that_is_not_known() -> None:
+    with pytest.raises(TypeError, match="read_head"):
+        ntm(read_head=3)
+
+
+def test_a_negative_shift_range() -> None:
+    with pytest.raises(ValueError, match="shift_range must be at least 0; got -1"):
+        ntm(shift_range=-1)
+
+
+@MODELS
+def test_a_controller_without_the_contract(model: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match="LSTMCell lacks output_size, initial_state"):
+        model(controller=nn.LSTMCell(I + W, 4))
+    functional = SimpleNamespace(input_size=I + W, output_size=4, initial_state=None)
+    with pytest.raises(TypeError, match="SimpleNamespace is not an nn.Module"):
+        model(controller=functional)
+
+
+@MODELS
+def test_a_controller_of_another_input_size(model: Callable[..., Any]) -> None:
+    with pytest.raises(
+        ValueError, match=rf"input_size \+ read_heads \* word_size = {I + W}; got 4"
+    ):
+        model(controller=memnets.Controller("gru", 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("heads", "error", "message"),
+    [
+        ([], ValueError, "at least one ReadHead and one WriteHead; got 0 and 0"),
+        ([ReadHead(Content())], ValueError, "at least one ReadHead and one WriteHead; got 1 and 0"),
+        ([WriteHead(Content())], ValueError, "got 0 and 1"),
+        ([Content()], TypeError, r"heads lists ReadHead.*and WriteHead.*got Content"),
+        ([ReadHead(Content(), 0)], ValueError, "count must be at least 1; got ReadHead"),
+        (
+            [ReadHead(Content(strength="exp")), WriteHead(Content())],
+            ValueError,
+            "strength must be one of oneplus, softplus; got 'exp'",
+        ),
+    ],
+)
+def test_heads(heads: list, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        ntm(heads=heads)
+
+
+@pytest.mark.parametrize("decay", [1.0, -0.1, 2.0])
+def test_a_decay_out_of_range(decay: float) -> None:
+    with pytest.raises(ValueError, match=rf"decay must be in \[0, 1\); got {decay}"):
+        LeastRecentlyUsed(decay)
+
+
+def test_a_table_that_is_not_of_its_named_tuple() -> None:
+    class Keys(NamedTuple):
+        keys: Tensor
+
+    table = Table(Keys, {"key": Field((2,), real)})
+    with pytest.raises(ValueError, match=r"Keys has \('keys',\), the table \('key',\)"):
+        Interface(3, [table])
+
+
+@MODELS
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((I,), r"x must be \[T, B, I\], or \[T, I\]; got the shape \(3,\)"),
+        ((1, 2, 3, I), r"x must be \[T, B, I\], or \[T, I\]; got the shape"),
+        ((4, B, I + 1), r"input_size=3 as its last axis; got the shape \(4, 3, 4\)"),
+        ((4, I + 1), r"input_size=3 as its last axis; got the shape \(4, 4\)"),
+        ((0, B, I), "x needs at least one step"),
+        ((0, I), "x needs at least one step"),
+    ],
+)
+def test_an_input_of_the_wrong_shape(model: Callable[..., Any], shape: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model()(torch.zeros(shape))
+    with pytest.raises(ValueError, match=message):
+        memnets.record(model(), torch.zeros(shape))
+
+
+@MODELS
+def test_batch_first_errors_name_their_own_layout(model: Callable[..., Any]) -> None:
+    layer = model(batch_first=True)
+    with pytest.raises(ValueError, match=r"x must be \[B, T, I\], or \[T, I\]"):
+        layer(torch.zeros(1))
+    with pytest.raises(ValueError, match="x needs at least one step"):
+        layer(torch.zeros(B, 0, I))
+
+
+@MODELS
+def test_an_input_of_another_dtype_or_device(model: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match=r"x is torch.float64 and the layer torch.float32"):
+        model()(inputs())
+    with pytest.raises(TypeError, match=r"x is torch.int64 and the layer torch.float32"):
+        model()(torch.zeros(4, B, I, dtype=torch.long))
+    with pytest.raises(ValueError, match="x is on meta and the layer on cpu"):
+        model()(torch.zeros(4, B, I, device="meta"))
+
+
+@MODELS
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        ([0, 1, 2], r"lengths must be from 1 to T=5; got \[0, 1, 2\]"),
+        ([6, 1, 2], r"lengths must be from 1 to T=5; got \[6, 1, 2\]"),
+        ([1, 2], r"lengths must be 3 whole numbers, one a row; got \[1, 2\]"),
+        ([1.0, 2.0, 3.0], r"lengths must be 3 whole numbers, one a row; got"),
+        ([[1, 2, 3]], r"lengths must be 3 whole numbers, one a row; got"),
+        (3, r"lengths must be 3 whole numbers, one a row; got 3"),
+    ],
+)
+def test_wrong_lengths(model: Callable[..., Any], lengths: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model()(inputs(**FLOAT), lengths=lengths)
+
+
+@MODELS
+def test_lengths_where_they_do_not_belong(model: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"lengths needs a batch; x is unbatched"):
+        model()(torch.zeros(4, I), lengths=[4])
+    with pytest.raises(ValueError, match="A PackedSequence has its lengths"):
+        model()(pack_sequence([torch.zeros(4, I)]), lengths=[4])
+
+
+@MODELS
+def test_a_packed_sequence_of_another_input_size(model: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match="input_size=3 as its last axis"):
+        model()(pack_sequence([torch.zeros(4, I + 1)]))
+
+
+@MODELS
+def test_a_step_of_the_wrong_shape(model: Callable[..., Any]) -> None:
+    layer = model()
+    with pytest.raises(ValueError, match=r"x_t must be \[B, I\] or \[I\]; got the shape"):
+        layer.step(torch.zeros(1, B, I), layer.initial_state(B))
+    with pytest.raises(ValueError, match="input_size=3 as its last axis"):
+        layer.step(torch.zeros(B, I + 1), layer.initial_state(B))
+
+
+@MODELS
+@pytest.mark.parametrize("state", [(), [], torch.zeros(1), (1, 2, 3), "state"])
+def test_a_state_that_is_none(model: Callable[..., Any], state: Any) -> None:
+    with pytest.raises(TypeError, match=r"state must be a memnets.State, .*; got"):
+        model()(inputs(**FLOAT), state)
+
+
+@MODELS
+def test_a_state_of_another_batch(model: Callable[..., Any]) -> None:
+    layer, x = model(), inputs(**FLOAT)
+    with pytest.raises(ValueError, match=r"state.*initial_state\(3\)"):
+        layer(x, layer.initial_state(2))
+    with pytest.raises(ValueError, match=r"state.*initial_state\(3\)"):
+        layer(x, layer.initial_state())
+    with pytest.raises(ValueError, match=r"state.*initial_state\(\)"):
+        layer(x[:, 0], layer.initial_state(2))
+    with pytest.raises(ValueError, match=r"state.*initial_state\(2\)"):
+        layer.step(x[0, :2], layer.initial_state(3))
+    with pytest.raises(ValueError, match=r"state.*initial_state\(3\)"):
+        memnets.record(layer, x, rows(layer.initial_state(3), slice(1)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "other"),
+    [
+        (ntm, lambda: ntm(memory_size=N + 1)),
+        (ntm, lambda: ntm(word_size=W + 1)),
+        (ntm, lambda: ntm(read_heads=2)),
+        (ntm, lambda: ntm(write_heads=2)),
+        (ntm, lambda: ntm(hidden_size=7)),
+        (ntm, lambda: ntm(num_layers=2)),
+        (ntm, lambda: ntm(controller="gru")),
+        (ntm, lambda: ntm(heads=[ReadHead(Content()), WriteHead(LeastRecentlyUsed())])),
+        (lambda: ntm(heads=[ReadHead(Content()), WriteHead(LeastRecentlyUsed())]), ntm),
+        (ntm, dnc),
+        (dnc, ntm),
+        (dnc, lambda: dnc(write_heads=2)),
+        (lambda: dnc(write_heads=2), dnc),
+        (dnc, lambda: dnc(read_heads=2)),
+        (dnc, lambda: dnc(controller="feedforward")),
+        (dnc, lambda: dnc(hidden_size=1)),
+    ],
+)
+def test_a_state_of_another_layer(layer: Callable[..., Any], other: Callable[..., Any]) -> None:
+    """Every part of the state is checked: a state that would broadcast is not taken."""
+    with pytest.raises((ValueError, TypeError), match=r"state.*initial_state\(3\)"):
+        layer()(inputs(**FLOAT), other().initial_state(B))
+
+
+def test_map_tensors_of_what_is_no_state() -> None:
+    with pytest.raises(TypeError, match=r"made of tensors and \(named\) tuples; got list"):
+        memnets.map_tensors(torch.neg, [torch.zeros(1)])
+    with pytest.raises(TypeError, match="got NoneType"):
+        memnets.detach(None)
+
+
+def test_config_of_what_is_no_data() -> None:
+    with pytest.raises(ValueError, match="heads is an object and cannot be written as data"):
+        _ = BY_NAME["ntm_content"].build().config
+    with pytest.raises(ValueError, match="controller is an object and cannot be written as data"):
+        _ = BY_NAME["dnc_own_controller"].build().config
+
+
+def test_loading_what_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*nowhere"):
+        memnets.load(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*last\.pt"):
+        memnets.load(tmp_path)
+    file = tmp_path / "other.pt"
+    torch.save({"weights": {}}, file)
+    with pytest.raises(ValueError, match=r"other\.pt is no checkpoint"):
+        memnets.load(file)
+    torch.save({"layer": {"name": "LSTM", "arguments": {}}, "weights": {}}, file)
+    with pytest.raises(ValueError, match=r"other\.pt holds a LSTM; load rebuilds NTM, DNC"):
+        memnets.load(file)
