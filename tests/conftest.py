@@ -1,4 +1,6 @@
-"""One thread for torch (two under load are many times slower), and property tests that draw the same cases every time."""
+"""One thread for torch (two under load are many times slower), and property tests that draw the
+same cases every time.
+"""
 
 import hypothesis
 import pytest

@@ -1,6 +1,8 @@
-"""The table of layers that every property test runs over: a new model or controller is one line here.
+"""The table of layers that every property test runs over: a new model or controller is one line
+here.
 
-All are small and in float64, and their parameters are moved away from their initial values, so that nothing that
+All are small and in float64, and their parameters are moved away from their initial values, so that
+nothing that
 should matter is zero.
 """
 
@@ -46,7 +48,9 @@ class DotProduct:
 
 
 class Momentum(nn.Module):
-    """A user's own addressing with a parameter and a state: it keeps a running mean of where it was."""
+    """A user's own addressing with a parameter and a state: it keeps a running mean of where it
+    was.
+    """
 
     def __init__(self, **factory: Any) -> None:
         super().__init__()
@@ -200,7 +204,9 @@ def leaves(state: Any) -> list[Tensor]:
 
 
 def assert_same(actual: Any, expected: Any, tolerance: float = 1e-12) -> None:
-    """Two tensors or nested tuples of them have equal structure, shapes, dtypes and, nearly, values."""
+    """Two tensors or nested tuples of them have equal structure, shapes, dtypes and, nearly,
+    values.
+    """
     assert type(actual) is type(expected)
     if isinstance(expected, Tensor):
         torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)

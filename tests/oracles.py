@@ -1,7 +1,10 @@
-"""The equations of the papers as plain NumPy loops: one scalar at a time, nothing shared with the library.
+"""The equations of the papers as plain NumPy loops: one scalar at a time, nothing shared with the
+library.
 
-NTM: Graves, Wayne, Danihelka 2014, section 3. DNC: Graves et al. 2016, Methods; several write heads as in DeepMind's code.
-LRUA: Santoro et al. 2016, section 3.2. Every array has its batch axis first; axes are B, N, W, R, H, S as in the library.
+NTM: Graves, Wayne, Danihelka 2014, section 3. DNC: Graves et al. 2016, Methods; several write heads
+as in DeepMind's code.
+LRUA: Santoro et al. 2016, section 3.2. Every array has its batch axis first; axes are B, N, W, R,
+H, S as in the library.
 """
 
 import math
@@ -29,7 +32,7 @@ def cosine(epsilon: float = 0.0) -> Similarity:
 
 
 def deepmind_cosine(epsilon: float = 1e-6) -> Similarity:
-    """The cosine as DeepMind's code has it: epsilon under each length's root and on their product."""
+    """DeepMind's cosine: epsilon under the root of each length and on their product."""
 
     def similarity(key: Array, row: Array) -> float:
         dot = sum(float(k) * float(m) for k, m in zip(key, row, strict=True))
@@ -117,7 +120,7 @@ def focus(
     similarity: Similarity,
     sharpen_epsilon: float,
 ) -> Array:
-    """NTM figure 2: content, interpolation, shift, sharpening; head has keys, strengths, gates, shifts, sharpenings."""
+    """NTM figure 2, all four steps; head has keys, strengths, gates, shifts, sharpenings."""
     content = content_weights(memory, head.keys, head.strengths, similarity)
     gated = interpolate(content, previous, head.gates)
     return sharpen(shift(gated, head.shifts), head.sharpenings, sharpen_epsilon)
@@ -153,7 +156,7 @@ def ntm_access(
 
 
 def least_used(usage: Array, count: int) -> Array:
-    """One-hot of each of the count least used slots, the lowest index first among equals: [B,N] -> [B,count,N]."""
+    """One-hot of the count least used slots, the lowest index first among equals."""
     B, N = usage.shape
     result = np.zeros((B, count, N))
     for b in range(B):
@@ -175,7 +178,7 @@ def retention(read_weights: Array, free_gates: Array) -> Array:
 
 
 def update_usage(usage: Array, write_weights: Array, retained: Array) -> Array:
-    """DNC u: raised by last step's writing, one head after the other, and then lowered by freeing."""
+    """DNC u: raised by the writing of the step before, head after head, then lowered by freeing."""
     B, H, N = write_weights.shape
     result = usage.copy()
     for b, n in np.ndindex(B, N):
@@ -187,7 +190,7 @@ def update_usage(usage: Array, write_weights: Array, retained: Array) -> Array:
 
 
 def allocation(usage: Array, epsilon: float = 0.0) -> Array:
-    """DNC a: walks the free list, the least used slot first; usage is first raised to epsilon + (1 - epsilon) u."""
+    """DNC a: down the free list; usage is first raised to epsilon + (1 - epsilon) u."""
     B, N = usage.shape
     raised = epsilon + (1 - epsilon) * usage
     result = np.zeros((B, N))
@@ -201,7 +204,7 @@ def allocation(usage: Array, epsilon: float = 0.0) -> Array:
 
 
 def allocate(usage: Array, gates: Array, epsilon: float = 0.0) -> Array:
-    """Allocation of several write heads: each head's gated share is in use for the next head; [B,N], [B,H] -> [B,H,N]."""
+    """Several write heads: each head's gated share is in use for the next head."""
     (B, N), H = usage.shape, gates.shape[1]
     result = np.zeros((B, H, N))
     current = usage.copy()
@@ -232,7 +235,7 @@ def update_precedence(precedence: Array, write_weights: Array) -> Array:
 
 
 def update_link(link: Array, precedence: Array, write_weights: Array) -> Array:
-    """DNC L: link[i, j] is how far i was written right after j; precedence is that of the step before."""
+    """DNC L: link[i, j] is how far i was written right after j; precedence is that before."""
     B, H, N = write_weights.shape
     result = np.zeros_like(link)
     for b, h, i, j in np.ndindex(B, H, N, N):
@@ -267,7 +270,7 @@ def dnc_read_weights(modes: Array, backward: Array, forward: Array, content: Arr
 def dnc_access(
     interface: Any, state: Any, similarity: Similarity, allocation_epsilon: float = 0.0
 ) -> tuple[Array, Any]:
-    """One step of the DNC's memory; state has memory, usage, link, precedence, read_weights, write_weights."""
+    """One step of the DNC's memory; state has the fields of a DNCMemory."""
     retained = retention(state.read_weights, interface.free_gates)
     usage = update_usage(state.usage, state.write_weights, retained)
     allocated = allocate(
@@ -324,7 +327,7 @@ def lstm_cell(x: Array, h: Array, c: Array, weights: Any) -> tuple[Array, Array]
 
 
 def gru_cell(x: Array, h: Array, weights: Any) -> Array:
-    """One row through a GRU cell, gates in the order reset, update, new; reset acts after the hidden product."""
+    """One row through a GRU cell: reset, update, new; reset acts after the hidden product."""
     from_x = affine(weights.weight_ih, weights.bias_ih, x)
     from_h = affine(weights.weight_hh, weights.bias_hh, h)
     size = len(h)

@@ -1,4 +1,6 @@
-"""torch.compile of a step gives what eager gives: captured whole by aot_eager, and by the inductor once."""
+"""torch.compile of a step gives what eager gives: captured whole by aot_eager, and by the inductor
+once.
+"""
 
 from collections.abc import Iterator
 
@@ -7,8 +9,8 @@ import torch
 
 from tests.layers import BY_NAME, B, assert_same, inputs
 
-
-# Torch's own warnings, of its compiler at work: it looks at .grad of a state that has a history, and
+# Torch's own warnings, of its compiler at work: it looks at .grad of a state that has a history,
+# and
 # imports parts of torch that are deprecated.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
@@ -25,7 +27,6 @@ def _fresh_compiler() -> Iterator[None]:
 
 # A step takes seconds to compile: every controller, head and model once, not every pair.
 NAMES = [
-    "ntm_lstm",
     "ntm_mixed_heads",
     "ntm_own_addressing_module",
     "dnc_gru",

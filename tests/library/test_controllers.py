@@ -80,7 +80,9 @@ def test_the_cell_is_the_loops(name: str, inputs: int, hidden: int, seed: int) -
 @pytest.mark.parametrize("num_layers", [1, 3])
 @pytest.mark.parametrize("skip_connections", [False, True])
 def test_the_stack_is_its_cells(name: str, num_layers: int, skip_connections: bool) -> None:
-    """Plain: each cell sees the one below, the output is the top one's. Deep form: all see x, all are seen."""
+    """Plain: each cell sees the one below, the output is the top one's. Deep form: all see x, all
+    are seen.
+    """
     controller = build(name, num_layers=num_layers, skip_connections=skip_connections)
     x = torch.randn(3, 4, dtype=torch.float64)
     _, state = controller(x, controller.initial_state(3))  # a state that is not zero

@@ -69,7 +69,7 @@ def test_a_name_that_is_not_known(model: Callable[..., Any], options: dict, mess
 
 
 def test_an_argument_that_is_not_known() -> None:
-    with pytest.raises(TypeError, match="read_head"):
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
         ntm(read_head=3)
 
 
@@ -83,7 +83,7 @@ def test_a_controller_without_the_contract(model: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match="LSTMCell lacks output_size, initial_state"):
         model(controller=nn.LSTMCell(I + W, 4))
     functional = SimpleNamespace(input_size=I + W, output_size=4, initial_state=None)
-    with pytest.raises(TypeError, match="SimpleNamespace is not an nn.Module"):
+    with pytest.raises(TypeError, match=r"SimpleNamespace is not an nn\.Module"):
         model(controller=functional)
 
 

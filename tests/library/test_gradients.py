@@ -1,4 +1,6 @@
-"""Every gradient against finite differences, in float64: each equation, each access, and whole steps of the table."""
+"""Every gradient against finite differences, in float64: each equation, each access, and whole
+steps of the table.
+"""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -82,7 +84,9 @@ def test_every_equation_is_checked() -> None:
 
 @pytest.mark.parametrize("model", ["ntm", "ntm_read_first", "dnc"])
 def test_access(model: str) -> None:
-    """The whole access with respect to every input: interface, memory, weightings, usage, link, precedence."""
+    """The whole access with respect to every input: interface, memory, weightings, usage, link,
+    precedence.
+    """
     s = small(1)
     if model == "dnc":
         parameters = as_tensors(memnets.dnc.DNCInterface, samples.dnc_interface(s))

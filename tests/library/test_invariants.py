@@ -1,5 +1,6 @@
 """What the DNC's and the NTM's bookkeeping keeps true, whatever the heads do."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -146,7 +147,9 @@ def test_a_head_that_writes_nothing_keeps_its_link(s: SimpleNamespace) -> None:
 def test_forward_and_backward_walk_the_order_of_writing(
     s: SimpleNamespace, data: st.DataObject
 ) -> None:
-    """After one-hot writes in any order, forward goes to the next written slot, backward to the last."""
+    """After one-hot writes in any order, forward goes to the next written slot, backward to the
+    last.
+    """
     order = data.draw(st.permutations(range(s.N)))
     slots = torch.eye(s.N, dtype=torch.float64)
     link = torch.zeros(1, 1, s.N, s.N, dtype=torch.float64)
@@ -155,7 +158,7 @@ def test_forward_and_backward_walk_the_order_of_writing(
         weights = slots[slot][None, None]
         link = addressing.update_link(link, precedence, weights)
         precedence = addressing.update_precedence(precedence, weights)
-    for a, b in zip(order[:-1], order[1:], strict=True):
+    for a, b in pairwise(order):
         assert link[0, 0, b, a] == 1
         _, forward = addressing.directional_weights(link, slots[a][None, None])
         backward, _ = addressing.directional_weights(link, slots[b][None, None])

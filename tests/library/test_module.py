@@ -1,4 +1,6 @@
-"""What every layer of the table promises as an nn.Module: copies, checkpoints, devices, dtypes, transforms."""
+"""What every layer of the table promises as an nn.Module: copies, checkpoints, devices, dtypes,
+transforms.
+"""
 
 import copy
 import io
@@ -87,7 +89,9 @@ def test_to_another_dtype(case: Case, dtype: torch.dtype) -> None:
 
 @over_the_table
 def test_float32_is_near_float64(case: Case) -> None:
-    """The largest differences come from sharpening and strengths, which amplify rounding a few times."""
+    """The largest differences come from sharpening and strengths, which amplify rounding a few
+    times.
+    """
     layer, x = case.build(), inputs()
     y, _ = layer(x)
     narrow, _ = layer.float()(x.float())
@@ -111,7 +115,9 @@ def test_the_meta_device(case: Case) -> None:
 
 @over_the_table
 def test_to_empty_and_load(case: Case) -> None:
-    """A layer made on the meta device and then filled works: nothing it needs is outside its checkpoint."""
+    """A layer made on the meta device and then filled works: nothing it needs is outside its
+    checkpoint.
+    """
     layer, x = case.build(), inputs()
     empty = case.build(device="meta").to_empty(device="cpu")
     with torch.no_grad():  # to_empty leaves non-persistent buffers unset: torch's own rule
@@ -153,7 +159,8 @@ def test_repr_shows_sizes_and_what_is_not_default(kind: type) -> None:
     plain = repr(kind(I, O))
     assert plain.startswith(f"{kind.__name__}(")
     assert f"{I}, {O}" in plain
-    assert "batch_first" not in plain and "learned_initial_state" not in plain
+    assert "batch_first" not in plain
+    assert "learned_initial_state" not in plain
     layer = kind(
         I, O, memory_size=17, word_size=7, read_heads=3, batch_first=True, initial_memory=0.25
     )

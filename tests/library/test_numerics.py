@@ -49,7 +49,9 @@ def extreme(interface: Any, strength: float, sharpening: float, gates: float | N
 @pytest.mark.parametrize("gates", [None, 0.0, 1.0])
 @pytest.mark.parametrize("contents", [0.0, 1e-6, 1e-20, 1e6])
 def test_dnc_access(dtype: torch.dtype, strength: float, gates: float | None, contents: float):
-    """Constant memory, nothing or all used, one-hot and equal weightings, gates fully open or closed."""
+    """Constant memory, nothing or all used, one-hot and equal weightings, gates fully open or
+    closed.
+    """
     s = SimpleNamespace(B=2, N=6, W=3, R=2, H=2, S=3, random=np.random.default_rng(0))
     interface = as_tensors(memnets.dnc.DNCInterface, samples.dnc_interface(s), dtype)
     interface = extreme(interface, strength, 1.0, gates)
@@ -124,7 +126,9 @@ def test_keys_and_rows_of_zeros(dtype: torch.dtype) -> None:
 
 
 def test_similarity_needs_no_larger_epsilon_for_long_or_short_words() -> None:
-    """In float32 the cosine of very long words, and of words a thousandth long, is still the cosine."""
+    """In float32 the cosine of very long words, and of words a thousandth long, is still the
+    cosine.
+    """
     keys = torch.tensor([[[3.0, 4.0]]])
     for scale in (0.1, 1.0, 1e6):
         rows = scale * torch.tensor([[[3.0, 4.0], [4.0, -3.0], [-3.0, -4.0]]])
@@ -136,7 +140,9 @@ def test_similarity_needs_no_larger_epsilon_for_long_or_short_words() -> None:
 @dtypes
 @pytest.mark.parametrize("model", [memnets.NTM, memnets.DNC])
 def test_a_thousand_steps(model: Any, dtype: torch.dtype) -> None:
-    """Parameters three times their initial size, so that heads saturate; outputs and gradients stay finite."""
+    """Parameters three times their initial size, so that heads saturate; outputs and gradients stay
+    finite.
+    """
     torch.manual_seed(0)
     layer = model(2, 2, memory_size=6, word_size=3, read_heads=1, hidden_size=5, dtype=dtype)
     with torch.no_grad():

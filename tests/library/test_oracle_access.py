@@ -1,4 +1,6 @@
-"""The whole memory step of each model, and whole layers, against the paper's loops and a published trajectory."""
+"""The whole memory step of each model, and whole layers, against the paper's loops and a published
+trajectory.
+"""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -118,7 +120,8 @@ def test_the_oracle_reproduces_the_published_trajectory() -> None:
 def test_dnc_access_reproduces_the_published_trajectory() -> None:
     """To 2e-6, the size of the epsilons: DeepMind's code has three of 1e-6 in its cosine, this one.
 
-    A read weighting follows the similarities, which the two forms of the epsilons set apart by up to 1e-6.
+    A read weighting follows the similarities, which the two forms of the epsilons set apart by up
+    to 1e-6.
     """
     memory, steps = golden_steps()
     state = as_tensors(memnets.dnc.DNCMemory, empty_dnc(memory, R=2, H=1))

@@ -1,4 +1,6 @@
-"""What users bring: a controller, an addressing, heads in any order. The table runs every property on them too."""
+"""What users bring: a controller, an addressing, heads in any order. The table runs every property
+on them too.
+"""
 
 from types import SimpleNamespace
 

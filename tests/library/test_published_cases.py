@@ -65,7 +65,8 @@ def test_circular_shift(weights: list, shifts: list, expected: list) -> None:
     assert_equal_to(actual, np.array([[expected]], dtype=float), tolerance=0)
 
 
-WRITES_IN_SEQUENCE = [  # weighting, erase, add, and what the same weighting then reads from a memory that began as ones
+# weighting, erase, add, and what that weighting then reads from a memory that began as ones
+WRITES_IN_SEQUENCE = [
     ([1, 0, 0, 0], [1, 1, 1, 1], [0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]),
     ([0, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [2, 2, 2, 2]),
     ([0, 0, 1, 0], [0.5, 0, 0, 0.5], [0, 0, 0, 0], [0.5, 1, 1, 0.5]),
@@ -134,7 +135,9 @@ def test_link_follows_one_hot_writes() -> None:
 
 
 def test_allocation_of_several_heads() -> None:
-    """A head that writes by allocation takes its slot from the next head; one that does not, does not."""
+    """A head that writes by allocation takes its slot from the next head; one that does not, does
+    not.
+    """
     random = np.random.default_rng(5)
     usage = tensor(0.1 + 0.9 * random.random((7, 23)))
     usage[4, 4], usage[4, 3] = 0.0, 1e-4
@@ -142,7 +145,8 @@ def test_allocation_of_several_heads() -> None:
     gates[:, 0], gates[0, 1], gates[1, 2], gates[2, 3] = 1.0, 0.0, 0.0, 0.0
     gates[4, 1] = 1.0
     weights = addressing.allocate(usage, gates)
-    assert (weights >= 0).all() and (weights <= 1).all()
+    assert (weights >= 0).all()
+    assert (weights <= 1).all()
     assert_equal_to(weights.sum(-1), np.ones((7, 5)), tolerance=1e-3)
     assert torch.equal(weights[0, 1], weights[0, 2])
     assert torch.equal(weights[1, 2], weights[1, 3])

@@ -1,4 +1,6 @@
-"""What `memnets.record` shows, over the table: the same run as forward, and every weighting a weighting."""
+"""What `memnets.record` shows, over the table: the same run as forward, and every weighting a
+weighting.
+"""
 
 import pytest
 import torch
@@ -101,7 +103,9 @@ def test_record_has_the_whole_interface_and_state_of_a_dnc() -> None:
 
 @over_the_table
 def test_the_interface_is_in_its_ranges(case: Case) -> None:
-    """Strengths and sharpenings at least 1 (a softplus strength above 0), gates in [0, 1], shifts and modes on the simplex."""
+    """Strengths and sharpenings at least 1 (a softplus strength above 0), gates in [0, 1], shifts
+    and modes on the simplex.
+    """
     interface = memnets.record(case.build(), 10 * inputs()).interface
     parts = [interface] if hasattr(interface, "_fields") else list(interface)
     for name, values in (item for part in parts for item in part._asdict().items()):
