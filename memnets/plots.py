@@ -142,8 +142,8 @@ def _draw(
     from matplotlib.figure import Figure
 
     time = len(panels[0][1])
-    heights = [0.25 + 0.085 * values.shape[1] for _, values in panels]
-    heights += [min(max(0.25 + 0.06 * len(window), 0.9), 3.0)] * len(weightings)
+    heights = [0.2 + 0.075 * values.shape[1] for _, values in panels]
+    heights += [min(max(0.25 + 0.055 * len(window), 0.9), 2.6)] * len(weightings)
     width = min(max(3.0 + 0.11 * time, 6.0), 14.0)
     figure = Figure(
         figsize=(width, sum(heights) + 0.16 * len(heights) + 0.9), dpi=150, layout="constrained"
@@ -171,6 +171,9 @@ def _draw(
         bar.set_label(label, fontsize=9, color=INK)
         bar.ax.tick_params(labelsize=8, colors=INK, length=2)
         bar.outline.set_visible(False)  # type: ignore[operator]
+    for axis in axes[:-1]:
+        axis.tick_params(bottom=False)
+    figure.align_ylabels(axes)
     axes[-1].set_xlabel("time step", fontsize=9, color=INK)
     return figure
 
@@ -197,7 +200,8 @@ def _image(
     axis.set_ylabel(label, fontsize=9, color=INK)
     axis.tick_params(labelsize=8, colors=INK, length=2)
     for spine in axis.spines.values():
-        spine.set_visible(False)
+        spine.set_color("#c9d1d9")
+        spine.set_linewidth(0.6)
     if slots is None:
         axis.set_yticks([0, rows - 1] if rows > 1 else [0])
     else:

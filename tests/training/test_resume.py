@@ -118,7 +118,7 @@ def wait_for_rows(process, folder, count):
 
 def test_killed_and_terminated_processes(tmp_path):
     more = ["--run.evaluate-every", "40", "--run.checkpoint-every", "15", "--run.log-every", "2"]
-    words = arguments(steps=400, more=more)
+    words = arguments(steps=240, more=more)
     run(*words, "--name", "whole")
     folder = tmp_path / "runs" / "killed"
     seen = 0
@@ -126,7 +126,7 @@ def test_killed_and_terminated_processes(tmp_path):
         new = not folder.exists()
         begin = [*words, "--name", "killed"]
         process = start_process(*(begin if new else ["--resume", str(folder)]))
-        seen += random.Random(int(number)).randrange(5, 50)
+        seen += random.Random(int(number)).randrange(5, 30)
         wait_for_rows(process, folder, seen)
         process.send_signal(number)
         output, _ = process.communicate(timeout=60)
