@@ -49,7 +49,7 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
     "sharpen_epsilon": (float, "keeps the logarithm in the sharpening finite"),
     "allocation_epsilon": (float, "keeps the gradient of the allocation finite at usage 0"),
     "stop_usage_gradient": (bool, "no gradient through the usage (as in DeepMind's code)"),
-    "backend": (Literal["auto", "reference", "compiled", "fused"], "how the time loop is run"),
+    "backend": (Literal["auto", "reference"], "how the time loop is run"),
 }
 
 
@@ -81,6 +81,8 @@ class AdamOptions:
     """decay of the mean of their squares"""
     epsilon: float = 1e-8
     """added to the root of the mean square"""
+    cooldown: float = 0.0
+    """share of the run, at its end, over which the learning rate falls linearly to 0"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,8 @@ class GravesRMSPropOptions:
     """share of the last update that is repeated"""
     epsilon: float = 1e-4
     """added to the variance of the gradients, under the root"""
+    cooldown: float = 0.0
+    """share of the run, at its end, over which the learning rate falls linearly to 0"""
 
 
 OPTIMIZERS: dict[str, type[AdamOptions] | type[GravesRMSPropOptions]] = {
@@ -223,6 +227,8 @@ def problems(config: Config) -> Iterator[str]:
         if optimizer[name] is not None and not 0 < optimizer[name] < math.inf:
             flag = f"--optimizer.{name.replace('_', '-')}"
             yield f"{flag} must be positive and finite, got {optimizer[name]}"
+    if not 0 <= optimizer["cooldown"] <= 1:
+        yield f"--optimizer.cooldown must be from 0 to 1, got {optimizer['cooldown']}"
     if config.name is not None and not re.fullmatch(r"[\w+=@-][\w+=@. -]*", config.name):
         yield f"--name must be the plain name of a folder, got {config.name!r}"
     try:

@@ -155,6 +155,15 @@ def train(
         metrics.close()
 
 
+def learning_rate(config: Config, step: int) -> float:
+    """The learning rate of a step (from 0): constant, then falling to 0 over the cooldown."""
+    options: Any = config.optimizer_options
+    if options.cooldown == 0:
+        return options.learning_rate
+    left = (config.steps - step) / config.steps
+    return options.learning_rate * min(1.0, left / options.cooldown)
+
+
 def train_step(config: Config, training: Training) -> dict[str, Tensor]:
     """One step; the metrics stay tensors, because reading a number would make a GPU wait."""
     options: Any = config.optimizer_options
@@ -172,6 +181,8 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
         nn.utils.clip_grad_value_(parameters, options.clip_value)
     limit = math.inf if options.clip_norm is None else options.clip_norm
     norm = nn.utils.clip_grad_norm_(parameters, limit)
+    for group in training.optimizer.param_groups:
+        group["lr"] = learning_rate(config, training.step)
     training.optimizer.step()
     return {
         "loss": loss.detach(),

@@ -126,6 +126,7 @@ ERRORS = [
     ("--model.memory-size 0", "memory_size must be"),
     ("--model.controller foo", "('lstm', 'gru', 'elman', 'feedforward')"),
     ("--model.read-first maybe", "--model.read-first"),
+    ("--optimizer.cooldown 1.5", "--optimizer.cooldown must be from 0 to 1, got 1.5"),
     ("--run.batch-size 0", "--run.batch-size must be at least 1, got 0"),
     ("--run.sequences -5", "--run.sequences must be at least 1, got -5"),
     ("--run.log-every 0", "--run.log-every must be at least 1, got 0"),

@@ -71,6 +71,18 @@ def test_gradients_are_clipped(flag, limit):
     torch.testing.assert_close(size, torch.tensor(0.001), rtol=1e-3, atol=0)
 
 
+def test_the_learning_rate_falls_to_zero_over_the_cooldown():
+    more = ["--optimizer.learning-rate", "0.1", "--optimizer.cooldown", "0.25"]
+    config = parse(arguments(steps=20, more=more))
+    rates = [loop.learning_rate(config, step) for step in range(20)]
+    assert rates[:16] == [0.1] * 16
+    assert rates[16:] == pytest.approx([0.08, 0.06, 0.04, 0.02])
+    training = loop.start(config)
+    training.step = 18
+    loop.train_step(config, training)
+    assert training.optimizer.param_groups[0]["lr"] == rates[18]
+
+
 def test_seeds_decide_everything():
     def weights_and_data(seed):
         training = loop.start(parse(arguments("copy", more=["--seed", str(seed)])))
