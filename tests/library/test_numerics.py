@@ -189,7 +189,7 @@ def test_bfloat16_autocast(case: Case) -> None:
 
 @pytest.mark.parametrize("case", TABLE, ids=str)
 def test_bfloat16_parameters(case: Case) -> None:
-    """A layer whose parameters are bfloat16 still keeps its weightings and its memory in float32."""
+    """bfloat16 parameters: the weightings and the memory are still float32."""
     layer, x = case.build(dtype=torch.bfloat16), inputs(dtype=torch.bfloat16)
     y, state = layer(x)
     assert y.dtype == torch.bfloat16

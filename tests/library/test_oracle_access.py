@@ -107,7 +107,7 @@ def empty_dnc(memory: np.ndarray, R: int, H: int) -> SimpleNamespace:
 
 
 def test_the_oracle_reproduces_the_published_trajectory() -> None:
-    """With DeepMind's three epsilons the loops give their numbers to rounding: the oracle is right."""
+    """With DeepMind's three epsilons the loops give their numbers to rounding."""
     memory, steps = golden_steps()
     state = empty_dnc(memory, R=2, H=1)
     for interface, expected in steps:

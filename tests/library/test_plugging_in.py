@@ -36,7 +36,7 @@ def test_an_own_controller_equals_the_stock_one() -> None:
 
 
 def test_an_own_addressing_decides_where_a_head_looks() -> None:
-    """The plain dot product in place of the cosine: read weightings are its softmax, at every step."""
+    """A plain dot product: read weightings are its softmax, at every step."""
     layer = BY_NAME["ntm_own_addressing"].build()
     trace = memnets.record(layer, inputs())
     keys, memory = trace.interface[0].keys, trace.memory.memory

@@ -10,7 +10,7 @@ from tests.samples import assert_equal_to, tensor
 
 
 def test_strength_one_and_plain_scores_give_a_softmax() -> None:
-    """Unit keys against unit slots: the similarity is the dot product, the weighting its softmax."""
+    """Unit keys, unit slots: the similarity is the dot product, the weighting its softmax."""
     random = np.random.default_rng(0)
     keys, slots = random.normal(size=(5, 3, 4)), random.normal(size=(5, 7, 4))
     keys /= np.linalg.norm(keys, axis=-1, keepdims=True)
@@ -39,7 +39,7 @@ def test_cosine_weights_of_known_rows() -> None:
 
 
 def test_smooth_cosine_of_known_rows() -> None:
-    """An epsilon under the root only lowers the similarity, by less than epsilon / (2 |k|^2 |m|^2)."""
+    """An epsilon under the root lowers the similarity by less than epsilon / (2 |k|^2 |m|^2)."""
     rows = tensor([[[1, 2, 3], [2, 2, 2], [3, 2, 1], [0, 2, 4]]])
     key = tensor([[[2, 2, 2]]])
     exact = np.array([[[0.9258201, 1.0, 0.9258201, 0.7745967]]])
