@@ -1,0 +1,42 @@
+"""The summary reads what a run wrote."""
+
+from pathlib import Path
+
+import pytest
+
+import train
+from tests.training.tiny import arguments
+from training.summary import Finished, curves, main, read_run
+
+
+def run(rows):
+    config = {"task": "copy", "model": "ntm", "seed": 0}
+    return Finished("run", config, rows, {})
+
+
+def test_solved_is_the_first_row_below_the_limit():
+    rows = [{"sequences": 10 * i, "wrong_bits": wrong} for i, wrong in enumerate((3, 0.1, 0, 2))]
+    assert run(rows).solved(0.01) == 20
+    assert run(rows).solved(0.5) == 10
+    assert run(rows[:2]).solved(0.01) is None
+
+
+def test_a_real_run_is_summed_up(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert train.main(arguments("copy", steps=6, more=["--name", "tiny"])) == 0
+    capsys.readouterr()
+    main((Path("runs/tiny"),), picture=Path("curves.png"))
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("| task | model | seed | below 0.01 wrong bits after |")
+    assert printed[0].endswith("| length_120 |")
+    assert printed[2].startswith("| copy | lstm | 0 | never |")
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+    finished = read_run(Path("runs/tiny"))
+    line = curves([finished]).axes[0].lines[0]
+    assert list(line.get_ydata()) == [row["wrong_bits"] for row in finished.rows]
+    assert list(line.get_xdata()) == [row["sequences"] / 1000 for row in finished.rows]
+
+
+def test_a_run_that_is_not_finished(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"metrics\.jsonl"):
+        read_run(tmp_path)

@@ -1,0 +1,124 @@
+"""Sum up finished runs: a Markdown table and a picture of their curves.
+
+`python -m training.summary runs/a runs/b --picture curves.png` prints, for each run, after how many
+sequences it solved its task and what it does at the evaluation's settings, all from its own files.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run left in its folder."""
+
+    name: str
+    config: dict[str, Any]
+    rows: list[dict[str, float]]
+    """the rows of metrics.jsonl that are about training"""
+    evaluation: dict[str, dict[str, float]]
+
+    def solved(self, wrong_bits: float) -> float | None:
+        """The sequences seen when the mean over a row was first below this; None: never."""
+        return next((r["sequences"] for r in self.rows if r["wrong_bits"] < wrong_bits), None)
+
+
+def read_run(folder: Path) -> Finished:
+    """Read a run's files.
+
+    Raises:
+        FileNotFoundError: if the run is not finished, or the folder is no run.
+    """
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return Finished(
+        folder.name,
+        json.loads((folder / "config.json").read_text()),
+        [row for row in rows if "wrong_bits" in row],
+        json.loads((folder / "evaluation.json").read_text())["settings"],
+    )
+
+
+def table(runs: list[Finished], wrong_bits: float = 0.01) -> str:
+    """One row a run: when it was solved, its time, and wrong bits per sequence at each setting.
+
+    >>> row = {"sequences": 800, "wrong_bits": 0.0, "seconds": 90.0}
+    >>> setting = {"length_10": {"wrong_bits": 0.25}}
+    >>> config = {"task": "copy", "model": "ntm", "seed": 1}
+    >>> print(table([Finished("a", config, [row], setting)]))
+    | task | model | seed | below 0.01 wrong bits after | minutes | length_10 |
+    | --- | --- | --- | --- | --- | --- |
+    | copy | ntm | 1 | 800 | 1.5 | 0.25 |
+    """
+    settings = list(dict.fromkeys(name for run in runs for name in run.evaluation))
+    heading = ["task", "model", "seed", f"below {wrong_bits:g} wrong bits after", "minutes"]
+    lines = [heading + settings, ["---"] * (len(heading) + len(settings))]
+    for run in runs:
+        solved = run.solved(wrong_bits)
+        cells = [str(run.config[name]) for name in ("task", "model", "seed")]
+        cells += ["never" if solved is None else f"{solved:,.0f}"]
+        cells += [f"{run.rows[-1]['seconds'] / 60:.1f}"]
+        for name in settings:
+            found = run.evaluation.get(name)
+            cells.append("" if found is None else f"{found['wrong_bits']:.3g}")
+        lines.append(cells)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def curves(runs: list[Finished]) -> Figure:
+    """Wrong bits per sequence against the sequences seen, in thousands: a line a run."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.2), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    models = sorted({run.config["model"] for run in runs})
+    for run in runs:
+        axes.plot(
+            [row["sequences"] / 1000 for row in run.rows],
+            [row["wrong_bits"] for row in run.rows],
+            color=f"C{models.index(run.config['model'])}",
+            alpha=0.8,
+            linewidth=1.2,
+        )
+    for index, model in enumerate(models):
+        seeds = sorted(run.config["seed"] for run in runs if run.config["model"] == model)
+        label = f"{model}, seeds {', '.join(map(str, seeds))}"
+        axes.plot([], [], color=f"C{index}", label=label)
+    axes.set_yscale("symlog", linthresh=0.01)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("sequences seen (thousands)")
+    axes.set_ylabel("wrong bits per sequence")
+    axes.set_title(", ".join(sorted({run.config["task"] for run in runs})), loc="left")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return figure
+
+
+def main(
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    picture: Path | None = None,
+    wrong_bits: float = 0.01,
+) -> None:
+    """Sum up finished runs.
+
+    Args:
+        runs: their folders.
+        picture: where to draw their curves.
+        wrong_bits: a task is solved when the mean over a row of metrics is below this.
+    """
+    found = [read_run(folder) for folder in runs]
+    print(table(found, wrong_bits))
+    if picture is not None:
+        curves(found).savefig(picture)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
