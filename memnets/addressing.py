@@ -33,9 +33,9 @@ def cosine_similarity(memory: Tensor, keys: Tensor, epsilon: float = 1e-6) -> Te
     >>> cosine_similarity(torch.eye(2)[None], torch.tensor([[[0.0, 3.0]]]), epsilon=0.0)
     tensor([[[0., 1.]]])
     """
-    # x * x and not x.square(), whose gradient takes three operations.
-    squared = (keys * keys).sum(-1)[:, :, None] * (memory * memory).sum(-1)[:, None, :]
-    return (keys @ memory.transpose(1, 2)) * torch.rsqrt(squared + epsilon)
+    squared_keys = torch.linalg.vecdot(keys, keys)[:, :, None]
+    squared_slots = torch.linalg.vecdot(memory, memory)[:, None, :]
+    return (keys @ memory.transpose(1, 2)) * torch.rsqrt(squared_keys * squared_slots + epsilon)
 
 
 def content_weights(

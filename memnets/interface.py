@@ -32,6 +32,11 @@ def positive(x: Tensor) -> Tensor:
     return nn.functional.softplus(x)
 
 
+def shaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Give the last axis of x a shape; a step has many parameters, and few need a view of it."""
+    return x if len(shape) == 1 else x.unflatten(-1, shape)
+
+
 def oneplus(x: Tensor) -> Tensor:
     """A number above 1: 1 + log(1 + e^x) (DNC Methods, "Interface parameters").
 
@@ -111,7 +116,7 @@ class Interface(nn.Module):
         return tuple(
             table.kind(
                 *(
-                    field.activation(next(pieces).unflatten(-1, field.shape))
+                    field.activation(shaped(next(pieces), field.shape))
                     for field in table.fields.values()
                 )
             )
