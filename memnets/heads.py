@@ -277,11 +277,14 @@ def ordered(heads: Sequence[Head]) -> tuple[Head, ...]:
     return readers + writers
 
 
-def tables(heads: Sequence[Head], word_size: int) -> list[Table]:
-    """What the interface of `heads` emits: each head's parameters, then all write vectors."""
+def tables(heads: Sequence[Head], word_size: int, erase_bias: float = 0.0) -> list[Table]:
+    """What the interface of `heads` emits: each head's parameters, then all write vectors.
+
+    `erase_bias` is added to the initial bias of the erase vectors.
+    """
     count = sum(head.count for head in heads if isinstance(head, WriteHead))
     vectors = {
-        "erase_vectors": Field((count, word_size), unit),
+        "erase_vectors": Field((count, word_size), unit, erase_bias),
         "add_vectors": Field((count, word_size), real),
     }
     return [

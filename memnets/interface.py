@@ -51,10 +51,14 @@ STRENGTHS: dict[str, Activation] = {"oneplus": oneplus, "softplus": positive}
 
 
 class Field(NamedTuple):
-    """One parameter of an interface: its shape without the batch axis, and its range."""
+    """One parameter of an interface: its shape without the batch axis, and its range.
+
+    `bias` is added to the initial bias of the linear map: where in its range the parameter starts.
+    """
 
     shape: tuple[int, ...]
     activation: Activation
+    bias: float = 0.0
 
 
 class Table(NamedTuple):
@@ -103,6 +107,9 @@ class Interface(nn.Module):
         fields = [field for table in self.tables for field in table.fields.values()]
         self.sizes = [math.prod(field.shape) for field in fields]
         self.linear = nn.Linear(input_size, sum(self.sizes), device=device, dtype=dtype)
+        with torch.no_grad():
+            for field, bias in zip(fields, self.linear.bias.split(self.sizes), strict=True):
+                bias += field.bias
 
     def forward(self, h: Tensor) -> tuple[Any, ...]:
         """Return one NamedTuple for each table; `h` is [B, input_size].

@@ -131,6 +131,8 @@ class NTM(MemoryLayer):
         learned_initial_state: learn the state before the first step (the paper's bias values):
             memory, read vectors, weightings and controller; else memory as above, weightings on
             slot 0, the rest 0.
+        erase_bias: added to the initial bias of the erase vectors: below 0, heads start by erasing
+            little, as an LSTM with a forget bias starts by forgetting little.
         read_first: read the memory as the step before left it.
         strength: the range of key strengths, `oneplus` (above 1) or `softplus` (above 0).
         similarity_epsilon, sharpen_epsilon: see `memnets.addressing`.
@@ -166,6 +168,7 @@ class NTM(MemoryLayer):
         heads: Sequence[Head] | None = None,
         initial_memory: float = 1e-6,
         learned_initial_state: bool = False,
+        erase_bias: float = -3.0,
         read_first: bool = False,
         strength: str = "oneplus",
         similarity_epsilon: float = 1e-6,
@@ -202,7 +205,7 @@ class NTM(MemoryLayer):
             skip_connections=skip_connections,
             initial_memory=initial_memory,
             learned_initial_state=learned_initial_state,
-            tables=plugged.tables(ordered, word_size),
+            tables=plugged.tables(ordered, word_size, erase_bias),
             arguments=arguments,
             batch_first=batch_first,
             backend=backend,

@@ -43,6 +43,7 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
     "shift_range": (int, "how many slots a head can shift its weighting by, to either side"),
     "initial_memory": (float, "what every number of the memory is before the first step"),
     "learned_initial_state": (bool, "learn the state that every sequence starts from"),
+    "erase_bias": (float, "added to the initial bias of the erase vectors"),
     "read_first": (bool, "read before writing in each step (the default writes first)"),
     "strength": (Literal["oneplus", "softplus"], "how key strengths are made positive"),
     "similarity_epsilon": (float, "keeps the cosine similarity of a zero vector finite"),
@@ -81,6 +82,8 @@ class AdamOptions:
     """decay of the mean of their squares"""
     epsilon: float = 1e-8
     """added to the root of the mean square"""
+    amsgrad: bool = False
+    """divide by the largest mean square so far: no long steps when gradients become small"""
     cooldown: float = 0.0
     """share of the run, at its end, over which the learning rate falls linearly to 0"""
 
@@ -261,6 +264,7 @@ def make_optimizer(config: Config, layer: nn.Module) -> torch.optim.Optimizer:
             options.learning_rate,
             betas=(options.beta1, options.beta2),
             eps=options.epsilon,
+            amsgrad=options.amsgrad,
         )
     assert isinstance(options, GravesRMSPropOptions)
     return GravesRMSProp(

@@ -1,0 +1,108 @@
+"""What a layer starts from, and the arguments that choose between the papers' and our ways."""
+
+import pytest
+import torch
+
+import memnets
+
+
+def small_ntm(**options):
+    torch.manual_seed(0)
+    return memnets.NTM(3, 2, memory_size=5, word_size=4, hidden_size=6, **options)
+
+
+def small_dnc(**options):
+    torch.manual_seed(0)
+    return memnets.DNC(3, 2, memory_size=5, word_size=4, hidden_size=6, **options)
+
+
+@pytest.mark.parametrize("make", [small_ntm, small_dnc])
+@pytest.mark.parametrize("contents", [0.0, 0.25])
+def test_initial_memory_is_the_constant(make, contents):
+    state = make(initial_memory=contents).initial_state(2)
+    assert torch.equal(state.memory.memory, torch.full((2, 5, 4), contents))
+    assert not state.read_vectors.any()
+    assert not state.controller[0][0].any()
+
+
+def test_the_defaults_of_initial_memory():
+    assert small_ntm().initial_state(1).memory.memory.unique().item() == pytest.approx(1e-6)
+    assert not small_dnc().initial_state(1).memory.memory.any()
+
+
+def test_an_ntm_starts_on_slot_0():
+    memory = small_ntm(read_heads=2).initial_state(3).memory
+    first = torch.tensor([1.0, 0, 0, 0, 0])
+    assert torch.equal(memory.read_weights, first.expand(3, 2, 5))
+    assert torch.equal(memory.write_weights, first.expand(3, 1, 5))
+
+
+def test_a_dnc_starts_with_nothing_used_written_or_read():
+    memory = small_dnc().initial_state(2).memory
+    for part in (memory.usage, memory.link, memory.precedence, *memory[4:]):
+        assert not part.any()
+
+
+@pytest.mark.parametrize("make", [small_ntm, small_dnc])
+def test_a_learned_initial_state_is_made_of_parameters_that_learn(make):
+    layer = make(learned_initial_state=True)
+    learned = {name for name, _ in layer.named_parameters() if "start" in name}
+    plain = {name for name, _ in make().named_parameters() if "start" in name}
+    assert not plain
+    assert {"start_memory", "start_read_vectors", "controller.start"} <= learned
+    assert ("start_weights" in learned) == (make is small_ntm)
+    torch.nn.init.normal_(layer.start_memory)
+    y, _ = layer(torch.ones(3, 2, 3))
+    y.square().sum().backward()
+    for name, parameter in layer.named_parameters():
+        if name in learned:
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().sum() > 0, name
+    state = layer.initial_state(2)
+    assert torch.equal(state.memory.memory[1], layer.start_memory)
+    if make is small_ntm:
+        sums = state.memory.read_weights.sum(-1)
+        torch.testing.assert_close(sums, torch.ones(2, 1))
+
+
+def test_erase_bias_is_added_to_the_initial_bias_of_the_erase_vectors():
+    biased, plain = small_ntm(erase_bias=-3.0), small_ntm(erase_bias=0.0)
+    added = biased.interface.linear.bias - plain.interface.linear.bias
+    expected = torch.zeros_like(added)
+    expected[-8:-4] = -3.0  # the last two parameters: erase vectors [1, 4], add vectors [1, 4]
+    torch.testing.assert_close(added, expected)
+    assert torch.equal(biased.interface.linear.weight, plain.interface.linear.weight)
+
+
+def test_strength_chooses_the_range_of_strengths():
+    x = torch.randn(20, 8, 3) * 30
+    for make in (small_ntm, small_dnc):
+        above_one = memnets.record(make(strength="oneplus"), x).interface
+        above_zero = memnets.record(make(strength="softplus"), x).interface
+        assert above_one.read_strengths.min() > 1
+        assert 0 < above_zero.read_strengths.min() < 1
+        assert above_one.write_strengths.min() > 1
+        assert 0 < above_zero.write_strengths.min() < 1
+
+
+def test_read_first_reads_the_memory_as_the_step_before_left_it():
+    layer = small_ntm(read_first=True)
+    trace = memnets.record(layer, torch.randn(4, 2, 3))
+    before = trace.memory.memory[1]
+    expected = trace.memory.read_weights[2] @ before
+    torch.testing.assert_close(trace.read_vectors[2], expected)
+    assert not torch.allclose(trace.memory.read_weights[2] @ trace.memory.memory[2], expected)
+
+
+def test_stop_usage_gradient_cuts_usage_from_the_write_weightings():
+    gradients = {}
+    for stop in (False, True):
+        layer = small_dnc(stop_usage_gradient=stop).double()
+        memory = layer.initial_state(1).memory
+        weights = torch.full((1, 1, 5), 0.1, dtype=torch.float64, requires_grad=True)
+        memory = memory._replace(write_weights=weights)
+        parameters = layer.gather(layer.interface(torch.ones(1, 6, dtype=torch.float64)))
+        _, after = layer.access(parameters, memory)
+        (gradients[stop],) = torch.autograd.grad(after.usage.sum(), weights, allow_unused=True)
+    assert gradients[True] is None
+    assert gradients[False].abs().sum() > 0
