@@ -12,6 +12,7 @@ hypothesis.settings.register_profile(
     "repeatable",
     derandomize=True,
     deadline=None,
+    max_examples=50,
     database=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
