@@ -76,9 +76,14 @@ def shift(weights: Tensor, shifts: Tensor) -> Tensor:
     Returns:
         Weightings [B, R, N] of the same sum.
 
+    Raises:
+        ValueError: if S is even.
+
     >>> shift(torch.tensor([[[0.0, 0.0, 1.0]]]), torch.tensor([[[0.0, 0.0, 1.0]]]))
     tensor([[[1., 0., 0.]]])
     """
+    if shifts.shape[-1] % 2 == 0:
+        raise ValueError(f"shifts must be odd in number, from -k to +k; got {shifts.shape[-1]}.")
     reach = shifts.shape[-1] // 2
     moved = [torch.roll(weights, j, dims=-1) for j in range(-reach, reach + 1)]
     return (shifts[..., None, :] @ torch.stack(moved, dim=-2)).squeeze(-2)
@@ -215,10 +220,17 @@ def least_used(usage: Tensor, count: int) -> Tensor:
     Returns:
         Weightings [B, count, N], without a gradient.
 
+    Raises:
+        ValueError: if there are fewer slots than heads.
+
     >>> least_used(torch.tensor([[0.5, 0.1, 0.0]]), 2)
     tensor([[[0., 0., 1.],
              [0., 1., 0.]]])
     """
+    if count > usage.shape[-1]:
+        raise ValueError(
+            f"Each head needs a slot of its own; got {count} heads and {usage.shape[-1]} slots."
+        )
     slots = torch.argsort(usage, dim=-1, stable=True)[:, :count]
     # Not one_hot, for which vmap has no rule.
     return (slots[..., None] == torch.arange(usage.shape[-1], device=usage.device)).to(usage.dtype)

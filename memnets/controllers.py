@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from memnets.checks import check_sizes
+
 Device = torch.device | str | None
 
 
@@ -91,7 +93,8 @@ class GRUCell(Cell):
         reset_x, update_x, new_x = self.from_input(x).chunk(3, dim=-1)
         reset_h, update_h, new_h = self.from_hidden(h).chunk(3, dim=-1)
         new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
-        h = torch.lerp(new, h.to(new.dtype), torch.sigmoid(update_x + update_h))
+        kept = torch.sigmoid(update_x + update_h)
+        h = torch.lerp(new.to(h.dtype), h, kept.to(h.dtype))  # under autocast h stays as it was
         return h, (h,)
 
 
@@ -102,7 +105,8 @@ class ElmanCell(Cell):
 
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return h [B, hidden] and the state after the step."""
-        h = torch.tanh(self.from_input(x) + self.from_hidden(state[0]))
+        (before,) = state
+        h = torch.tanh(self.from_input(x) + self.from_hidden(before)).to(before.dtype)
         return h, (h,)
 
 
@@ -175,9 +179,7 @@ class Controller(nn.Module):
                 f"controller must be one of {', '.join(CELLS)}, or an object with the controller "
                 f"contract of memnets.controllers; got {cell!r}."
             )
-        for name, size in (("hidden_size", hidden_size), ("num_layers", num_layers)):
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1; got {size}.")
+        check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.skip_connections = skip_connections

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from memnets import addressing
+from memnets.checks import check_epsilons, check_sizes
 from memnets.interface import STRENGTHS, Field, Table, real, simplex, unit
-from memnets.layer import MemoryLayer, checked_sizes
+from memnets.layer import MemoryLayer
 from memnets.memory import read, write
 
 
@@ -179,14 +180,8 @@ class DNC(MemoryLayer):
         dtype: torch.dtype | None = None,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
-        checked_sizes(
-            input_size=input_size,
-            output_size=output_size,
-            memory_size=memory_size,
-            word_size=word_size,
-            read_heads=read_heads,
-            write_heads=write_heads,
-        )
+        check_sizes(read_heads=read_heads, write_heads=write_heads, memory_size=memory_size)
+        check_epsilons(similarity_epsilon=similarity_epsilon, allocation_epsilon=allocation_epsilon)
         super().__init__(
             input_size=input_size,
             output_size=output_size,
@@ -214,13 +209,14 @@ class DNC(MemoryLayer):
     def initial_access(self, memory: Tensor) -> DNCMemory:
         """Return `memory` with nothing used, written or read yet."""
         rows, slots, _ = memory.shape
+        zero = memory.new_zeros(())  # expanded, not filled: the link alone is B * H * N * N
         return DNCMemory(
             memory,
-            usage=memory.new_zeros(rows, slots),
-            link=memory.new_zeros(rows, self.write_heads, slots, slots),
-            precedence=memory.new_zeros(rows, self.write_heads, slots),
-            read_weights=memory.new_zeros(rows, self.read_heads, slots),
-            write_weights=memory.new_zeros(rows, self.write_heads, slots),
+            usage=zero.expand(rows, slots),
+            link=zero.expand(rows, self.write_heads, slots, slots),
+            precedence=zero.expand(rows, self.write_heads, slots),
+            read_weights=zero.expand(rows, self.read_heads, slots),
+            write_weights=zero.expand(rows, self.write_heads, slots),
         )
 
     def gather(self, emitted: tuple[DNCInterface, ...]) -> DNCInterface:
@@ -242,10 +238,9 @@ _ARGUMENTS = tuple(inspect.signature(DNC).parameters)
 
 
 def interface_table(read_heads: int, write_heads: int, word_size: int, strength: str) -> Table:
-    """What the interface of a DNC emits, W*R + 3*W*H + 3*R + 3*H + R*(2H + 1) numbers.
+    """What the interface of a DNC emits: W*R + 3*W*H + 2*R + 3*H + R*(2H + 1) numbers.
 
-    With one write head these are the paper's W*R + 3*W + 5*R + 3, its read modes counted as 3*R
-    and its free gates and read strengths as 2*R.
+    With one write head these are the paper's W*R + 3*W + 5*R + 3.
 
     Raises:
         ValueError: if `strength` is not a known range.

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from memnets import addressing
+from memnets.checks import check_sizes
 from memnets.interface import STRENGTHS, Field, Table, real, simplex, unit
 from memnets.interface import oneplus as at_least_one
 from memnets.memory import read, write
@@ -104,8 +105,7 @@ def _content_fields(count: int, word_size: int, strength: str) -> dict[str, Fiel
 
 
 def _location_fields(count: int, shift_range: int) -> dict[str, Field]:
-    if shift_range < 0:
-        raise ValueError(f"shift_range must be at least 0; got {shift_range}.")
+    check_sizes(minimum=0, shift_range=shift_range)
     return {
         "shifts": Field((count, 2 * shift_range + 1), simplex),
         "sharpenings": Field((count,), at_least_one),
@@ -197,9 +197,10 @@ class LeastRecentlyUsed:
     """Write where the memory was just read, or where it was least used (Santoro et al. 2016).
 
     Usage decays and counts every access, u(t) = decay * u(t-1) + sum_r w_r(t) + sum_h w_w(t)
-    (eq. 20); a gate g chooses between the last read and the least-used slots,
-    w = g * mean_r w_r(t-1) + (1 - g) * lu(t-1) (eq. 23 with one read head). Several heads take the
-    least-used, the second-least-used, ... slot. What the paper wipes by rule before a write (the
+    (section 3.2); a gate g chooses between the last read and the least-used slots,
+    w = g * mean_r w_r(t-1) + (1 - g) * lu(t-1). The `count` heads of one entry take the least-used,
+    the second-least-used, ... slot; two entries do not know of each other. Where the heads stand
+    before the first step counts as an access. What the paper wipes by rule before a write (the
     least-used slot), the head's erase vector may wipe here.
 
     Raises:
@@ -236,21 +237,47 @@ class LeastRecentlyUsed:
 
 @dataclass(frozen=True)
 class ReadHead:
-    """`count` read heads that share an addressing (each with parameters of its own)."""
+    """`count` read heads that share an addressing (each with parameters of its own).
+
+    Raises:
+        TypeError: if the addressing lacks a part of its contract.
+        ValueError: if the count is not a whole number of at least 1.
+    """
 
     addressing: Any
     count: int = 1
+
+    def __post_init__(self) -> None:
+        _check_head(self)
 
 
 @dataclass(frozen=True)
 class WriteHead:
-    """`count` write heads that share an addressing; each also emits an erase and an add vector."""
+    """`count` write heads that share an addressing; each also emits an erase and an add vector.
+
+    Raises:
+        TypeError: if the addressing lacks a part of its contract.
+        ValueError: if the count is not a whole number of at least 1.
+    """
 
     addressing: Any
     count: int = 1
 
+    def __post_init__(self) -> None:
+        _check_head(self)
+
 
 Head = ReadHead | WriteHead
+
+
+def _check_head(head: Head) -> None:
+    addressing = head.addressing
+    if isinstance(addressing, type) or not (callable(addressing) and hasattr(addressing, "table")):
+        raise TypeError(
+            "An addressing is an object with table(count, word_size) and a call (see "
+            f"memnets.heads), such as ContentAndLocation(); got {addressing!r}."
+        )
+    check_sizes(count=head.count)
 
 
 def ordered(heads: Sequence[Head]) -> tuple[Head, ...]:
@@ -258,15 +285,15 @@ def ordered(heads: Sequence[Head]) -> tuple[Head, ...]:
 
     Raises:
         TypeError: if an entry is not a head.
-        ValueError: if there is no read or no write head, or a count is below 1.
+        ValueError: if there is no read or no write head.
     """
-    for head in heads:
-        if not isinstance(head, ReadHead | WriteHead):
-            raise TypeError(
-                f"heads lists ReadHead(addressing) and WriteHead(addressing); got {head!r}."
-            )
-        if head.count < 1:
-            raise ValueError(f"a head's count must be at least 1; got {head!r}.")
+    if isinstance(heads, ReadHead | WriteHead):
+        raise TypeError(f"heads is a list; got {heads!r} alone: put it into one.")
+    wrong = next((h for h in heads if not isinstance(h, ReadHead | WriteHead)), None)
+    if wrong is not None:
+        raise TypeError(
+            f"heads lists ReadHead(addressing) and WriteHead(addressing); got {wrong!r}."
+        )
     readers = tuple(head for head in heads if isinstance(head, ReadHead))
     writers = tuple(head for head in heads if isinstance(head, WriteHead))
     if not readers or not writers:

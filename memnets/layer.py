@@ -15,6 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from memnets.checks import (
+    autocasts,
+    check_input,
+    check_sizes,
+    checked_controller,
+    checked_lengths,
+)
 from memnets.controllers import Controller
 from memnets.interface import Interface, Table
 from memnets.state import State, difference, map_tensors
@@ -60,6 +67,13 @@ class MemoryLayer(nn.Module, ABC):
         dtype: torch.dtype | None,
     ) -> None:
         super().__init__()
+        check_sizes(
+            input_size=input_size,
+            output_size=output_size,
+            memory_size=memory_size,
+            word_size=word_size,
+            read_heads=read_heads,
+        )
         if backend not in BACKENDS:
             raise ValueError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}.")
         self.input_size = input_size
@@ -118,8 +132,12 @@ class MemoryLayer(nn.Module, ABC):
         """Return the state before the first step; without a batch size, that of unbatched input.
 
         The memory and its weightings are float32 or wider whatever the layer's dtype.
+
+        Raises:
+            ValueError: if the batch size is not a whole number of at least 1.
         """
         rows = 1 if batch_size is None else batch_size
+        check_sizes(batch_size=rows)
         wide = torch.promote_types(self.start_memory.dtype, torch.float32)
         memory = self.start_memory.to(wide).expand(rows, -1, -1)
         read_vectors = self.start_read_vectors.to(wide).expand(rows, -1, -1)
@@ -153,8 +171,9 @@ class MemoryLayer(nn.Module, ABC):
         Raises:
             ValueError, TypeError: as the call of the layer.
         """
-        if x_t.dim() not in (1, 2):
-            raise ValueError(f"x_t must be [B, I] or [I]; got the shape {tuple(x_t.shape)}.")
+        if not isinstance(x_t, Tensor) or x_t.dim() not in (1, 2):
+            given = tuple(getattr(x_t, "shape", ())) or type(x_t).__name__
+            raise ValueError(f"x_t must be [B, I] or [I]; got the shape {given}.")
         time = self._time_axis(x_t.dim() + 1)
         y, after = self(x_t.unsqueeze(time), state)
         return y.squeeze(time), after
@@ -185,10 +204,10 @@ class MemoryLayer(nn.Module, ABC):
             if lengths is not None:
                 raise ValueError("A PackedSequence has its lengths; leave out the argument.")
             return self._forward_packed(x, state)
-        if x.dim() == 2 and lengths is not None:
+        if isinstance(x, Tensor) and x.dim() == 2 and lengths is not None:
             raise ValueError("lengths needs a batch; x is unbatched, [T, I].")
         steps, started = self.prepare(x, state)
-        y, after = self._run(steps, started, _checked_lengths(lengths, steps))
+        y, after = self._run(steps, started, checked_lengths(lengths, steps))
         if x.dim() == 2:
             return y.squeeze(1), _without_batch(after)
         return (y.transpose(0, 1) if self.batch_first else y), after
@@ -199,7 +218,8 @@ class MemoryLayer(nn.Module, ABC):
         Raises:
             ValueError, TypeError: as the call of the layer.
         """
-        self._check_input(x)
+        weight = self.readout.weight
+        check_input(x, input_size=self.input_size, batch_first=self.batch_first, weight=weight)
         if state is not None and not isinstance(state, State):
             raise TypeError(
                 f"state must be a memnets.State, as initial_state or a call returns; got "
@@ -223,7 +243,7 @@ class MemoryLayer(nn.Module, ABC):
         if lengths is None:
             h, read_vectors, state = unroll(self, x, state, None, self.backend)
             return self.output(h, read_vectors), state
-        padding = torch.arange(x.shape[0])[:, None] >= lengths
+        padding = torch.arange(x.shape[0], device=lengths.device)[:, None] >= lengths
         padding = padding.to(x.device)[..., None]
         x = x.masked_fill(padding, 0)
         h, read_vectors, state = unroll(self, x, state, lengths, self.backend)
@@ -241,29 +261,10 @@ class MemoryLayer(nn.Module, ABC):
         packed = pack_padded_sequence(y, lengths)
         return PackedSequence(packed.data, x.batch_sizes, order, x.unsorted_indices), after
 
-    def _check_input(self, x: Tensor) -> None:
-        form = "[B, T, I]" if self.batch_first else "[T, B, I]"
-        if x.dim() not in (2, 3):
-            raise ValueError(f"x must be {form}, or [T, I]; got the shape {tuple(x.shape)}.")
-        if x.shape[-1] != self.input_size:
-            raise ValueError(
-                f"x must have input_size={self.input_size} as its last axis; got the shape "
-                f"{tuple(x.shape)}."
-            )
-        if x.shape[self._time_axis(x.dim())] == 0:
-            raise ValueError(f"x needs at least one step; got the shape {tuple(x.shape)}.")
-        weight = self.readout.weight
-        if x.device != weight.device:
-            raise ValueError(
-                f"x is on {x.device} and the layer on {weight.device}; move one of them with .to()."
-            )
-        if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
-            raise TypeError(
-                f"x is {x.dtype} and the layer {weight.dtype}; convert one of them with .to()."
-            )
-
     def _check_state(self, state: State, rows: int, batched: bool) -> None:
-        found = difference(self.initial_state(rows), state)
+        # Under autocast a controller may carry a state in half precision.
+        wanted = self.initial_state(rows)
+        found = difference(wanted, state, dtypes=not autocasts(self.readout.weight.device.type))
         if found:
             raise ValueError(
                 f"The state is not of this layer and batch: {found}. Make it with "
@@ -297,60 +298,15 @@ class MemoryLayer(nn.Module, ABC):
         for name, value in self._arguments.items():
             if name in ("input_size", "output_size", "device", "dtype"):
                 continue
-            if isinstance(value, nn.Module) or value == defaults[name].default:
+            default = defaults[name].default if name in defaults else None
+            if isinstance(value, nn.Module) or value == default:
                 continue
             shown.append(f"{name}={value!r}")
         return ", ".join(shown)
 
 
-def checked_sizes(**sizes: int) -> None:
-    """Raise a ValueError for the first size that is not a whole number of at least 1."""
-    for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1; got {size!r}.")
-
-
-def checked_controller(controller: nn.Module, input_size: int) -> nn.Module:
-    """Return a controller of the user's if it fulfils the contract of `memnets.controllers`.
-
-    Raises:
-        TypeError: if it is not a module or lacks a part of the contract.
-        ValueError: if its input size does not fit the layer.
-    """
-    needed = ("input_size", "output_size", "initial_state")
-    missing = [name for name in needed if not hasattr(controller, name)]
-    if missing or not isinstance(controller, nn.Module):
-        raise TypeError(
-            "controller must be a name or an nn.Module with input_size, output_size and "
-            f"initial_state(batch_size) (see memnets.controllers); {type(controller).__name__} "
-            + (f"lacks {', '.join(missing)}." if missing else "is not an nn.Module.")
-        )
-    if controller.input_size != input_size:
-        raise ValueError(
-            f"controller.input_size must be input_size + read_heads * word_size = {input_size}; "
-            f"got {controller.input_size}."
-        )
-    return controller
-
-
-def _checked_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Tensor | None:
-    if lengths is None:
-        return None
-    lengths = torch.as_tensor(lengths, device="cpu")
-    if lengths.shape != (x.shape[1],) or lengths.is_floating_point():
-        raise ValueError(
-            f"lengths must be {x.shape[1]} whole numbers, one a row; got {lengths.tolist()}."
-        )
-    if int(lengths.min()) < 1 or int(lengths.max()) > x.shape[0]:
-        raise ValueError(f"lengths must be from 1 to T={x.shape[0]}; got {lengths.tolist()}.")
-    return lengths
-
-
 def _full_precision(device_type: str) -> Any:
-    available = torch.amp.is_autocast_available(device_type)  # not on the meta device, for one
-    if available and torch.is_autocast_enabled(device_type):
-        return torch.autocast(device_type, enabled=False)
-    return nullcontext()
+    return torch.autocast(device_type, enabled=False) if autocasts(device_type) else nullcontext()
 
 
 def _with_batch(state: State) -> State:

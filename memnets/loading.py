@@ -32,12 +32,16 @@ def load(path: str | Path) -> MemoryLayer:
         raise FileNotFoundError(
             f"There is no checkpoint at {file}; give a run's folder or a checkpoint file."
         )
-    saved = torch.load(file, map_location="cpu", weights_only=True)
-    if not isinstance(saved, dict) or not {"layer", "weights"} <= saved.keys():
-        raise ValueError(f"{file} is no checkpoint: it must hold `layer` and `weights`.")
-    name = saved["layer"]["name"]
+    try:
+        saved = torch.load(file, map_location="cpu", weights_only=True)
+        config, weights = saved["layer"], saved["weights"]
+        name, arguments = config["name"], config["arguments"]
+    except Exception as error:  # torch raises IndexError, EOFError and others for rubbish
+        raise ValueError(
+            f"{file} is no checkpoint: it must hold `layer` and `weights` ({error!r})."
+        ) from error
     if name not in LAYERS:
         raise ValueError(f"{file} holds a {name}; load rebuilds {', '.join(LAYERS)}.")
-    layer = LAYERS[name](**saved["layer"]["arguments"])
-    layer.load_state_dict(saved["weights"])
+    layer = LAYERS[name](**arguments, dtype=weights["readout.weight"].dtype)
+    layer.load_state_dict(weights)
     return layer

@@ -7,6 +7,7 @@ O output.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from memnets import heads as plugged
+from memnets.checks import check_epsilons, check_sizes
 from memnets.heads import (
     ContentAndLocation,
     FocusParameters,
@@ -23,7 +25,7 @@ from memnets.heads import (
     WriteHead,
     WriteVectors,
 )
-from memnets.layer import MemoryLayer, checked_sizes
+from memnets.layer import MemoryLayer
 
 
 class NTMInterface(NamedTuple):
@@ -104,7 +106,7 @@ def sections(interface: NTMInterface) -> tuple[FocusParameters, FocusParameters,
     )
 
 
-FIRST_SLOT_LOGIT = 5.0
+FIRST_SLOT_WEIGHT = 0.9
 """Where a learned initial weighting starts: mostly, not wholly, on slot 0, so that it can move."""
 
 
@@ -123,10 +125,11 @@ class NTM(MemoryLayer):
         read_heads, write_heads: R and H.
         controller: `lstm`, `gru`, `elman`, `feedforward`, or a module with the contract of
             `memnets.controllers`, whose input_size is input_size + read_heads * word_size.
-        hidden_size, num_layers, skip_connections: of a controller given by name.
+        hidden_size, num_layers, skip_connections: of a controller given by name, else unused.
         shift_range: how far a head may move in a step, k; S = 2k + 1.
-        heads: `ReadHead` and `WriteHead` entries that replace the stock heads, and with them
-            read_heads, write_heads, shift_range and strength.
+        heads: `ReadHead` and `WriteHead` entries that replace the stock heads. What describes the
+            stock heads has no effect then: read_heads, write_heads, shift_range, strength and the
+            epsilons; each addressing has its own.
         initial_memory: what every number of the memory holds before the first step.
         learned_initial_state: learn the state before the first step (the paper's bias values):
             memory, read vectors, weightings and controller; else memory as above, weightings on
@@ -179,14 +182,8 @@ class NTM(MemoryLayer):
         dtype: torch.dtype | None = None,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
-        checked_sizes(
-            input_size=input_size,
-            output_size=output_size,
-            memory_size=memory_size,
-            word_size=word_size,
-            read_heads=read_heads,
-            write_heads=write_heads,
-        )
+        check_sizes(read_heads=read_heads, write_heads=write_heads, memory_size=memory_size)
+        check_epsilons(similarity_epsilon=similarity_epsilon, sharpen_epsilon=sharpen_epsilon)
         if heads is None:
             addressing = ContentAndLocation(
                 shift_range, strength, similarity_epsilon, sharpen_epsilon
@@ -222,7 +219,8 @@ class NTM(MemoryLayer):
         weights = torch.zeros(
             self.read_heads + self.write_heads, memory_size, device=device, dtype=dtype
         )
-        weights[:, 0] = FIRST_SLOT_LOGIT if learned_initial_state else 1.0
+        odds = FIRST_SLOT_WEIGHT / (1 - FIRST_SLOT_WEIGHT) * max(memory_size - 1, 1)
+        weights[:, 0] = math.log(odds) if learned_initial_state else 1.0
         self.start_weights = self.start_value("start_weights", weights)
 
     def initial_access(self, memory: Tensor) -> NTMMemory:

@@ -53,8 +53,10 @@ def detach(state: Any) -> Any:
     return map_tensors(Tensor.detach, state)
 
 
-def difference(wanted: Any, given: Any, path: str = "state") -> str | None:
+def difference(wanted: Any, given: Any, path: str = "state", *, dtypes: bool = True) -> str | None:
     """Say in words where the form of `given` first differs from that of `wanted`; None if nowhere.
+
+    The form is the nesting, and the shape, device and (unless `dtypes` is False) dtype of tensors.
 
     >>> import torch
     >>> difference((torch.zeros(2, 3),), (torch.zeros(2, 1),))
@@ -63,17 +65,22 @@ def difference(wanted: Any, given: Any, path: str = "state") -> str | None:
     if isinstance(wanted, Tensor):
         if not isinstance(given, Tensor):
             return f"{path} must be a tensor, and is a {type(given).__name__}"
-        if given.shape == wanted.shape:
-            return None
-        shapes = tuple(wanted.shape), tuple(given.shape)
-        return f"{path} must be a tensor of the shape {shapes[0]}, and is one of {shapes[1]}"
+        if given.shape != wanted.shape:
+            shapes = tuple(wanted.shape), tuple(given.shape)
+            return f"{path} must be a tensor of the shape {shapes[0]}, and is one of {shapes[1]}"
+        if given.device != wanted.device:
+            return f"{path} must be a tensor on {wanted.device}, and is one on {given.device}"
+        if dtypes and given.dtype != wanted.dtype:
+            return f"{path} must be a tensor of {wanted.dtype}, and is one of {given.dtype}"
+        return None
     if type(given) is not type(wanted):
         return f"{path} must be a {type(wanted).__name__}, and is a {type(given).__name__}"
     if len(given) != len(wanted):
         return f"{path} must have {len(wanted)} parts, and has {len(given)}"
     names = getattr(wanted, "_fields", None)
     for index, parts in enumerate(zip(wanted, given, strict=True)):
-        found = difference(*parts, path=f"{path}.{names[index]}" if names else f"{path}[{index}]")
+        place = f"{path}.{names[index]}" if names else f"{path}[{index}]"
+        found = difference(*parts, place, dtypes=dtypes)
         if found:
             return found
     return None

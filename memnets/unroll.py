@@ -37,13 +37,14 @@ def reference(layer: MemoryLayer, x: Tensor, state: State, lengths: Tensor | Non
         What the readout sees of every step, and the state after each row's last step.
     """
     shortest = x.shape[0] if lengths is None else int(lengths.min())
+    ends = None if lengths is None else lengths.to(x.device)
     h, read_vectors = [], []
     for t, x_t in enumerate(x.unbind(0)):
         advanced = layer.advance(x_t, state)
-        if lengths is None or t < shortest:
+        if ends is None or t < shortest:
             state = advanced.state
         else:
-            state = _where(lengths.to(x.device) > t, advanced.state, state)
+            state = _where(ends > t, advanced.state, state)
         h.append(advanced.h)
         read_vectors.append(advanced.state.read_vectors)
     return Unrolled(torch.stack(h), torch.stack(read_vectors), state)

@@ -74,7 +74,9 @@ def test_an_argument_that_is_not_known() -> None:
 
 
 def test_a_negative_shift_range() -> None:
-    with pytest.raises(ValueError, match="shift_range must be at least 0; got -1"):
+    with pytest.raises(
+        ValueError, match="shift_range must be a whole number of at least 0; got -1"
+    ):
         ntm(shift_range=-1)
 
 
@@ -102,7 +104,7 @@ def test_a_controller_of_another_input_size(model: Callable[..., Any]) -> None:
         ([ReadHead(Content())], ValueError, "at least one ReadHead and one WriteHead; got 1 and 0"),
         ([WriteHead(Content())], ValueError, "got 0 and 1"),
         ([Content()], TypeError, r"heads lists ReadHead.*and WriteHead.*got Content"),
-        ([ReadHead(Content(), 0)], ValueError, "count must be at least 1; got ReadHead"),
+        (ReadHead(Content()), TypeError, r"heads is a list; got ReadHead\(.*put it into one"),
         (
             [ReadHead(Content(strength="exp")), WriteHead(Content())],
             ValueError,
@@ -282,4 +284,88 @@ def test_loading_what_is_no_checkpoint(tmp_path: Path) -> None:
         memnets.load(file)
     torch.save({"layer": {"name": "LSTM", "arguments": {}}, "weights": {}}, file)
     with pytest.raises(ValueError, match=r"other\.pt holds a LSTM; load rebuilds NTM, DNC"):
+        memnets.load(file)
+
+
+@pytest.mark.parametrize("kind", [ReadHead, WriteHead])
+def test_what_is_no_head(kind: Callable[..., Any]) -> None:
+    for addressing in ("content", Content, object()):
+        with pytest.raises(TypeError, match=r"An addressing is an object with table.*got"):
+            kind(addressing)
+    for count in (0, 1.5, True):
+        with pytest.raises(ValueError, match=rf"count must be a whole number .* got {count}"):
+            kind(Content(), count)
+
+
+@pytest.mark.parametrize("size", [4.5, "5", True, None])
+def test_sizes_that_are_not_whole_numbers(size: Any) -> None:
+    for name in ("hidden_size", "num_layers", "memory_size"):
+        with pytest.raises(ValueError, match=rf"{name} must be a whole number of at least 1; got"):
+            memnets.NTM(3, 2, **{name: size})
+    with pytest.raises(ValueError, match="shift_range must be a whole number of at least 0; got"):
+        memnets.NTM(3, 2, shift_range=0.5 if size is True else size)
+
+
+@pytest.mark.parametrize("epsilon", [-1.0, float("nan"), float("inf")])
+def test_epsilons_out_of_range(epsilon: float) -> None:
+    for kind, names in (
+        (memnets.NTM, ("similarity_epsilon", "sharpen_epsilon")),
+        (memnets.DNC, ("similarity_epsilon", "allocation_epsilon")),
+    ):
+        for name in names:
+            with pytest.raises(ValueError, match=rf"{name} must be at least 0 and finite; got"):
+                kind(3, 2, **{name: epsilon})
+
+
+@MODELS
+def test_an_input_that_is_no_tensor(model: Callable[..., Any]) -> None:
+    for x in (torch.zeros(4, B, I).numpy(), [[0.0] * I], None):
+        with pytest.raises(TypeError, match=r"x must be a tensor .* got (ndarray|list|NoneType)"):
+            model()(x)
+        with pytest.raises(TypeError, match=r"x must be a tensor"):
+            memnets.record(model(), x)
+        with pytest.raises(ValueError, match=r"x_t must be \[B, I\] or \[I\]; got"):
+            model().step(x)
+    packed = torch.nn.utils.rnn.pack_sequence([torch.zeros(4, I)])
+    with pytest.raises(TypeError, match="got PackedSequence"):
+        memnets.record(model(), packed)
+
+
+@MODELS
+@pytest.mark.parametrize("rows", [0, -1, 1.5])
+def test_batches_of_no_rows(model: Callable[..., Any], rows: Any) -> None:
+    with pytest.raises(ValueError, match=rf"batch_size must be a whole number .* got {rows}"):
+        model().initial_state(rows)
+    if rows == 0:
+        with pytest.raises(ValueError, match=r"x needs at least one step and one row; got"):
+            model()(torch.zeros(4, 0, I), lengths=[])
+
+
+@MODELS
+def test_a_state_of_another_dtype_or_device(model: Callable[..., Any]) -> None:
+    state = model().initial_state(B)
+    double = memnets.map_tensors(torch.Tensor.double, state)
+    with pytest.raises(ValueError, match=r"float32, and is one of torch\.float64.*initial_state"):
+        model()(torch.zeros(4, B, I), double)
+    elsewhere = memnets.map_tensors(lambda tensor: tensor.to("meta"), state)
+    with pytest.raises(ValueError, match=r"must be a tensor on cpu, and is one on meta"):
+        model()(torch.zeros(4, B, I), elsewhere)
+
+
+def test_shifts_and_slots_that_cannot_be() -> None:
+    weights = torch.ones(1, 1, 4) / 4
+    with pytest.raises(ValueError, match=r"odd in number, from -k to \+k; got 2"):
+        memnets.addressing.shift(weights, torch.ones(1, 1, 2) / 2)
+    with pytest.raises(ValueError, match="a slot of its own; got 3 heads and 2 slots"):
+        memnets.addressing.least_used(torch.zeros(1, 2), 3)
+
+
+def test_load_of_rubbish(tmp_path) -> None:
+    file = tmp_path / "rubbish.pt"
+    for content in (b"", b"rubbish", b"PK\x03\x04 cut off"):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"rubbish\.pt is no checkpoint"):
+            memnets.load(file)
+    torch.save({"layer": {}, "weights": {}}, file)
+    with pytest.raises(ValueError, match=r"rubbish\.pt is no checkpoint"):
         memnets.load(file)

@@ -176,3 +176,32 @@ def test_sequential_sizes_and_public_names() -> None:
     assert (layer.input_size, layer.output_size) == (I, O)
     assert all(hasattr(memnets, name) for name in memnets.__all__)
     assert {"NTM", "DNC", "record", "detach", "load"} <= set(memnets.__all__)
+
+
+@pytest.mark.parametrize("controller", ["lstm", "gru", "elman", "feedforward"])
+def test_a_state_from_autocast_goes_on_without_it(controller):
+    layer = memnets.NTM(3, 2, memory_size=5, word_size=4, hidden_size=6, controller=controller)
+    x = torch.randn(4, 2, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, state = layer(x)
+        layer(x, state)
+    y, _ = layer(x, state)
+    assert y.dtype == torch.float32
+    assert y.isfinite().all()
+
+
+def test_lengths_beside_another_default_device():
+    layer = memnets.NTM(3, 2, memory_size=5, word_size=4, hidden_size=6)
+    x = torch.randn(4, 2, 3)
+    expected, _ = layer(x, lengths=[2, 4])
+    with torch.device("meta"):
+        y, _ = layer(x, lengths=[2, 4])
+    assert torch.equal(y, expected)
+
+
+def test_a_model_of_ones_own_shows_itself():
+    class Small(memnets.DNC):
+        def __init__(self, size):
+            super().__init__(size, size, memory_size=4, word_size=3)
+
+    assert "memory_size=4" in repr(Small(2))

@@ -1,0 +1,100 @@
+"""Checks of what a user passes in: each error states what must hold, the value, and the remedy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def check_sizes(minimum: int = 1, **sizes: object) -> None:
+    """Raise a ValueError for the first size that is not a whole number of at least `minimum`."""
+    for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < minimum:
+            raise ValueError(f"{name} must be a whole number of at least {minimum}; got {size!r}.")
+
+
+def check_epsilons(**epsilons: float) -> None:
+    """Raise a ValueError for the first epsilon that is negative or not finite."""
+    for name, epsilon in epsilons.items():
+        if not 0 <= epsilon < math.inf:
+            raise ValueError(f"{name} must be at least 0 and finite; got {epsilon!r}.")
+
+
+def checked_controller(controller: nn.Module, input_size: int) -> nn.Module:
+    """Return a controller of the user's if it fulfils the contract of `memnets.controllers`.
+
+    Raises:
+        TypeError: if it is not a module or lacks a part of the contract.
+        ValueError: if its input size does not fit the layer.
+    """
+    needed = ("input_size", "output_size", "initial_state")
+    missing = [name for name in needed if not hasattr(controller, name)]
+    if missing or not isinstance(controller, nn.Module):
+        raise TypeError(
+            "controller must be a name or an nn.Module with input_size, output_size and "
+            f"initial_state(batch_size) (see memnets.controllers); {type(controller).__name__} "
+            + (f"lacks {', '.join(missing)}." if missing else "is not an nn.Module.")
+        )
+    if controller.input_size != input_size:
+        raise ValueError(
+            f"controller.input_size must be input_size + read_heads * word_size = {input_size}; "
+            f"got {controller.input_size}."
+        )
+    return controller
+
+
+def checked_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Tensor | None:
+    """Return the lengths of the rows of x [T, B, I] as a tensor [B] on the CPU.
+
+    Raises:
+        ValueError: if they are not B whole numbers from 1 to T.
+    """
+    if lengths is None:
+        return None
+    lengths = torch.as_tensor(lengths, device="cpu")
+    if lengths.shape != (x.shape[1],) or lengths.is_floating_point():
+        raise ValueError(
+            f"lengths must be {x.shape[1]} whole numbers, one a row; got {lengths.tolist()}."
+        )
+    if int(lengths.min()) < 1 or int(lengths.max()) > x.shape[0]:
+        raise ValueError(f"lengths must be from 1 to T={x.shape[0]}; got {lengths.tolist()}.")
+    return lengths
+
+
+def autocasts(device_type: str) -> bool:
+    """Whether autocast is on for a kind of device (it is not to be had on all, meta for one)."""
+    return torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
+
+
+def check_input(x: object, *, input_size: int, batch_first: bool, weight: Tensor) -> None:
+    """Raise for an input that a layer with this input size and this weight cannot take.
+
+    Raises:
+        TypeError: if x is no tensor, or of another dtype than the weight (but under autocast).
+        ValueError: if its shape or its device is not the layer's.
+    """
+    form = "[B, T, I]" if batch_first else "[T, B, I]"
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"x must be a tensor {form} or [T, I], or in a call of the layer a PackedSequence; "
+            f"got {type(x).__name__}."
+        )
+    if x.dim() not in (2, 3):
+        raise ValueError(f"x must be {form}, or [T, I]; got the shape {tuple(x.shape)}.")
+    if x.shape[-1] != input_size:
+        raise ValueError(
+            f"x must have input_size={input_size} as its last axis; got the shape {tuple(x.shape)}."
+        )
+    if x.numel() == 0:
+        raise ValueError(f"x needs at least one step and one row; got the shape {tuple(x.shape)}.")
+    if x.device != weight.device:
+        raise ValueError(
+            f"x is on {x.device} and the layer on {weight.device}; move one of them with .to()."
+        )
+    if x.dtype != weight.dtype and not autocasts(x.device.type):
+        raise TypeError(
+            f"x is {x.dtype} and the layer {weight.dtype}; convert one of them with .to()."
+        )
