@@ -158,18 +158,23 @@ class Location:
 
 @dataclass(frozen=True)
 class ContentAndLocation:
-    """The NTM's own: by content, then by location (`addressing.focus`, NTM figure 2)."""
+    """The NTM's own: by content, then by location (`addressing.focus`, NTM figure 2).
+
+    `gate_bias` is added to the initial bias of the gates: below 0, heads start by moving from where
+    they are, above 0 by looking for content.
+    """
 
     shift_range: int = 1
     strength: str = "oneplus"
     similarity_epsilon: float = 1e-6
     sharpen_epsilon: float = 1e-12
+    gate_bias: float = 0.0
 
     def table(self, count: int, word_size: int) -> Table:
         """Keys, strengths, gates, shifts and sharpenings, of which `FocusParameters` tells."""
         fields = {
             **_content_fields(count, word_size, self.strength),
-            "gates": Field((count,), unit),
+            "gates": Field((count,), unit, self.gate_bias),
             **_location_fields(count, self.shift_range),
         }
         return Table(FocusParameters, fields)
@@ -304,14 +309,11 @@ def ordered(heads: Sequence[Head]) -> tuple[Head, ...]:
     return readers + writers
 
 
-def tables(heads: Sequence[Head], word_size: int, erase_bias: float = 0.0) -> list[Table]:
-    """What the interface of `heads` emits: each head's parameters, then all write vectors.
-
-    `erase_bias` is added to the initial bias of the erase vectors.
-    """
+def tables(heads: Sequence[Head], word_size: int) -> list[Table]:
+    """What the interface of `heads` emits: each head's parameters, then all write vectors."""
     count = sum(head.count for head in heads if isinstance(head, WriteHead))
     vectors = {
-        "erase_vectors": Field((count, word_size), unit, erase_bias),
+        "erase_vectors": Field((count, word_size), unit),
         "add_vectors": Field((count, word_size), real),
     }
     return [

@@ -128,16 +128,16 @@ class NTM(MemoryLayer):
         hidden_size, num_layers, skip_connections: of a controller given by name, else unused.
         shift_range: how far a head may move in a step, k; S = 2k + 1.
         heads: `ReadHead` and `WriteHead` entries that replace the stock heads. What describes the
-            stock heads has no effect then: read_heads, write_heads, shift_range, strength and the
-            epsilons; each addressing has its own.
+            stock heads has no effect then: read_heads, write_heads, shift_range, strength,
+            gate_bias and the epsilons; each addressing has its own.
         initial_memory: what every number of the memory holds before the first step.
         learned_initial_state: learn the state before the first step (the paper's bias values):
             memory, read vectors, weightings and controller; else memory as above, weightings on
             slot 0, the rest 0.
-        erase_bias: added to the initial bias of the erase vectors: below 0, heads start by erasing
-            little, as an LSTM with a forget bias starts by forgetting little.
         read_first: read the memory as the step before left it.
         strength: the range of key strengths, `oneplus` (above 1) or `softplus` (above 0).
+        gate_bias: added to the initial bias of the gates: below 0, heads start by moving from where
+            they are, above 0 by looking for content.
         similarity_epsilon, sharpen_epsilon: see `memnets.addressing`.
         batch_first: x and y are [B, T, ...].
         backend: `auto` or `reference`.
@@ -171,9 +171,9 @@ class NTM(MemoryLayer):
         heads: Sequence[Head] | None = None,
         initial_memory: float = 1e-6,
         learned_initial_state: bool = False,
-        erase_bias: float = -3.0,
         read_first: bool = False,
         strength: str = "oneplus",
+        gate_bias: float = 0.0,
         similarity_epsilon: float = 1e-6,
         sharpen_epsilon: float = 1e-12,
         batch_first: bool = False,
@@ -186,7 +186,7 @@ class NTM(MemoryLayer):
         check_epsilons(similarity_epsilon=similarity_epsilon, sharpen_epsilon=sharpen_epsilon)
         if heads is None:
             addressing = ContentAndLocation(
-                shift_range, strength, similarity_epsilon, sharpen_epsilon
+                shift_range, strength, similarity_epsilon, sharpen_epsilon, gate_bias
             )
             heads = [ReadHead(addressing, read_heads), WriteHead(addressing, write_heads)]
         ordered = plugged.ordered(heads)
@@ -202,7 +202,7 @@ class NTM(MemoryLayer):
             skip_connections=skip_connections,
             initial_memory=initial_memory,
             learned_initial_state=learned_initial_state,
-            tables=plugged.tables(ordered, word_size, erase_bias),
+            tables=plugged.tables(ordered, word_size),
             arguments=arguments,
             batch_first=batch_first,
             backend=backend,

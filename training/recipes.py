@@ -37,7 +37,12 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     ("repeat_copy", "ntm"): {**STEADY, "run.sequences": 100_000},
     ("repeat_copy", "dnc"): {**STEADY, "model.read_heads": 1, "run.sequences": 100_000},
     ("repeat_copy", "lstm"): {**BASELINE, "model.hidden_size": 512, "run.sequences": 500_000},
-    ("associative_recall", "ntm"): {**STEADY, "run.batch_size": 32, "run.sequences": 100_000},
+    ("associative_recall", "ntm"): {
+        **STEADY,
+        "optimizer.cooldown": 0.3,
+        "run.batch_size": 32,
+        "run.sequences": 100_000,
+    },
     ("associative_recall", "dnc"): {
         **STEADY,
         "model.read_heads": 1,

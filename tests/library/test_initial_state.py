@@ -65,11 +65,12 @@ def test_a_learned_initial_state_is_made_of_parameters_that_learn(make):
         torch.testing.assert_close(sums, torch.ones(2, 1))
 
 
-def test_erase_bias_is_added_to_the_initial_bias_of_the_erase_vectors():
-    biased, plain = small_ntm(erase_bias=-3.0), small_ntm(erase_bias=0.0)
+def test_gate_bias_is_added_to_the_initial_bias_of_the_gates():
+    biased, plain = small_ntm(gate_bias=-2.0), small_ntm(gate_bias=0.0)
     added = biased.interface.linear.bias - plain.interface.linear.bias
     expected = torch.zeros_like(added)
-    expected[-8:-4] = -3.0  # the last two parameters: erase vectors [1, 4], add vectors [1, 4]
+    # For each head: key [4], strength, gate, shifts [3], sharpening; the read head comes first.
+    expected[[5, 15]] = -2.0
     torch.testing.assert_close(added, expected)
     assert torch.equal(biased.interface.linear.weight, plain.interface.linear.weight)
 
