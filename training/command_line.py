@@ -155,7 +155,15 @@ def _changes(saved: Config, config: Config) -> list[str]:
         "start a new run for the rest"
         for name in refused
     ]
-    if config.run.sequences < saved.run.sequences:
+    cooldown: float = vars(saved.optimizer_options)["cooldown"]
+    if cooldown > 0 and config.run.sequences != saved.run.sequences:
+        messages.append(
+            f"--run.sequences {config.run.sequences} differs from the {saved.run.sequences} of "
+            f"{config.resume}, where the learning rate falls to 0 (--optimizer.cooldown "
+            f"{cooldown}): start a new run of more sequences; one with --optimizer.cooldown 0 can "
+            "be made longer later"
+        )
+    elif config.run.sequences < saved.run.sequences:
         messages.append(
             f"--run.sequences {config.run.sequences} is less than the {saved.run.sequences} of "
             f"{config.resume}: a resumed run can only be made longer"

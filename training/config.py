@@ -43,7 +43,7 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
     "shift_range": (int, "how many slots a head can shift its weighting by, to either side"),
     "initial_memory": (float, "what every number of the memory is before the first step"),
     "learned_initial_state": (bool, "learn the state that every sequence starts from"),
-    "erase_bias": (float, "added to the initial bias of the erase vectors"),
+    "gate_bias": (float, "added to the initial bias of the gates between content and location"),
     "read_first": (bool, "read before writing in each step (the default writes first)"),
     "strength": (Literal["oneplus", "softplus"], "how key strengths are made positive"),
     "similarity_epsilon": (float, "keeps the cosine similarity of a zero vector finite"),
@@ -82,10 +82,9 @@ class AdamOptions:
     """decay of the mean of their squares"""
     epsilon: float = 1e-8
     """added to the root of the mean square"""
-    amsgrad: bool = False
-    """divide by the largest mean square so far: no long steps when gradients become small"""
     cooldown: float = 0.0
-    """share of the run, at its end, over which the learning rate falls linearly to 0"""
+    """share of the run, at its end, over which the learning rate falls linearly to 0; above 0,
+    the run cannot be made longer later"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +104,8 @@ class GravesRMSPropOptions:
     epsilon: float = 1e-4
     """added to the variance of the gradients, under the root"""
     cooldown: float = 0.0
-    """share of the run, at its end, over which the learning rate falls linearly to 0"""
+    """share of the run, at its end, over which the learning rate falls linearly to 0; above 0,
+    the run cannot be made longer later"""
 
 
 OPTIMIZERS: dict[str, type[AdamOptions] | type[GravesRMSPropOptions]] = {
@@ -155,8 +155,8 @@ class Config:
     folder: str = "runs"
     """folder of all runs"""
     resume: str | None = None
-    """continue this run folder, to the same numbers as if it had never stopped; only
-    --run.sequences and --wandb can be changed"""
+    """continue this run folder, to the same numbers as if it had never stopped; only --wandb can
+    be changed, and --run.sequences can grow if --optimizer.cooldown is 0"""
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
     """Weights & Biases; auto: online if you are logged in (`wandb login`), else offline"""
 
@@ -264,7 +264,6 @@ def make_optimizer(config: Config, layer: nn.Module) -> torch.optim.Optimizer:
             options.learning_rate,
             betas=(options.beta1, options.beta2),
             eps=options.epsilon,
-            amsgrad=options.amsgrad,
         )
     assert isinstance(options, GravesRMSPropOptions)
     return GravesRMSProp(

@@ -163,7 +163,8 @@ def test_names_of_runs(capsys):
 
 
 def test_what_cannot_change_beside_resume(capsys):
-    assert train.main(arguments(steps=2, more=["--name", "run"])) == 0
+    more = ["--name", "run", "--optimizer.cooldown", "0"]
+    assert train.main(arguments(steps=2, more=more)) == 0
     resume = ["--resume", "runs/run"]
     for words, message in (
         (["--seed", "1"], "--seed 1 differs from the 0 of runs/run"),
@@ -179,6 +180,19 @@ def test_what_cannot_change_beside_resume(capsys):
     # the same values as before are no change
     same = ["--task", "associative_recall", "--seed", "0", "--wandb", "disabled"]
     assert train.main([*resume, *same]) == 0
+
+
+def test_a_run_whose_learning_rate_cools_down_cannot_become_longer(capsys):
+    words = arguments(steps=2, more=["--name", "run", "--optimizer.cooldown", "0.5"])
+    assert train.main(words) == 0
+    for sequences in ("4", "12"):
+        with pytest.raises(SystemExit) as exit_:
+            train.main(["--resume", "runs/run", "--run.sequences", sequences])
+        assert exit_.value.code == 2
+        error = capsys.readouterr().err
+        assert f"--run.sequences {sequences} differs from the 8 of runs/run" in error
+        assert "start a new run of more sequences" in error
+    assert train.main(["--resume", "runs/run", "--run.sequences", "8"]) == 0
 
 
 def test_a_live_bar_on_a_terminal(monkeypatch, capsys):

@@ -85,7 +85,8 @@ def test_an_offline_run_holds_everything(capsys):
 
 
 def test_a_resumed_run_keeps_its_id(monkeypatch):
-    assert train.main(arguments(steps=4, more=["--name", "run", "--wandb", "offline"])) == 0
+    more = ["--name", "run", "--wandb", "offline", "--optimizer.cooldown", "0"]
+    assert train.main(arguments(steps=4, more=more)) == 0
     (first,) = Path(os.environ["WANDB_DIR"]).glob("wandb/offline-run-*")
     second_home = Path(os.environ["WANDB_DIR"]) / "second"
     second_home.mkdir()
