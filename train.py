@@ -14,7 +14,7 @@ from training import command_line, evaluation
 from training.config import to_json
 from training.console import Console, Stop, duration, stop_on_signals
 from training.loop import NonFiniteError, seeds, train
-from training.run_folder import Run, open_run
+from training.run_folder import Run, open_run, save_start
 from training.tracking import Tracker, start_tracker
 
 
@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tracker = start_tracker(
         config.wandb, config=to_json(config), folder=folder, run_id=training.wandb_id
     )
-    training.wandb_id = tracker.run_id
+    if training.wandb_id != tracker.run_id:  # a run killed at any moment goes on under this id
+        training.wandb_id = tracker.run_id
+        save_start(run)
 
     # 4. Train, evaluate, draw. SIGINT and SIGTERM finish the step first, and save.
     status = 1

@@ -1,4 +1,4 @@
-"""What every task offers, the metrics they share, and helpers to write a new one."""
+"""What every task offers, the metrics they share, and functions to write a new one with."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def evaluate(
             batch = task.sample(size, generator).to(device)
             logits, _ = layer(batch.inputs)
             results = (m(logits, batch) for m in (bits_per_sequence, wrong_bits, exact_match))
-            sums += torch.stack([result.double().sum() for result in results]).cpu()
+            sums += torch.stack([result.cpu().double().sum() for result in results])
     finally:
         layer.train(training)
     bits, wrong, exact = (sums / sequences).tolist()

@@ -35,7 +35,7 @@ class Training:
     """draws the training sequences, and nothing else"""
     step: int = 0
     seconds: float = 0.0
-    """time spent training, in all sessions of the run"""
+    """time spent training, over all parts of the run"""
     best: dict[str, float] = field(default_factory=dict)
     """the evaluation with the fewest bits per sequence so far"""
     sums: dict[str, float] = field(default_factory=dict)
@@ -117,14 +117,17 @@ def train(
     """
     run = config.run
     metrics = checkpoint.MetricsFile(folder / "metrics.jsonl", training.step)
-    totals = Totals(training.sums, torch.device(config.device))
+    totals = Totals(training.sums)
     training.layer.train()
     begun = time.perf_counter() - training.seconds
     saved_at = None
 
-    def save() -> None:
+    def note_state() -> None:
         training.sums = totals.read(training.step)
         training.seconds = time.perf_counter() - begun
+
+    def save() -> None:
+        note_state()
         metrics.sync()
         checkpoint.save(folder / checkpoint.LAST, snapshot(config, training))
 
@@ -133,19 +136,24 @@ def train(
             totals.add(train_step(config, training))
             training.step += 1
             console.advance(run.batch_size)
-            if totals.on_cpu:
+            if config.device == "cpu":  # on a GPU the check would wait for the step
                 totals.check(training.step)
             sequences = training.step * run.batch_size
-            if training.step % run.log_every == 0 or training.step == config.steps:
-                row = totals.row(training.step)
-                training.seconds = time.perf_counter() - begun
+            due = training.step % run.log_every == 0
+            if due or training.step == config.steps:
+                row = totals.means(training.step)
                 row |= {"learning_rate": training.optimizer.param_groups[0]["lr"]}
-                row |= {"sequences_per_second": console.rate(), "seconds": training.seconds}
+                seconds = time.perf_counter() - begun
+                row |= {"sequences_per_second": console.rate(), "seconds": seconds}
                 _record(row, training.step, sequences, metrics, tracker)
                 console.show(row, sequences)
+            if due:  # not at the end alone: a run made longer later must go on as if it had no end
+                totals.clear()
             if run.evaluate_every and training.step % run.evaluate_every == 0:
-                row = validate(config, training, folder)
-                _record(row, training.step, sequences, metrics, tracker)
+                note_state()
+                _record(
+                    validate(config, training, folder), training.step, sequences, metrics, tracker
+                )
             if training.step % run.checkpoint_every == 0:
                 save()
                 saved_at = training.step
@@ -177,10 +185,11 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
     training.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     parameters = [p for p in training.layer.parameters() if p.grad is not None]
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if options.clip_value is not None:
         nn.utils.clip_grad_value_(parameters, options.clip_value)
-    limit = math.inf if options.clip_norm is None else options.clip_norm
-    norm = nn.utils.clip_grad_norm_(parameters, limit)
+    if options.clip_norm is not None:
+        nn.utils.clip_grad_norm_(parameters, options.clip_norm)
     for group in training.optimizer.param_groups:
         group["lr"] = learning_rate(config, training.step)
     training.optimizer.step()
@@ -195,26 +204,24 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
 class Totals:
     """Sums of metrics over steps, kept on the device and read only when a row is due."""
 
-    def __init__(self, sums: dict[str, float], device: torch.device) -> None:
-        self.on_cpu = device.type == "cpu"
+    def __init__(self, sums: dict[str, float]) -> None:
         self._count = int(sums.get("steps", 0))
-        # float64: a sum restored from a checkpoint goes on to the same bits
-        self._sums = {
-            name: torch.tensor(value, dtype=torch.float64, device=device)
-            for name, value in sums.items()
-            if name != "steps"
-        }
+        # The sums of a checkpoint, and those since: numbers of the device's own precision are
+        # added up in the order of the steps, so that a resumed run reads the same bits.
+        self._sums = {name: value for name, value in sums.items() if name != "steps"}
+        self._since: dict[str, list[Tensor]] = {}
 
     def add(self, values: dict[str, Tensor]) -> None:
         """Add the metrics of one step."""
         self._count += 1
         for name, value in values.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value.double()
+            self._since.setdefault(name, []).append(value)
 
     def check(self, step: int) -> None:
         """Raise NonFiniteError if the loss or the gradient was not finite since the last row."""
+        sums = self._read()
         for name in ("loss", "gradient_norm"):
-            if name in self._sums and not math.isfinite(value := self._sums[name].item()):
+            if not math.isfinite(value := sums.get(name, 0.0)):
                 raise NonFiniteError(
                     f"the {name.replace('_', ' ')} became {value} at step {step} or up to "
                     f"{self._count} steps before: a smaller --optimizer.learning-rate or "
@@ -224,13 +231,24 @@ class Totals:
     def read(self, step: int) -> dict[str, float]:
         """The sums so far as numbers, and how many steps they are of."""
         self.check(step)
-        return {"steps": self._count, **{name: x.item() for name, x in self._sums.items()}}
+        return {"steps": self._count, **self._read()}
 
-    def row(self, step: int) -> dict[str, float]:
-        """The means since the last row; then starts anew."""
-        sums = self.read(step)
-        count, self._count, self._sums = self._count, 0, {}
-        return {name: value / count for name, value in sums.items() if name != "steps"}
+    def means(self, step: int) -> dict[str, float]:
+        """The means since the last row."""
+        self.check(step)
+        return {name: value / self._count for name, value in self._read().items()}
+
+    def clear(self) -> None:
+        """Start anew."""
+        self._count, self._sums, self._since = 0, {}, {}
+
+    def _read(self) -> dict[str, float]:
+        for name, values in self._since.items():
+            if values:
+                for value in torch.stack(values).tolist():
+                    self._sums[name] = self._sums.get(name, 0.0) + value
+                values.clear()
+        return self._sums
 
 
 def validate(config: Config, training: Training, folder: Path) -> dict[str, float]:

@@ -34,9 +34,14 @@ def _begin(config: Config) -> Run:
     training = start(config)
     folder = _new_folder(config)
     checkpoint.write_json(folder / "config.json", to_json(config))
-    # One before the first step, so that a run can be continued from whenever it is killed.
-    checkpoint.save(folder / checkpoint.LAST, snapshot(config, training))
-    return Run(config, training, folder)
+    run = Run(config, training, folder)
+    save_start(run)
+    return run
+
+
+def save_start(run: Run) -> None:
+    """Save a checkpoint before a step is done, so that a run killed at any moment can go on."""
+    checkpoint.save(run.folder / checkpoint.LAST, snapshot(run.config, run.training))
 
 
 def _continue(config: Config, folder: Path) -> Run:
@@ -44,9 +49,13 @@ def _continue(config: Config, folder: Path) -> Run:
     config = dataclasses.replace(config, resume=None)
     try:
         training = restore(config, checkpoint.load(folder / checkpoint.LAST))
-    except (
-        FileNotFoundError
-    ):  # killed before its first checkpoint: nothing is lost by starting over
+    except FileNotFoundError:
+        # Killed before its first checkpoint, a run has lost nothing and starts over.
+        if (folder / "metrics.jsonl").exists() or (folder / checkpoint.BEST).exists():
+            raise ValueError(
+                f"{folder / checkpoint.LAST} is missing: restore it, or copy {checkpoint.BEST} of "
+                "the run over it to continue from there"
+            ) from None
         training = start(config)
     if config.run != saved.run:
         checkpoint.write_json(folder / "config.json", to_json(config))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,6 +67,7 @@ class WandbTracker:
 
     def __init__(self, run: Any) -> None:
         self._run = run
+        self._lost = False
         self.run_id: str | None = run.id
         run.define_metric("sequences")
         run.define_metric("*", step_metric="sequences")
@@ -74,7 +75,7 @@ class WandbTracker:
     def log(self, values: Mapping[str, float], step: int, sequences: int) -> None:
         """Log scalars; several calls at one step make one row."""
         # An explicit step: a resumed run goes on where its checkpoint was, not where W&B stopped.
-        self._run.log({**values, "sequences": sequences}, step=step)
+        self._try(lambda: self._run.log({**values, "sequences": sequences}, step=step))
 
     def image(self, name: str, pixels: np.ndarray, caption: str, step: int) -> None:
         """Log a picture: uint8 [height, width, 3] (W&B would draw floats in [0, 1] all black)."""
@@ -82,17 +83,30 @@ class WandbTracker:
 
         if pixels.dtype != np.uint8:
             raise TypeError(f"pixels must be uint8, got {pixels.dtype}")
-        self._run.log({name: wandb.Image(pixels, caption=caption)}, step=step)
+        image = wandb.Image(pixels, caption=caption)
+        self._try(lambda: self._run.log({name: image}, step=step))
 
     def summary(self, values: Mapping[str, float]) -> None:
         """Set figures of the run as a whole."""
-        self._run.summary.update(dict(values))
+        self._try(lambda: self._run.summary.update(dict(values)))
 
     def finish(self, status: int) -> None:
         """Write everything out, and say how to look at it."""
         hint = _hint(self._run)
-        self._run.finish(exit_code=status)
+        self._try(lambda: self._run.finish(exit_code=status))
         print(hint, flush=True)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        """Do it, unless W&B was lost: its service may die, and the training must not."""
+        if self._lost:
+            return
+        try:
+            action()
+        except Exception as error:  # W&B raises many kinds
+            self._lost = True
+            print(
+                f"W&B was lost ({_first_line(error)}): metrics go on in the run folder", flush=True
+            )
 
 
 def start_tracker(
@@ -135,16 +149,18 @@ def start_tracker(
 
 
 def _choose_mode(mode: str, wandb: Any) -> str:
-    if mode != "auto":
-        return mode
-    if os.environ.get("WANDB_MODE"):
-        return os.environ["WANDB_MODE"]
+    asked = os.environ.get("WANDB_MODE") if mode == "auto" else mode
+    if asked and asked != "online":
+        return asked
     try:
-        # Looks for a key without asking for one, and without the network.
+        # Looks for a key without asking for one, and without the network. Online is checked too:
+        # without a key, wandb.init would ask for one on a terminal, and wait for ever.
         logged_in = wandb.login(prompt=False, verify=False)
     except Exception as error:
         print(f"W&B login failed ({_first_line(error)}): going on offline", flush=True)
         return "offline"
+    if asked and not logged_in:
+        print("W&B has no key (`wandb login` gives it one): going on offline", flush=True)
     return "online" if logged_in else "offline"
 
 
