@@ -71,6 +71,15 @@ def test_gradients_are_clipped(flag, limit):
     torch.testing.assert_close(size, torch.tensor(0.001), rtol=1e-3, atol=0)
 
 
+def test_the_norm_is_that_before_clipping():
+    none = ["--optimizer.clip-norm", "None", "--optimizer.clip-value", "None"]
+    norms = []
+    for more in (none, [*none, "--optimizer.clip-value", "1e-6"]):
+        config = parse(arguments("copy", more=more))
+        norms.append(loop.train_step(config, loop.start(config))["gradient_norm"])
+    assert torch.equal(norms[0], norms[1])
+
+
 def test_the_learning_rate_falls_to_zero_over_the_cooldown():
     more = ["--optimizer.learning-rate", "0.1", "--optimizer.cooldown", "0.25"]
     config = parse(arguments(steps=20, more=more))

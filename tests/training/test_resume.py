@@ -13,7 +13,7 @@ import pytest
 
 import train
 from tests.training.tiny import arguments, assert_same_run, rows
-from training import loop
+from training import checkpoint, loop
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,6 +80,28 @@ def test_killed_before_the_first_checkpoint():
             path.unlink()
     run("--resume", "runs/killed")
     assert_same_run(Path("runs/whole"), Path("runs/killed"))
+
+
+def test_a_missing_checkpoint_is_no_reason_to_start_over(capsys):
+    run(*arguments(steps=12), "--name", "run")
+    before = Path("runs/run/metrics.jsonl").read_bytes()
+    Path("runs/run/checkpoints/last.pt").unlink()
+    with pytest.raises(SystemExit) as exit_:
+        train.main(["--resume", "runs/run"])
+    assert exit_.value.code == 2
+    assert "last.pt is missing: restore it, or copy" in capsys.readouterr().err
+    assert Path("runs/run/metrics.jsonl").read_bytes() == before
+
+
+def test_the_best_checkpoint_continues_the_run_too():
+    # Evaluated at step 5 and 10, between rows of metrics (every 3 steps) and checkpoints (every 4).
+    run(*arguments(steps=14), "--name", "whole")
+    run(*arguments(steps=14), "--name", "back")
+    folder = Path("runs/back/checkpoints")
+    assert checkpoint.load(folder / "best.pt")["step"] in (5, 10)
+    (folder / "best.pt").replace(folder / "last.pt")
+    run("--resume", "runs/back")
+    assert rows(Path("runs/whole")) == rows(Path("runs/back"))
 
 
 @pytest.mark.parametrize("steps", [12, 13])  # metrics are logged every 3 steps

@@ -15,7 +15,7 @@ from PIL import Image
 import train
 from tests.training import wandb_file
 from tests.training.tiny import arguments
-from training import tracking
+from training import checkpoint, tracking
 from training.tracking import NullTracker, WandbTracker, start_tracker
 
 CONFIG = {"task": "copy", "model": "ntm", "optimizer": "adam", "model_options": {"memory_size": 8}}
@@ -99,7 +99,8 @@ def test_a_resumed_run_keeps_its_id(monkeypatch):
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_without_a_key_it_goes_offline_and_never_asks(monkeypatch, terminal):
+@pytest.mark.parametrize("mode", ["auto", "online"])
+def test_without_a_key_it_goes_offline_and_never_asks(monkeypatch, mode, terminal):
     def asked(*_):
         raise AssertionError("it asked")
 
@@ -109,7 +110,7 @@ def test_without_a_key_it_goes_offline_and_never_asks(monkeypatch, terminal):
         monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
     monkeypatch.setattr(sys, "stdin", io.StringIO() if not terminal else sys.stdin)
     begun = time.monotonic()
-    tracker = start()
+    tracker = start(mode)
     assert time.monotonic() - begun < 30
     assert is_offline(tracker)
     tracker.finish(0)
@@ -175,6 +176,46 @@ def test_when_all_fails_training_goes_on(monkeypatch, capsys):
     monkeypatch.setattr(tracking, "_init", broken)
     assert isinstance(start("auto"), NullTracker)
     assert "cannot be used at all (read-only file system)" in capsys.readouterr().out
+
+
+def test_the_id_is_saved_before_the_first_step(monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.loop.train_step", killed)
+    words = arguments(steps=4, more=["--name", "run", "--wandb", "offline"])
+    with pytest.raises(KeyboardInterrupt):
+        train.main(words)
+    (folder,) = Path(os.environ["WANDB_DIR"]).glob("wandb/offline-run-*")
+    saved = checkpoint.load(Path("runs/run/checkpoints/last.pt"))
+    assert saved["step"] == 0
+    assert folder.name.endswith(saved["wandb_id"])
+
+
+def test_a_service_that_dies_does_not_stop_the_training(capsys):
+    class Dead:
+        id = "dead"
+        calls = 0
+        settings = type("Settings", (), {"_offline": False})()
+        url = "nowhere"
+
+        def define_metric(self, *_, **__):
+            pass
+
+        def log(self, *_, **__):
+            self.calls += 1
+            raise ConnectionError("the service is gone")
+
+        finish = log
+
+    run = Dead()
+    tracker = WandbTracker(run)
+    tracker.log({"train/loss": 1.0}, 1, 4)
+    tracker.log({"train/loss": 1.0}, 2, 8)
+    tracker.summary({"best/loss": 1.0})
+    tracker.finish(0)
+    assert run.calls == 1
+    assert capsys.readouterr().out.count("W&B was lost (the service is gone)") == 1
 
 
 def test_images_must_be_uint8():
