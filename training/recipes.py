@@ -26,14 +26,7 @@ BASELINE: dict[str, Any] = {
 # unless it says otherwise): with another one, as in `--optimizer graves_rmsprop`, that one's own
 # defaults (the paper's) are used.
 RECIPES: dict[tuple[str, str], dict[str, Any]] = {
-    # A low gate bias: a write head that idles by content parks all over the empty slots, of which a
-    # sequence of 120 leaves few, and wears down what is to be read (docs/log.md, 2026-11-21).
-    ("copy", "ntm"): {
-        **STEADY,
-        "model.gate_bias": -2.0,
-        "optimizer.cooldown": 0.4,
-        "run.sequences": 30_000,
-    },
+    ("copy", "ntm"): {**STEADY, "optimizer.learning_rate": 3e-3, "run.sequences": 30_000},
     ("copy", "dnc"): {
         **STEADY,
         "model.read_heads": 1,
