@@ -156,7 +156,7 @@ class Config:
     """folder of all runs"""
     resume: str | None = None
     """continue this run folder, to the same numbers as if it had never stopped; only --wandb can
-    be changed, and --run.sequences can grow if --optimizer.cooldown is 0"""
+    be changed, and --run.sequences can grow if the learning rate has no cooldown"""
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
     """Weights & Biases; auto: online if you are logged in (`wandb login`), else offline"""
 
