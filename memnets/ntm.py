@@ -182,7 +182,7 @@ class NTM(MemoryLayer):
         dtype: torch.dtype | None = None,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
-        check_sizes(read_heads=read_heads, write_heads=write_heads, memory_size=memory_size)
+        check_sizes(read_heads=read_heads, write_heads=write_heads)
         check_epsilons(similarity_epsilon=similarity_epsilon, sharpen_epsilon=sharpen_epsilon)
         if heads is None:
             addressing = ContentAndLocation(
