@@ -29,7 +29,7 @@ def read(memory: Tensor, weights: Tensor) -> Tensor:
     >>> read(torch.eye(3)[None], torch.tensor([[[0.0, 1.0, 0.0]]]))
     tensor([[[0., 1., 0.]]])
     """
-    return weights @ memory
+    return torch.bmm(weights, memory)
 
 
 def write(memory: Tensor, weights: Tensor, erase_vectors: Tensor, add_vectors: Tensor) -> Tensor:
@@ -52,6 +52,8 @@ def write(memory: Tensor, weights: Tensor, erase_vectors: Tensor, add_vectors: T
     tensor([[[5., 5., 5.],
              [1., 1., 1.]]])
     """
+    if weights.shape[1] == 1:  # M + w (a - M e)^T, the same in fewer operations
+        return torch.addcmul(memory, weights.transpose(1, 2), add_vectors - memory * erase_vectors)
     one = memory.new_ones(())
     for w, e in zip(weights.split(1, dim=1), erase_vectors.split(1, dim=1), strict=True):
         memory = memory * torch.baddbmm(one, w.transpose(1, 2), e, alpha=-1)
