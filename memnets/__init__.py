@@ -1,21 +1,24 @@
 """Memory-augmented neural networks as PyTorch layers that are used like `nn.LSTM`."""
 
-from memnets import addressing, controllers, dnc, heads, interface, memory, ntm
+from memnets import (
+    addressing,
+    controllers,
+    dnc,
+    heads,
+    interface,
+    memory,
+    ntm,
+    stock_addressings,
+)
 from memnets.controllers import Controller
 from memnets.dnc import DNC, DNCInterface, DNCMemory
-from memnets.heads import (
-    Content,
-    ContentAndLocation,
-    LeastRecentlyUsed,
-    Location,
-    NTMMemory,
-    ReadHead,
-    WriteHead,
-)
+from memnets.heads import ReadHead, WriteHead
 from memnets.layer import MemoryLayer
 from memnets.loading import load
+from memnets.memory import NTMMemory
 from memnets.ntm import NTM, NTMInterface
 from memnets.state import State, detach, map_tensors
+from memnets.stock_addressings import Content, ContentAndLocation, LeastRecentlyUsed, Location
 from memnets.trace import Trace, record
 
 __version__ = "0.1.0"
@@ -48,4 +51,5 @@ __all__ = [
     "memory",
     "ntm",
     "record",
+    "stock_addressings",
 ]

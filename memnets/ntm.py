@@ -16,16 +16,10 @@ from torch import Tensor, nn
 
 from memnets import heads as plugged
 from memnets.checks import check_epsilons, check_sizes
-from memnets.heads import (
-    ContentAndLocation,
-    FocusParameters,
-    Head,
-    NTMMemory,
-    ReadHead,
-    WriteHead,
-    WriteVectors,
-)
+from memnets.heads import Head, ReadHead, WriteHead, WriteVectors
 from memnets.layer import MemoryLayer
+from memnets.memory import NTMMemory
+from memnets.stock_addressings import ContentAndLocation, FocusParameters
 
 
 class NTMInterface(NamedTuple):

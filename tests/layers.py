@@ -14,15 +14,9 @@ import torch
 from torch import Tensor, nn
 
 import memnets
-from memnets.heads import (
-    Content,
-    ContentAndLocation,
-    LeastRecentlyUsed,
-    Location,
-    ReadHead,
-    WriteHead,
-)
+from memnets.heads import ReadHead, WriteHead
 from memnets.interface import Field, Table, real
+from memnets.stock_addressings import Content, ContentAndLocation, LeastRecentlyUsed, Location
 
 I, O, N, W, HIDDEN = 3, 2, 5, 4, 6  # noqa: E741
 T, B = 5, 3

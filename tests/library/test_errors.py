@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence
 
 import memnets
-from memnets.heads import Content, LeastRecentlyUsed, ReadHead, WriteHead
+from memnets.heads import ReadHead, WriteHead
 from memnets.interface import Field, Interface, Table, real
+from memnets.stock_addressings import Content, LeastRecentlyUsed
 from tests.layers import BY_NAME, B, I, N, O, W, inputs, rows
 
 FLOAT = {"dtype": torch.float32}

@@ -10,15 +10,9 @@ import torch
 from torch import nn
 
 import memnets
-from memnets.heads import (
-    Content,
-    ContentAndLocation,
-    LeastRecentlyUsed,
-    Location,
-    NTMMemory,
-    ReadHead,
-    WriteHead,
-)
+from memnets.heads import ReadHead, WriteHead
+from memnets.memory import NTMMemory
+from memnets.stock_addressings import Content, ContentAndLocation, LeastRecentlyUsed, Location
 from tests import oracles
 from tests.layers import BY_NAME, HIDDEN, B, I, Momentum, N, O, OwnGRU, W, assert_same, inputs
 from tests.samples import assert_equal_to, simplex, tensor
