@@ -6,8 +6,10 @@ else offline, into a folder that `wandb leet` shows and `wandb sync` uploads.
 
 from __future__ import annotations
 
+import glob
 import os
 import re
+import shlex
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -83,18 +85,16 @@ class WandbTracker:
 
         if pixels.dtype != np.uint8:
             raise TypeError(f"pixels must be uint8, got {pixels.dtype}")
-        image = wandb.Image(pixels, caption=caption)
-        self._try(lambda: self._run.log({name: image}, step=step))
+        self._try(lambda: self._run.log({name: wandb.Image(pixels, caption=caption)}, step=step))
 
     def summary(self, values: Mapping[str, float]) -> None:
         """Set figures of the run as a whole."""
         self._try(lambda: self._run.summary.update(dict(values)))
 
     def finish(self, status: int) -> None:
-        """Write everything out, and say how to look at it."""
-        hint = _hint(self._run)
+        """Write everything out, and say how to look at it, unless W&B was lost on the way."""
         self._try(lambda: self._run.finish(exit_code=status))
-        print(hint, flush=True)
+        self._try(lambda: print(_hint(self._run), flush=True))
 
     def _try(self, action: Callable[[], object]) -> None:
         """Do it, unless W&B was lost: its service may die, and the training must not."""
@@ -194,9 +194,19 @@ def _new_id(name: str) -> str:
 def _hint(run: Any) -> str:
     if not run.settings._offline:
         return f"W&B: {run.url}"
-    folder = Path(run.settings.sync_dir)
-    path = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    return f"W&B, offline: look with `wandb leet {path}`, upload with `wandb sync {path}`"
+    newest = Path(run.settings.sync_dir)
+    # A run that was resumed has one folder for each part; their files have the run's exact id.
+    files = newest.parent.glob(f"offline-run-*/run-{glob.escape(run.id)}.wandb")
+    parts = sorted({newest, *(file.parent for file in files)})
+    upload = shlex.join(["wandb", "sync", *map(_shortest, parts)])
+    return (
+        f"W&B, offline: look with `{shlex.join(['wandb', 'leet', _shortest(newest)])}`, "
+        f"upload with `{upload}`"
+    )
+
+
+def _shortest(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _first_line(error: Exception) -> str:

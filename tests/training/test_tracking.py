@@ -192,30 +192,85 @@ def test_the_id_is_saved_before_the_first_step(monkeypatch):
     assert folder.name.endswith(saved["wandb_id"])
 
 
-def test_a_service_that_dies_does_not_stop_the_training(capsys):
-    class Dead:
-        id = "dead"
-        calls = 0
-        settings = type("Settings", (), {"_offline": False})()
-        url = "nowhere"
+def test_the_hint_names_every_offline_part_of_a_run(capsys):
+    other = start("offline", run_id="not-mine")
+    other.finish(0)
+    for _ in range(2):  # the second as a resumed run is
+        capsys.readouterr()
+        start("offline", run_id="mine").finish(0)
+    printed = capsys.readouterr().out
+    home = Path(os.environ["WANDB_DIR"]) / "wandb"
+    first, second = sorted(path.parent for path in home.glob("offline-run-*/run-mine.wandb"))
+    first, second = (path.relative_to(Path.cwd()) for path in (first, second))
+    assert f"wandb leet {second}`" in printed
+    assert f"wandb sync {first} {second}`" in printed
+    assert "not-mine" not in printed
 
-        def define_metric(self, *_, **__):
-            pass
 
-        def log(self, *_, **__):
-            self.calls += 1
+class Broken:
+    """A run of W&B whose service is gone."""
+
+    id = "broken"
+    settings = type("Settings", (), {"_offline": False})()
+    url = "nowhere"
+
+    def __init__(self, fails=("log", "finish")):
+        self.fails, self.calls = fails, []
+
+    def define_metric(self, *_, **__):
+        pass
+
+    def log(self, *_, **__):
+        self._call("log")
+
+    def finish(self, *_, **__):
+        self._call("finish")
+
+    def _call(self, name):
+        self.calls.append(name)
+        if name in self.fails:
             raise ConnectionError("the service is gone")
 
-        finish = log
 
-    run = Dead()
+def test_a_service_that_dies_does_not_stop_the_training(capsys):
+    run = Broken()
     tracker = WandbTracker(run)
     tracker.log({"train/loss": 1.0}, 1, 4)
     tracker.log({"train/loss": 1.0}, 2, 8)
+    tracker.image("picture", np.zeros((4, 4, 3), np.uint8), "", 2)
     tracker.summary({"best/loss": 1.0})
     tracker.finish(0)
-    assert run.calls == 1
-    assert capsys.readouterr().out.count("W&B was lost (the service is gone)") == 1
+    assert run.calls == ["log"]
+    printed = capsys.readouterr().out
+    assert printed.count("W&B was lost (the service is gone)") == 1
+    assert "nowhere" not in printed  # where the curves end, or never were
+
+
+def test_a_service_that_dies_at_the_end_gives_no_hint(capsys):
+    run = Broken(fails=("finish",))
+    WandbTracker(run).finish(0)
+    assert run.calls == ["finish"]
+    printed = capsys.readouterr().out
+    assert "W&B was lost (the service is gone)" in printed
+    assert "nowhere" not in printed
+
+
+def test_a_hint_that_cannot_be_given_still_finishes(capsys):
+    run = Broken(fails=())
+    run.settings = None
+    WandbTracker(run).finish(0)
+    assert run.calls == ["finish"]
+    assert "W&B was lost" in capsys.readouterr().out
+
+
+def test_a_picture_that_wandb_refuses_does_not_stop_the_training(monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("wandb.Image", refuse)
+    tracker = WandbTracker(Broken(fails=()))
+    tracker.image("picture", np.zeros((4, 4, 3), np.uint8), "", 1)
+    assert "W&B was lost (no space left)" in capsys.readouterr().out
 
 
 def test_images_must_be_uint8():
