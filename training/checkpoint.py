@@ -53,16 +53,14 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises:
         ValueError: the file is no checkpoint, or one of another version; says what to do.
-        FileNotFoundError: there is no such file.
+        OSError: there is no such file, or it cannot be read.
     """
+    file = io.BytesIO(path.read_bytes())
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
+        content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises IndexError, and others, for a file of rubbish
         raise ValueError(
-            f"{path} is damaged or no checkpoint ({type(error).__name__}); "
-            f"restore it, or copy {BEST} of the run over it to continue from there"
+            f"{path} is damaged or no checkpoint ({type(error).__name__}): {remedy(path)}"
         ) from error
     version = content.get("version") if isinstance(content, dict) else None
     if version != VERSION:
@@ -70,6 +68,14 @@ def load(path: Path) -> dict[str, Any]:
             f"{path} is a checkpoint of version {version}, and this memnets reads {VERSION}"
         )
     return content
+
+
+def remedy(path: Path) -> str:
+    """What to do about a checkpoint that is missing or damaged."""
+    best = path.with_name(Path(BEST).name)
+    if path != best and best.is_file():
+        return f"restore it, or copy {best} over it to continue from there"
+    return "restore it, or start a new run"
 
 
 def read_config(folder: Path) -> dict[str, Any]:

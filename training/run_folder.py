@@ -47,15 +47,13 @@ def save_start(run: Run) -> None:
 def _continue(config: Config, folder: Path) -> Run:
     saved = from_json(checkpoint.read_config(folder))
     config = dataclasses.replace(config, resume=None)
+    last = folder / checkpoint.LAST
     try:
-        training = restore(config, checkpoint.load(folder / checkpoint.LAST))
+        training = restore(config, checkpoint.load(last))
     except FileNotFoundError:
         # Killed before its first checkpoint, a run has lost nothing and starts over.
         if (folder / "metrics.jsonl").exists() or (folder / checkpoint.BEST).exists():
-            raise ValueError(
-                f"{folder / checkpoint.LAST} is missing: restore it, or copy {checkpoint.BEST} of "
-                "the run over it to continue from there"
-            ) from None
+            raise ValueError(f"{last} is missing: {checkpoint.remedy(last)}") from None
         training = start(config)
     if config.run != saved.run:
         checkpoint.write_json(folder / "config.json", to_json(config))

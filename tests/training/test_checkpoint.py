@@ -1,6 +1,7 @@
 """Files are whole or absent, and nothing that is loaded can run code."""
 
 import json
+import math
 import os
 import pickle
 from pathlib import Path
@@ -69,6 +70,26 @@ def test_damaged_files(tmp_path, content):
         checkpoint.load(path)
 
 
+def test_the_best_checkpoint_is_offered_where_there_is_one(tmp_path):
+    for name in ("last.pt", "best.pt"):
+        (tmp_path / name).write_bytes(b"rubbish")
+    with pytest.raises(ValueError, match=r"last\.pt is damaged .* or copy .*best\.pt over it"):
+        checkpoint.load(tmp_path / "last.pt")
+    with pytest.raises(ValueError, match=r"best\.pt is damaged .* or start a new run"):
+        checkpoint.load(tmp_path / "best.pt")
+    (tmp_path / "best.pt").unlink()
+    with pytest.raises(ValueError, match=r"last\.pt is damaged .* or start a new run"):
+        checkpoint.load(tmp_path / "last.pt")
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_called_damaged(tmp_path):
+    with pytest.raises(FileNotFoundError, match="last"):
+        checkpoint.load(tmp_path / "last.pt")
+    (tmp_path / "last.pt").mkdir()
+    with pytest.raises(IsADirectoryError, match="last"):
+        checkpoint.load(tmp_path / "last.pt")
+
+
 def test_a_truncated_checkpoint(tmp_path):
     path = tmp_path / "last.pt"
     checkpoint.save(path, {"weights": torch.zeros(1000)})
@@ -98,6 +119,17 @@ def test_what_a_run_leaves():
     assert isinstance(layer, memnets.NTM)
     for name, weight in layer.state_dict().items():
         assert torch.equal(weight, saved["weights"][name])
+
+
+def test_checkpoints_hold_the_time_until_their_own_step():
+    more = ["--name", "run", "--run.checkpoint-every", "100", "--run.log-every", "1"]
+    assert train.main(arguments(steps=10, more=more)) == 0
+    lines = Path("runs/run/metrics.jsonl").read_text().splitlines()
+    seconds = {row["step"]: row["seconds"] for row in map(json.loads, lines) if "seconds" in row}
+    best = checkpoint.load(Path("runs/run") / checkpoint.BEST)
+    following = seconds.get(best["step"] + 1, math.inf)
+    assert 0 < seconds[best["step"]] <= best["seconds"] <= following
+    assert seconds[10] <= checkpoint.load(last("run"))["seconds"]
 
 
 def test_a_damaged_checkpoint_is_a_clear_error(capsys):

@@ -82,14 +82,22 @@ def test_killed_before_the_first_checkpoint():
     assert_same_run(Path("runs/whole"), Path("runs/killed"))
 
 
-def test_a_missing_checkpoint_is_no_reason_to_start_over(capsys):
+@pytest.mark.parametrize("best", [True, False])
+def test_a_missing_checkpoint_is_no_reason_to_start_over(capsys, best):
     run(*arguments(steps=12), "--name", "run")
     before = Path("runs/run/metrics.jsonl").read_bytes()
     Path("runs/run/checkpoints/last.pt").unlink()
+    if not best:
+        Path("runs/run/checkpoints/best.pt").unlink()
     with pytest.raises(SystemExit) as exit_:
         train.main(["--resume", "runs/run"])
     assert exit_.value.code == 2
-    assert "last.pt is missing: restore it, or copy" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    if best:
+        assert "last.pt is missing: restore it, or copy runs/run/checkpoints/best.pt over" in error
+    else:
+        assert "last.pt is missing: restore it, or start a new run" in error
+        assert "best.pt" not in error
     assert Path("runs/run/metrics.jsonl").read_bytes() == before
 
 
