@@ -1,5 +1,5 @@
-"""torch.compile of a step gives what eager gives: captured whole by aot_eager, and by the inductor
-once.
+"""torch.compile of a step and of a layer gives what eager gives: captured whole by aot_eager, and
+by the inductor once.
 """
 
 from collections.abc import Iterator
@@ -62,3 +62,21 @@ def test_the_inductor() -> None:
             expected = layer.step(x_t, state)
             assert_same(compiled(x_t, state), expected, tolerance=1e-5)
             state = expected[1]
+
+
+@pytest.mark.parametrize("name", ["ntm_lstm", "dnc_lstm"])
+def test_a_whole_layer(name: str) -> None:
+    """Over a sequence it is one graph too, whose outputs, state and gradients are eager's."""
+    layer, x = BY_NAME[name].build(backend="reference"), inputs()[:3]
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    wanted = list(layer.parameters())
+    y, state = compiled(x)
+    expected_y, expected_state = layer(x)
+    assert_same(y, expected_y)
+    assert_same(state, expected_state)
+    for actual, expected in zip(
+        torch.autograd.grad(y.square().sum(), wanted),
+        torch.autograd.grad(expected_y.square().sum(), wanted),
+        strict=True,
+    ):
+        assert_same(actual, expected, tolerance=1e-10)
