@@ -117,50 +117,78 @@ def train(
     """
     run = config.run
     metrics = checkpoint.MetricsFile(folder / "metrics.jsonl", training.step)
-    totals = Totals(training.sums)
+    notes = _Notes(config, training, folder, metrics, tracker)
     training.layer.train()
-    begun = time.perf_counter() - training.seconds
     saved_at = None
-
-    def note_state() -> None:
-        training.sums = totals.read(training.step)
-        training.seconds = time.perf_counter() - begun
-
-    def save() -> None:
-        note_state()
-        metrics.sync()
-        checkpoint.save(folder / checkpoint.LAST, snapshot(config, training))
-
     try:
         while training.step < config.steps and not stop.requested:
-            totals.add(train_step(config, training))
+            notes.totals.add(train_step(config, training))
             training.step += 1
             console.advance(run.batch_size)
             if config.device == "cpu":  # on a GPU the check would wait for the step
-                totals.check(training.step)
-            sequences = training.step * run.batch_size
+                notes.totals.check(training.step)
             due = training.step % run.log_every == 0
             if due or training.step == config.steps:
-                row = totals.means(training.step)
-                row |= {"learning_rate": training.optimizer.param_groups[0]["lr"]}
-                seconds = time.perf_counter() - begun
-                row |= {"sequences_per_second": console.rate(), "seconds": seconds}
-                _record(row, training.step, sequences, metrics, tracker)
-                console.show(row, sequences)
+                notes.log(console)
             if due:  # not at the end alone: a run made longer later must go on as if it had no end
-                totals.clear()
+                notes.totals.clear()
             if run.evaluate_every and training.step % run.evaluate_every == 0:
-                note_state()
-                _record(
-                    validate(config, training, folder), training.step, sequences, metrics, tracker
-                )
+                notes.validate()
             if training.step % run.checkpoint_every == 0:
-                save()
+                notes.save()
                 saved_at = training.step
         if saved_at != training.step:
-            save()
+            notes.save()
     finally:
         metrics.close()
+
+
+class _Notes:
+    """What `train` writes down on the way: rows of metrics, checkpoints, and the time it took."""
+
+    def __init__(
+        self,
+        config: Config,
+        training: Training,
+        folder: Path,
+        metrics: checkpoint.MetricsFile,
+        tracker: Tracker,
+    ) -> None:
+        self._config, self._training, self._folder = config, training, folder
+        self._metrics, self._tracker = metrics, tracker
+        self._begun = time.perf_counter() - training.seconds
+        self.totals = Totals(training.sums)
+
+    def log(self, console: Console) -> None:
+        """Record and show the means since the last row."""
+        row = self.totals.means(self._training.step)
+        row["learning_rate"] = self._training.optimizer.param_groups[0]["lr"]
+        row["sequences_per_second"] = console.rate()
+        row["seconds"] = time.perf_counter() - self._begun
+        self._record(row)
+        console.show(row, self._training.step * self._config.run.batch_size)
+
+    def validate(self) -> None:
+        """Evaluate, and record the figures."""
+        self._note_state()
+        self._record(validate(self._config, self._training, self._folder))
+
+    def save(self) -> None:
+        """Save a checkpoint, once the rows that belong to it are on the disk."""
+        self._note_state()
+        self._metrics.sync()
+        checkpoint.save(self._folder / checkpoint.LAST, snapshot(self._config, self._training))
+
+    def _note_state(self) -> None:
+        self._training.sums = self.totals.read(self._training.step)
+        self._training.seconds = time.perf_counter() - self._begun
+
+    def _record(self, row: dict[str, float]) -> None:
+        step = self._training.step
+        sequences = step * self._config.run.batch_size
+        self._metrics.write({"step": step, "sequences": sequences, **row})
+        named = {name if "/" in name else f"train/{name}": value for name, value in row.items()}
+        self._tracker.log(named, step, sequences)
 
 
 def learning_rate(config: Config, step: int) -> float:
@@ -266,16 +294,3 @@ def validate(config: Config, training: Training, folder: Path) -> dict[str, floa
         training.best = {**result, "step": training.step, "sequences": sequences}
         checkpoint.save(folder / checkpoint.BEST, snapshot(config, training))
     return {f"validation/{name}": value for name, value in result.items()}
-
-
-def _record(
-    row: dict[str, float],
-    step: int,
-    sequences: int,
-    metrics: checkpoint.MetricsFile,
-    tracker: Tracker,
-) -> None:
-    metrics.write({"step": step, "sequences": sequences, **row})
-    tracker.log(
-        {name if "/" in name else f"train/{name}": x for name, x in row.items()}, step, sequences
-    )
