@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from training import command_line, evaluation
+from training import checkpoint, command_line, evaluation
 from training.config import to_json
 from training.console import Console, Stop, duration, stop_on_signals
 from training.loop import NonFiniteError, seeds, train
@@ -55,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if stop.requested:
             print(f"stopped and saved; to go on: python train.py --resume {folder}")
     except NonFiniteError as error:
-        print(f"train.py: error: {error}\nthe last checkpoint is {folder}", file=sys.stderr)
+        last = folder / checkpoint.LAST
+        print(f"train.py: error: {error}\nthe last checkpoint is {last}", file=sys.stderr)
     finally:
         tracker.finish(status)
     return status

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tasks.base import Task, bits_per_sequence, wrong_bits
 from training import checkpoint
-from training.config import Config, make_layer, make_optimizer, make_task, to_json
+from training.config import Config, from_json, make_layer, make_optimizer, make_task, to_json
 from training.console import Console, Stop
 from training.evaluation import evaluate
 from training.tracking import Tracker
@@ -66,6 +66,7 @@ def restore(config: Config, saved: dict[str, Any]) -> Training:
     """
     training = start(config)
     try:
+        _check_same_run(config, from_json(saved["config"]))
         training.layer.load_state_dict(saved["weights"])
         training.optimizer.load_state_dict(saved["optimizer"])
         training.data.set_state(saved["generators"]["data"])
@@ -77,6 +78,13 @@ def restore(config: Config, saved: dict[str, Any]) -> Training:
     except (KeyError, RuntimeError, ValueError) as error:
         raise ValueError(f"the checkpoint does not fit the configuration: {error}") from error
     return training
+
+
+def _check_same_run(config: Config, other: Config) -> None:
+    # Weights of the same shapes would load, and train on under another seed or optimiser.
+    for name in ("task", "model", "optimizer", "seed", "task_options", "optimizer_options"):
+        if getattr(other, name) != getattr(config, name):
+            raise ValueError(f"its {name} is {getattr(other, name)}, not {getattr(config, name)}")
 
 
 def snapshot(config: Config, training: Training) -> dict[str, Any]:
@@ -247,13 +255,14 @@ class Totals:
 
     def check(self, step: int) -> None:
         """Raise NonFiniteError if the loss or the gradient was not finite since the last row."""
+        unread = max(map(len, self._since.values()), default=0)
+        when = f"at step {step}" if unread < 2 else f"in steps {step - unread + 1} to {step}"
         sums = self._read()
         for name in ("loss", "gradient_norm"):
             if not math.isfinite(value := sums.get(name, 0.0)):
                 raise NonFiniteError(
-                    f"the {name.replace('_', ' ')} became {value} at step {step} or up to "
-                    f"{self._count} steps before: a smaller --optimizer.learning-rate or "
-                    "--optimizer.clip-norm usually helps"
+                    f"the {name.replace('_', ' ')} became {value} {when}: a smaller "
+                    "--optimizer.learning-rate or --optimizer.clip-norm usually helps"
                 )
 
     def read(self, step: int) -> dict[str, float]:

@@ -141,6 +141,26 @@ def test_a_damaged_checkpoint_is_a_clear_error(capsys):
     assert "last.pt is damaged or no checkpoint" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--seed 1", "its seed is 1, not 0"),
+        ("--optimizer graves_rmsprop", "its optimizer is graves_rmsprop, not adam"),
+        ("--task.max-items 2", "its task_options is AssociativeRecall(bits=2, item_length=1"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_a_clear_error(flag, message, capsys):
+    assert train.main(arguments(steps=4, more=["--name", "run"])) == 0
+    assert train.main(arguments(steps=4, more=["--name", "other", *flag.split()])) == 0
+    last("run").write_bytes(last("other").read_bytes())
+    with pytest.raises(SystemExit) as exit_:
+        train.main(["--resume", "runs/run"])
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert "the checkpoint does not fit the configuration" in error
+    assert message in error
+
+
 def test_a_checkpoint_of_another_layer_is_a_clear_error(capsys):
     for name, size in (("run", "4"), ("other", "5")):
         more = ["--name", name, "--model.hidden-size", size]
