@@ -87,7 +87,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     try:
         return json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         near = sorted(p.parent.name for p in folder.parent.glob("*/config.json"))
         known = f"; runs there: {', '.join(near[:20])}" if near else ""
         raise ValueError(f"{folder} is no run folder: it has no config.json{known}") from None

@@ -110,7 +110,7 @@ def _value(arguments: Sequence[str], flag: str) -> str | None:
         name, equals, value = word.partition("=")
         if name == f"--{flag}":
             found = value if equals else following
-    if found == "":
+    if found is not None and (found == "" or found.startswith("--")):
         raise ValueError(f"--{flag} needs a value")
     return found
 

@@ -197,14 +197,14 @@ def from_json(values: dict[str, Any]) -> Config:
     Raises:
         ValueError: a task, model or optimiser is unknown, or a field is missing or unknown.
     """
-    values = dict(values)
     try:
+        values = dict(values)
         for group in GROUPS:
             chosen = option_class(group, values[group])
             values[f"{group}_options"] = chosen(**values[f"{group}_options"])
         values["run"] = RunOptions(**values["run"])
         return Config(**values)
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError) as error:
         raise ValueError(f"the configuration is of another version of memnets: {error}") from error
 
 
@@ -230,6 +230,9 @@ def problems(config: Config) -> Iterator[str]:
         if optimizer[name] is not None and not 0 < optimizer[name] < math.inf:
             flag = f"--optimizer.{name.replace('_', '-')}"
             yield f"{flag} must be positive and finite, got {optimizer[name]}"
+    for name in ("beta1", "beta2", "decay", "momentum"):
+        if name in optimizer and not 0 <= optimizer[name] < 1:
+            yield f"--optimizer.{name} must be at least 0 and below 1, got {optimizer[name]}"
     if not 0 <= optimizer["cooldown"] <= 1:
         yield f"--optimizer.cooldown must be from 0 to 1, got {optimizer['cooldown']}"
     if config.name is not None and not re.fullmatch(r"[\w+=@-][\w+=@. -]*", config.name):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from training.config import GROUPS, OPTIMIZERS, Config, option_class
+from training.config import GROUPS, Config, option_class
 
 # Adam at a high rate, made steady: with the usual second-moment decay of 0.999, the step after a
 # rare large gradient is so long that a solved task is unlearned (docs/log.md, 2026-11-21).
@@ -88,7 +88,7 @@ def recipe(task: str, model: str, optimizer: str | None = None) -> Config:
     for key, value in overrides.items():
         group, name = key.split(".")
         options[group][name] = value
-    if chosen["optimizer"] != default and chosen["optimizer"] in OPTIMIZERS:
+    if chosen["optimizer"] != default:
         options["optimizer"] = {}
     config = Config(
         **chosen,

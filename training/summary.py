@@ -38,6 +38,9 @@ def read_run(folder: Path) -> Finished:
     Raises:
         FileNotFoundError: if the run is not finished, or the folder is no run.
     """
+    for name in ("metrics.jsonl", "config.json", "evaluation.json"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} has no {name}: give the folder of a finished run")
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return Finished(
         folder.name,
@@ -114,7 +117,10 @@ def main(
         picture: where to draw their curves.
         wrong_bits: a task is solved when the mean over a row of metrics is below this.
     """
-    found = [read_run(folder) for folder in runs]
+    try:
+        found = [read_run(folder) for folder in runs]
+    except FileNotFoundError as error:
+        raise SystemExit(str(error)) from None
     print(table(found, wrong_bits))
     if picture is not None:
         curves(found).savefig(picture)

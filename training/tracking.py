@@ -131,6 +131,7 @@ def start_tracker(
     except ImportError:
         print("wandb is not installed: metrics go to the run folder only (pip install wandb)")
         return NullTracker(run_id)
+    folder = folder.resolve()  # else that of `--resume .` has no name
     run_id = run_id or os.environ.get("WANDB_RUN_ID") or _new_id(folder.name)
     mode = _choose_mode(mode, wandb)
     try:

@@ -119,6 +119,8 @@ ERRORS = [
     ("--seed", "Missing value for argument '--seed'"),
     ("--task", "--task needs a value"),
     ("--model=", "--model needs a value"),
+    ("--task --seed 1", "--task needs a value"),
+    ("--resume --seed 1", "--resume needs a value"),
     ("--seed one", "invalid literal for int() with base 10: 'one'"),
     ("--task.bits x", "Error parsing --task.bits"),
     ("--task.bits 0", "bits must be a whole number of at least 1"),
@@ -135,7 +137,16 @@ ERRORS = [
     ("--seed -1", "--seed must be between 0 and"),
     ("--optimizer.learning-rate 0", "--optimizer.learning-rate must be positive and finite"),
     ("--optimizer.clip-norm nan", "--optimizer.clip-norm must be positive and finite, got nan"),
-    ("--optimizer.beta1 2", "Invalid beta parameter"),
+    ("--optimizer.beta1 2", "--optimizer.beta1 must be at least 0 and below 1, got 2.0"),
+    ("--optimizer.beta2 1", "--optimizer.beta2 must be at least 0 and below 1, got 1.0"),
+    (
+        "--optimizer graves_rmsprop --optimizer.momentum nan",
+        "--optimizer.momentum must be at least 0 and below 1, got nan",
+    ),
+    (
+        "--optimizer graves_rmsprop --optimizer.decay -0.1",
+        "--optimizer.decay must be at least 0 and below 1, got -0.1",
+    ),
     ("--device abacus", "--device abacus cannot be used"),
     ("--name a/b", "--name must be the plain name of a folder, got 'a/b'"),
     ("--name ..", "--name must be the plain name of a folder, got '..'"),
@@ -168,6 +179,24 @@ def test_json_of_another_version():
     values["model_options"]["no_more"] = 1
     with pytest.raises(ValueError, match=r"of another version of memnets: .*no_more"):
         from_json(values)
+
+
+@pytest.mark.parametrize("values", [3, [1], None, {"task": "copy"}])
+def test_json_of_something_else(values):
+    with pytest.raises(ValueError, match="of another version of memnets"):
+        from_json(values)
+
+
+def test_a_file_of_a_run_is_no_run_folder(tmp_path, capsys):
+    for name in ("runs/a/config.json", "runs/a/checkpoints/last.pt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+        with pytest.raises(SystemExit) as exit_:
+            parse(["--resume", str(path)])
+        assert exit_.value.code == 2
+        error = capsys.readouterr().err
+        assert f"{path} is no run folder: it has no config.json" in error
 
 
 def test_recipes_are_of_existing_tasks_and_models():

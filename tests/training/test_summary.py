@@ -38,5 +38,8 @@ def test_a_real_run_is_summed_up(tmp_path, monkeypatch, capsys):
 
 
 def test_a_run_that_is_not_finished(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"metrics\.jsonl"):
+    wanted = r"has no metrics\.jsonl: give the folder of a finished run"
+    with pytest.raises(FileNotFoundError, match=wanted):
         read_run(tmp_path)
+    with pytest.raises(SystemExit, match=wanted):
+        main((tmp_path,))

@@ -154,6 +154,16 @@ def test_the_environment_wins(monkeypatch):
     assert header.run_id == "my-id"
 
 
+def test_a_run_folder_given_as_a_dot_has_its_name(tmp_path, monkeypatch):
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "runs" / "mine")
+    tracker = start_tracker("offline", config=CONFIG, folder=Path(), run_id=None)
+    tracker.finish(0)
+    header = wandb_file.read(os.environ["WANDB_DIR"]).header
+    assert header.display_name == "mine"
+    assert header.run_id.startswith("mine-")
+
+
 def test_disabled_needs_no_wandb(monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)  # an import of it would fail
     assert isinstance(start("disabled"), NullTracker)
