@@ -142,7 +142,9 @@ class DNC(MemoryLayer):
         strength: the range of key strengths, `oneplus` (above 1) or `softplus` (above 0).
         similarity_epsilon, allocation_epsilon, stop_usage_gradient: see `access`.
         batch_first: x and y are [B, T, ...].
-        backend: `auto` or `reference`.
+        backend: what runs the steps, `auto`, `reference` or `compiled`: see docs/backends.md.
+        checkpoint_every: K, to train in less memory: segments of K steps are computed again in the
+            backward. None keeps everything.
         device, dtype: of the parameters.
 
     Raises:
@@ -176,6 +178,7 @@ class DNC(MemoryLayer):
         stop_usage_gradient: bool = False,
         batch_first: bool = False,
         backend: str = "auto",
+        checkpoint_every: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -198,6 +201,7 @@ class DNC(MemoryLayer):
             arguments=arguments,
             batch_first=batch_first,
             backend=backend,
+            checkpoint_every=checkpoint_every,
             device=device,
             dtype=dtype,
         )

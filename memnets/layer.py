@@ -63,6 +63,7 @@ class MemoryLayer(nn.Module, ABC):
         arguments: dict[str, Any],
         batch_first: bool,
         backend: str,
+        checkpoint_every: int | None,
         device: torch.device | str | None,
         dtype: torch.dtype | None,
     ) -> None:
@@ -76,6 +77,8 @@ class MemoryLayer(nn.Module, ABC):
         )
         if backend not in BACKENDS:
             raise ValueError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}.")
+        if checkpoint_every is not None:
+            check_sizes(checkpoint_every=checkpoint_every)
         self.input_size = input_size
         self.output_size = output_size
         self.memory_size = memory_size
@@ -83,6 +86,7 @@ class MemoryLayer(nn.Module, ABC):
         self.read_heads = read_heads
         self.batch_first = batch_first
         self.backend = backend
+        self.checkpoint_every = checkpoint_every
         self.learned_initial_state = learned_initial_state
         self._arguments = arguments
 
@@ -241,12 +245,12 @@ class MemoryLayer(nn.Module, ABC):
 
     def _run(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         if lengths is None:
-            h, read_vectors, state = unroll(self, x, state, None, self.backend)
+            h, read_vectors, state = unroll(self, x, state, None)
             return self.output(h, read_vectors), state
         padding = torch.arange(x.shape[0], device=lengths.device)[:, None] >= lengths
         padding = padding.to(x.device)[..., None]
         x = x.masked_fill(padding, 0)
-        h, read_vectors, state = unroll(self, x, state, lengths, self.backend)
+        h, read_vectors, state = unroll(self, x, state, lengths)
         return self.output(h, read_vectors).masked_fill(padding, 0), state
 
     def _forward_packed(

@@ -134,7 +134,9 @@ class NTM(MemoryLayer):
             they are, above 0 by looking for content.
         similarity_epsilon, sharpen_epsilon: see `memnets.addressing`.
         batch_first: x and y are [B, T, ...].
-        backend: `auto` or `reference`.
+        backend: what runs the steps, `auto`, `reference` or `compiled`: see docs/backends.md.
+        checkpoint_every: K, to train in less memory: segments of K steps are computed again in the
+            backward. None keeps everything.
         device, dtype: of the parameters.
 
     Raises:
@@ -172,6 +174,7 @@ class NTM(MemoryLayer):
         sharpen_epsilon: float = 1e-12,
         batch_first: bool = False,
         backend: str = "auto",
+        checkpoint_every: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -200,6 +203,7 @@ class NTM(MemoryLayer):
             arguments=arguments,
             batch_first=batch_first,
             backend=backend,
+            checkpoint_every=checkpoint_every,
             device=device,
             dtype=dtype,
         )

@@ -1,70 +1,30 @@
-"""The loop over time: the one seam between a layer and the backend that runs its steps."""
+"""The one seam between a layer and the backend that runs its steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
-from memnets.state import State, map_tensors
+from memnets.compiled import compiled
+from memnets.reference import Unrolled, reference
+from memnets.state import State
 
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
 
+Backend = Callable[["MemoryLayer", Tensor, State, Tensor | None, int | None], Unrolled]
+"""Called with (layer, x, state, lengths, checkpoint_every) as `reference` is; raises a ValueError
+with the reason and the remedy if it cannot serve a call."""
 
-class Unrolled(NamedTuple):
-    """What a backend returns."""
-
-    h: Tensor
-    """The controller's output at every step, [T, B, hidden]."""
-    read_vectors: Tensor
-    """[T, B, R, W]"""
-    state: State
-
-
-def reference(layer: MemoryLayer, x: Tensor, state: State, lengths: Tensor | None) -> Unrolled:
-    """Run the step once for each time, in Python.
-
-    Args:
-        layer: whose `advance` is called.
-        x: [T, B, I].
-        state: with the batch axis.
-        lengths: [B] on the CPU, or None where every row is T long.
-
-    Returns:
-        What the readout sees of every step, and the state after each row's last step.
-    """
-    shortest = x.shape[0] if lengths is None else int(lengths.min())
-    ends = None if lengths is None else lengths.to(x.device)
-    h, read_vectors = [], []
-    for t, x_t in enumerate(x.unbind(0)):
-        advanced = layer.advance(x_t, state)
-        if ends is None or t < shortest:
-            state = advanced.state
-        else:
-            state = _where(ends > t, advanced.state, state)
-        h.append(advanced.h)
-        read_vectors.append(advanced.state.read_vectors)
-    return Unrolled(torch.stack(h), torch.stack(read_vectors), state)
-
-
-def _where(active: Tensor, new: State, old: State) -> State:
-    def choose(after: Tensor, before: Tensor) -> Tensor:
-        return torch.where(active.view(-1, *[1] * (after.dim() - 1)), after, before)
-
-    return map_tensors(choose, new, old)
-
-
-BACKENDS: dict[str, Callable[..., Unrolled]] = {
+BACKENDS: dict[str, Backend] = {
     "auto": reference,
     "reference": reference,
+    "compiled": compiled,
 }
 
 
-def unroll(
-    layer: MemoryLayer, x: Tensor, state: State, lengths: Tensor | None, backend: str
-) -> Unrolled:
-    """Run `layer` over x [T, B, I] on the backend of that name; see `reference`."""
-    return BACKENDS[backend](layer, x, state, lengths)
+def unroll(layer: MemoryLayer, x: Tensor, state: State, lengths: Tensor | None) -> Unrolled:
+    """Run `layer` over x [T, B, I] on its backend; see `memnets.reference.reference`."""
+    return BACKENDS[layer.backend](layer, x, state, lengths, layer.checkpoint_every)

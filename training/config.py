@@ -50,7 +50,11 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
     "sharpen_epsilon": (float, "keeps the logarithm in the sharpening finite"),
     "allocation_epsilon": (float, "keeps the gradient of the allocation finite at usage 0"),
     "stop_usage_gradient": (bool, "no gradient through the usage (as in DeepMind's code)"),
-    "backend": (Literal["auto", "reference"], "how the time loop is run"),
+    "backend": (Literal["auto", "reference", "compiled"], "what runs the steps (docs/backends.md)"),
+    "checkpoint_every": (
+        int | None,
+        "to save memory, compute segments of this many steps again in the backward; None: none",
+    ),
 }
 
 

@@ -13,11 +13,18 @@ import torch
 from benchmarks import __main__ as command
 from benchmarks import contestants, gate, peers, report, timing
 from benchmarks.contestants import Absent, Contestant, Group, Sizes
-from memnets import unroll
+from memnets import compiled, unroll
 
 TINY = Sizes(
     input_size=3, output_size=2, memory_size=4, word_size=3, hidden_size=5, batch=2, steps=3
 )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_compiled(monkeypatch):
+    """It takes a minute in all."""
+    monkeypatch.delitem(unroll.BACKENDS, "compiled")
+
 
 NTM_STUB = """
 import torch
@@ -107,14 +114,17 @@ def test_a_repository_leaves_nothing_behind(repository, monkeypatch):
     assert sys.path == before
 
 
-def test_backends_are_compared():
+def test_backends_are_compared(monkeypatch):
+    monkeypatch.setattr(compiled, "COMPILER", "eager")
+    monkeypatch.setitem(unroll.BACKENDS, "compiled", compiled.compiled)
     sentences = gate.check_backends("NTM", TINY)
     assert any("memnets.NTM auto" in sentence for sentence in sentences)
+    assert any("memnets.NTM compiled" in sentence for sentence in sentences)
 
 
 @pytest.mark.parametrize("kind", ["NTM", "DNC"])
 def test_the_gate_is_red_when_outputs_differ(monkeypatch, kind, capsys):
-    def wrong(layer, x, state, lengths):
+    def wrong(layer, x, state, lengths, checkpoint_every):
         right = unroll.reference(layer, x, state, lengths)
         return right._replace(h=right.h * (1 + 1e-4))
 
@@ -127,7 +137,7 @@ def test_the_gate_is_red_when_outputs_differ(monkeypatch, kind, capsys):
 
 
 def test_the_gate_is_red_when_only_gradients_differ(monkeypatch):
-    def wrong(layer, x, state, lengths):
+    def wrong(layer, x, state, lengths, checkpoint_every):
         right = unroll.reference(layer, x, state, lengths)
         fixed = right.h.detach()
         return right._replace(h=fixed + 1.001 * (right.h - fixed))

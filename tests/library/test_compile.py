@@ -9,14 +9,6 @@ import torch
 
 from tests.layers import BY_NAME, B, assert_same, inputs
 
-# Torch's own warnings, of its compiler at work: it looks at .grad of a state that has a history,
-# and
-# imports parts of torch that are deprecated.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
-    pytest.mark.filterwarnings("ignore:`torch.jit.script"),
-]
-
 
 @pytest.fixture(autouse=True)
 def _fresh_compiler() -> Iterator[None]:

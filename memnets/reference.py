@@ -1,0 +1,131 @@
+"""The loop over time as it is read, and its segments that the backward computes again.
+
+Axes: B batch, T time, I input, R read heads, W word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from memnets.state import State, map_tensors
+
+if TYPE_CHECKING:
+    from memnets.layer import MemoryLayer
+
+
+class Unrolled(NamedTuple):
+    """What a backend returns."""
+
+    h: Tensor
+    """The controller's output at every step, [T, B, hidden]."""
+    read_vectors: Tensor
+    """[T, B, R, W]"""
+    state: State
+
+
+Steps = Callable[["MemoryLayer", Tensor, State, Tensor | None, int], Unrolled]
+"""What runs some steps of a sequence: called as `steps` is."""
+
+
+def reference(
+    layer: MemoryLayer,
+    x: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    checkpoint_every: int | None = None,
+) -> Unrolled:
+    """Run the step once for each time, in Python.
+
+    Args:
+        layer: whose `advance` is called.
+        x: [T, B, I].
+        state: with the batch axis.
+        lengths: [B] on the CPU, or None where every row is T long.
+        checkpoint_every: see `in_segments`.
+
+    Returns:
+        What the readout sees of every step, and the state after each row's last step.
+    """
+    return in_segments(steps, layer, x, state, lengths, checkpoint_every)
+
+
+def steps(
+    layer: MemoryLayer, x: Tensor, state: State, remaining: Tensor | None, whole: int
+) -> Unrolled:
+    """Run the steps of x [T, B, I] one after another.
+
+    Args:
+        layer: whose `advance` is called.
+        x: [T, B, I].
+        state: with the batch axis.
+        remaining: how many steps from here each row goes on for (below 1: it has ended), [B] on
+            x's device, or None where no row ends in x.
+        whole: how many steps from here all rows go on for; only steps after those are masked.
+    """
+    h, read_vectors = [], []
+    for t, x_t in enumerate(x.unbind(0)):
+        advanced = layer.advance(x_t, state)
+        if remaining is None or t < whole:
+            state = advanced.state
+        else:
+            state = _where(remaining > t, advanced.state, state)
+        h.append(advanced.h)
+        read_vectors.append(advanced.state.read_vectors)
+    return Unrolled(torch.stack(h), torch.stack(read_vectors), state)
+
+
+def in_segments(
+    run: Steps,
+    layer: MemoryLayer,
+    x: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    checkpoint_every: int | None,
+) -> Unrolled:
+    """Run a sequence, and let the backward compute segments of it again instead of keeping them.
+
+    Args:
+        run: what runs some steps, as `steps` does.
+        layer, x, state, lengths: see `reference`.
+        checkpoint_every: steps in a segment, K. Kept are the states between segments and, in the
+            backward, what one segment makes: T/K states and K steps. None, and a sequence of at
+            most K steps: one segment, and everything in it is kept.
+    """
+    remaining = None if lengths is None else lengths.to(x.device)
+    whole = x.shape[0] if lengths is None else int(lengths.min())
+    every = checkpoint_every
+    if every is None or every >= x.shape[0] or not torch.is_grad_enabled():
+        return run(layer, x, state, remaining, whole)
+    parts = []
+    for start in range(0, x.shape[0], every):
+        left = None if remaining is None else remaining - start
+        part = checkpoint(
+            run, layer, x[start : start + every], state, left, whole - start, use_reentrant=False
+        )
+        assert isinstance(part, Unrolled)
+        parts.append(part)
+        state = part.state
+    return joined(parts)
+
+
+def joined(parts: Sequence[Unrolled]) -> Unrolled:
+    """Put what was run one after another together."""
+    if len(parts) == 1:
+        return parts[0]
+    return Unrolled(
+        torch.cat([part.h for part in parts]),
+        torch.cat([part.read_vectors for part in parts]),
+        parts[-1].state,
+    )
+
+
+def _where(active: Tensor, new: State, old: State) -> State:
+    def choose(after: Tensor, before: Tensor) -> Tensor:
+        return torch.where(active.view(-1, *[1] * (after.dim() - 1)), after, before)
+
+    return map_tensors(choose, new, old)
