@@ -166,7 +166,7 @@ def update_usage(usage: Tensor, write_weights: Tensor, retention: Tensor) -> Ten
     return usage * retention
 
 
-def allocation(usage: Tensor, epsilon: float = 1e-6) -> Tensor:
+def allocation(usage: Tensor, epsilon: float = 1e-6, resolution: float = 2**-16) -> Tensor:
     """Allocation weighting a[phi_j] = (1 - u[phi_j]) prod_{i<j} u[phi_i] (DNC Methods, eq. 1).
 
     phi lists the slots from the least to the most used; equal usage keeps the order of the slots.
@@ -176,6 +176,8 @@ def allocation(usage: Tensor, epsilon: float = 1e-6) -> Tensor:
     Args:
         usage: [B, N] in [0, 1].
         epsilon: usage enters the products as epsilon + (1 - epsilon) u, away from log 0.
+        resolution: the order is that of usage rounded to multiples of this, so that rounding errors
+            do not decide between slots that are used alike; 0 orders by usage as it is.
 
     Returns:
         Weighting [B, N] that sums to at most 1.
@@ -183,14 +185,17 @@ def allocation(usage: Tensor, epsilon: float = 1e-6) -> Tensor:
     >>> allocation(torch.tensor([[0.5, 0.0, 1.0]]), epsilon=0.0)
     tensor([[0., 1., 0.]])
     """
-    usage = epsilon + (1 - epsilon) * usage
-    ascending, free_list = torch.sort(usage, dim=-1, stable=True)
+    rounded = torch.round(usage / resolution) if resolution else usage
+    free_list = torch.argsort(rounded.detach(), dim=-1, stable=True)
+    ascending = epsilon + (1 - epsilon) * usage.gather(-1, free_list)
     logarithms = torch.log(ascending[..., :-1])
     before = torch.nn.functional.pad(torch.cumsum(logarithms, dim=-1), (1, 0))
     return torch.zeros_like(usage).scatter(-1, free_list, (1 - ascending) * torch.exp(before))
 
 
-def allocate(usage: Tensor, gates: Tensor, epsilon: float = 1e-6) -> Tensor:
+def allocate(
+    usage: Tensor, gates: Tensor, epsilon: float = 1e-6, resolution: float = 2**-16
+) -> Tensor:
     """Allocation weightings of several write heads, head after head (as in DeepMind's code).
 
     Each head's allocation raises the usage that the next head sees by gate * allocation.
@@ -199,14 +204,14 @@ def allocate(usage: Tensor, gates: Tensor, epsilon: float = 1e-6) -> Tensor:
         usage: [B, N] in [0, 1].
         gates: [B, H] in [0, 1], how much each head will write by allocation: its write gate times
             its allocation gate.
-        epsilon: see `allocation`.
+        epsilon, resolution: see `allocation`.
 
     Returns:
         Weightings [B, H, N].
     """
     weights = []
     for gate in gates.unbind(1):
-        weights.append(allocation(usage, epsilon))
+        weights.append(allocation(usage, epsilon, resolution))
         usage = usage + (1 - usage) * gate[:, None] * weights[-1]
     return torch.stack(weights, dim=1)
 

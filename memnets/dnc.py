@@ -66,6 +66,7 @@ def access(
     *,
     similarity_epsilon: float = 1e-6,
     allocation_epsilon: float = 1e-6,
+    usage_resolution: float = 2**-16,
     stop_usage_gradient: bool = False,
 ) -> tuple[Tensor, DNCMemory]:
     """One step of the memory: free and allocate, write, link, read (DNC Methods).
@@ -73,7 +74,8 @@ def access(
     Args:
         interface: activated parameters.
         state: the memory after the step before.
-        similarity_epsilon, allocation_epsilon: see `memnets.addressing`.
+        similarity_epsilon, allocation_epsilon, usage_resolution: see `memnets.addressing`, where
+            the last is `allocation`'s resolution.
         stop_usage_gradient: let no gradient pass from usage to the write weightings, as DeepMind's
             code does and the paper does not say.
 
@@ -96,7 +98,10 @@ def access(
 
     gates, write_gates = interface.allocation_gates[..., None], interface.write_gates[..., None]
     allocated = addressing.allocate(
-        usage, interface.write_gates * interface.allocation_gates, allocation_epsilon
+        usage,
+        interface.write_gates * interface.allocation_gates,
+        allocation_epsilon,
+        usage_resolution,
     )
     by_content = addressing.content_weights(
         state.memory, interface.write_keys, interface.write_strengths, similarity_epsilon
@@ -140,7 +145,7 @@ class DNC(MemoryLayer):
         learned_initial_state: learn memory, read vectors and controller state before the first
             step; usage, link, precedence and weightings start at 0 all the same.
         strength: the range of key strengths, `oneplus` (above 1) or `softplus` (above 0).
-        similarity_epsilon, allocation_epsilon, stop_usage_gradient: see `access`.
+        similarity_epsilon, allocation_epsilon, usage_resolution, stop_usage_gradient: see `access`.
         batch_first: x and y are [B, T, ...].
         backend: what runs the steps, `auto`, `reference` or `compiled`: see docs/backends.md.
         checkpoint_every: K, to train in less memory: segments of K steps are computed again in the
@@ -175,6 +180,7 @@ class DNC(MemoryLayer):
         strength: str = "oneplus",
         similarity_epsilon: float = 1e-6,
         allocation_epsilon: float = 1e-6,
+        usage_resolution: float = 2**-16,
         stop_usage_gradient: bool = False,
         batch_first: bool = False,
         backend: str = "auto",
@@ -184,7 +190,11 @@ class DNC(MemoryLayer):
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
         check_sizes(read_heads=read_heads, write_heads=write_heads)
-        check_epsilons(similarity_epsilon=similarity_epsilon, allocation_epsilon=allocation_epsilon)
+        check_epsilons(
+            similarity_epsilon=similarity_epsilon,
+            allocation_epsilon=allocation_epsilon,
+            usage_resolution=usage_resolution,
+        )
         super().__init__(
             input_size=input_size,
             output_size=output_size,
@@ -208,6 +218,7 @@ class DNC(MemoryLayer):
         self.write_heads = write_heads
         self.similarity_epsilon = similarity_epsilon
         self.allocation_epsilon = allocation_epsilon
+        self.usage_resolution = usage_resolution
         self.stop_usage_gradient = stop_usage_gradient
 
     def initial_access(self, memory: Tensor) -> DNCMemory:
@@ -234,6 +245,7 @@ class DNC(MemoryLayer):
             memory,
             similarity_epsilon=self.similarity_epsilon,
             allocation_epsilon=self.allocation_epsilon,
+            usage_resolution=self.usage_resolution,
             stop_usage_gradient=self.stop_usage_gradient,
         )
 

@@ -189,13 +189,15 @@ def update_usage(usage: Array, write_weights: Array, retained: Array) -> Array:
     return result
 
 
-def allocation(usage: Array, epsilon: float = 0.0) -> Array:
-    """DNC a: down the free list; usage is first raised to epsilon + (1 - epsilon) u."""
+def allocation(usage: Array, epsilon: float = 0.0, resolution: float = 2.0**-16) -> Array:
+    """DNC a: down the free list; usage is first raised to epsilon + (1 - epsilon) u. Slots whose
+    usage rounds to the same multiple of the resolution are listed by number.
+    """
     B, N = usage.shape
     raised = epsilon + (1 - epsilon) * usage
     result = np.zeros((B, N))
     for b in range(B):
-        free_list = sorted(range(N), key=lambda n: (raised[b, n], n))
+        free_list = sorted(range(N), key=lambda n: (round(float(usage[b, n]) / resolution), n))
         product = 1.0
         for n in free_list:
             result[b, n] = (1 - raised[b, n]) * product

@@ -49,6 +49,7 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
     "similarity_epsilon": (float, "keeps the cosine similarity of a zero vector finite"),
     "sharpen_epsilon": (float, "keeps the logarithm in the sharpening finite"),
     "allocation_epsilon": (float, "keeps the gradient of the allocation finite at usage 0"),
+    "usage_resolution": (float, "usage nearer than this counts as equal in the free list"),
     "stop_usage_gradient": (bool, "no gradient through the usage (as in DeepMind's code)"),
     "backend": (Literal["auto", "reference", "compiled"], "what runs the steps (docs/backends.md)"),
     "checkpoint_every": (

@@ -311,7 +311,7 @@ def test_sizes_that_are_not_whole_numbers(size: Any) -> None:
 def test_epsilons_out_of_range(epsilon: float) -> None:
     for kind, names in (
         (memnets.NTM, ("similarity_epsilon", "sharpen_epsilon")),
-        (memnets.DNC, ("similarity_epsilon", "allocation_epsilon")),
+        (memnets.DNC, ("similarity_epsilon", "allocation_epsilon", "usage_resolution")),
     ):
         for name in names:
             with pytest.raises(ValueError, match=rf"{name} must be at least 0 and finite; got"):
