@@ -1,0 +1,159 @@
+"""The fused backend: a whole sequence as one kernel, in C++ for the CPU (docs/fused.md).
+
+It computes what the reference computes, step by step and gradient by gradient, many times faster.
+`python -m memnets.fused` says whether this machine can use it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from memnets.controllers import Controller
+from memnets.fused.library import Unavailable, reason_against
+from memnets.fused.node import Call, Sequences, Tensors, split_products, states_of
+from memnets.fused.plan import ADDRESSINGS, CELLS, RANGES, Plan
+from memnets.reference import Unrolled
+from memnets.state import State
+
+if TYPE_CHECKING:
+    from memnets.layer import MemoryLayer
+
+__all__ = ["RECORD_BUDGET", "Unavailable", "limit_threads", "run", "supports", "threads"]
+
+RECORD_BUDGET = 2**30
+"""How many bytes of the memory's records a training call keeps at most for its backward; a longer
+sequence is kept in segments, which the backward makes again (as with `checkpoint_every`)."""
+
+ROWS_A_THREAD = 4
+"""Below this many rows for each, another thread costs more than it brings."""
+
+_limit: int | None = None
+
+
+def limit_threads(count: int | None) -> None:
+    """Use at most `count` threads in a call from now on; None is as many as the process may use.
+
+    The kernel's threads wait for nothing but each other's end, so that other work on the machine
+    slows them no more than its share; torch's own setting does not concern them.
+
+    Raises:
+        ValueError: if the count is below 1.
+    """
+    global _limit  # noqa: PLW0603
+    if count is not None and count < 1:
+        raise ValueError(f"There must be at least 1 thread; got {count}.")
+    _limit = count
+
+
+def threads(batch_size: int) -> int:
+    """Return how many threads a call with that many rows uses."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(_limit or available, batch_size // ROWS_A_THREAD))
+
+
+def supports(layer: MemoryLayer, x: Tensor, state: State) -> str | None:
+    """Say in a sentence why the kernel cannot serve this call; None where it can."""
+    return _layer_reason(layer) or _call_reason(layer, x, state) or reason_against(x.dtype)
+
+
+def _layer_reason(layer: Any) -> str | None:
+    from memnets.dnc import DNC  # noqa: PLC0415 - they import the seam that imports this
+    from memnets.ntm import NTM  # noqa: PLC0415
+
+    if type(layer) not in (NTM, DNC):
+        return f"It knows memnets.NTM and memnets.DNC; {type(layer).__name__} is another class."
+    if type(layer.controller) is not Controller:
+        return f"It knows the controllers of memnets; this one is a {type(layer.controller).__name__}."
+    if any(type(cell) not in CELLS for cell in layer.controller.cells):
+        return "It knows the cells of memnets.controllers; this controller has others."
+    if type(layer) is NTM:
+        for head in layer.heads:
+            if type(head.addressing) not in ADDRESSINGS:
+                return f"It knows content and location addressing; a head has {head.addressing!r}."
+    fields = [field for table in layer.interface.tables for field in table.fields.values()]
+    if any(field.activation not in RANGES for field in fields):
+        return "It knows the ranges of memnets.interface; a field has another."
+    for name, module in layer.named_modules():
+        hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+        if name not in ("", "readout") and any(hooks):
+            return f"The hooks of {name} would not be called: it runs all steps at once."
+    return None
+
+
+def _call_reason(layer: MemoryLayer, x: Tensor, state: State) -> str | None:
+    tensors = [x, *layer.parameters()]
+    if any(tensor.device.type != "cpu" for tensor in tensors):
+        return f"It runs on the CPU; the layer or its input is on {x.device}."
+    if x.dtype not in (torch.float32, torch.float64):
+        return f"It computes in float32 and float64; the input is {x.dtype}."
+    if any(tensor.dtype != x.dtype for tensor in tensors):
+        return "All parameters and the input must have one dtype."
+    if torch.is_autocast_enabled("cpu"):
+        return "It does not follow autocast."
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return "torch is tracing the layer."
+    if torch._C._are_functorch_transforms_active():
+        return "A transform of torch.func is at work."
+    if torch.autograd.forward_ad._current_level >= 0:
+        return "It has no forward-mode derivative."
+    return None
+
+
+def run(
+    layer: MemoryLayer,
+    x: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    checkpoint_every: int | None = None,
+) -> Unrolled:
+    """Run a sequence x [T, B, I] that `supports` has nothing against; see `memnets.reference`."""
+    plan = Plan(layer)
+    reads = layer.read_heads * layer.word_size
+    controller: Any = layer.controller
+    memory = [part for part in state.memory if isinstance(part, Tensor)]
+    tensors = Tensors(
+        layer.interface.linear.weight,
+        layer.interface.linear.bias,
+        state.read_vectors.flatten(1),
+        split_products(controller, x, reads),
+        state.controller,
+        memory,
+    )
+    flat = tensors.flat()
+    training = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in flat)
+    time, batch = x.shape[:2]
+    call = Call(
+        plan,
+        None if lengths is None else lengths.to(torch.int64),
+        _segment(plan, x, checkpoint_every) if training else min(time, 1),
+        threads(batch),
+        training,
+    )
+    h, read_vectors, *ends = Sequences.apply(call, *flat)
+    end_reads, *rest = ends
+    states, depth = states_of(plan), plan.problem.depth
+    end_controller = tuple(tuple(rest[i * states : (i + 1) * states]) for i in range(depth))
+    end_memory = state.memory._replace(
+        **dict(zip(state.memory._fields, rest[depth * states :], strict=False))
+    )
+    shape = (layer.read_heads, layer.word_size)
+    end = State(end_controller, end_memory, end_reads.unflatten(1, shape))
+    return Unrolled(h, read_vectors.unflatten(2, shape), end)
+
+
+def _segment(plan: Plan, x: Tensor, checkpoint_every: int | None) -> int:
+    """How many steps' records to keep at once: all that the budget allows, else sqrt(T)."""
+    time, batch = x.shape[:2]
+    if checkpoint_every is not None:
+        return min(checkpoint_every, time)
+    problem = plan.problem
+    rows = problem.word + 8 * (problem.read_heads + problem.write_heads)
+    if problem.dnc:
+        rows += problem.write_heads * problem.slots
+    whole = time * batch * rows * problem.slots * x.element_size()
+    return time if whole <= RECORD_BUDGET else math.isqrt(time - 1) + 1

@@ -1,0 +1,60 @@
+"""Room for what a forward keeps for its backward, used again by the next call.
+
+A call keeps tens of megabytes. Fresh from the system, each page of them costs a fault and is set to
+zero, which takes longer than filling them; and what was used a moment ago is still in the cache.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ALIGNMENT = 64
+SPARE_BYTES = 2**30
+"""How much room waits for a next call at most."""
+
+_spare: list[np.ndarray] = []
+_lock = threading.Lock()
+
+
+def take(sizes: Sequence[Sequence[int]], dtype: torch.dtype) -> list[Tensor]:
+    """Return tensors of these sizes, of any content; their room comes back when all are gone.
+
+    >>> first, second = take([(2, 3), (4,)], torch.float32)
+    >>> first.shape, second.shape
+    (torch.Size([2, 3]), torch.Size([4]))
+    """
+    step = ALIGNMENT // dtype.itemsize
+    counts = [torch.Size(size).numel() for size in sizes]
+    rooms = [-(-count // step) * step for count in counts]
+    whole = _borrow(max(sum(rooms), step) * dtype.itemsize).view(dtype)
+    parts = zip(whole[: sum(rooms)].split(rooms), counts, sizes, strict=True)
+    return [part[:count].view(*size) for part, count, size in parts]
+
+
+def _borrow(size: int) -> Tensor:
+    with _lock:
+        fitting = [room for room in _spare if room.nbytes >= size + ALIGNMENT]
+        room = min(fitting, key=lambda one: one.nbytes) if fitting else None
+        # One that is too small would wait for nothing: what is needed grows to the largest call.
+        taken = room if room is not None else (_spare[0] if _spare else None)
+        if taken is not None:
+            _spare[:] = [one for one in _spare if one is not taken]
+    if room is None:
+        room = np.empty(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    lent = room[start : start + size]
+    # torch holds on to the array it was made from for as long as any tensor on it lives.
+    weakref.finalize(lent, _give_back, room)
+    return torch.from_numpy(lent)
+
+
+def _give_back(room: np.ndarray) -> None:
+    with _lock:
+        if sum(one.nbytes for one in _spare) + room.nbytes <= SPARE_BYTES:
+            _spare.append(room)

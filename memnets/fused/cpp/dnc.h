@@ -1,0 +1,337 @@
+// The memory of a DNC: one step of one row, forward and backward (docs/fused.md, section 4).
+#pragma once
+
+#include <numeric>
+#include <vector>
+
+#include "links.h"
+#include "problem.h"
+#include "usage.h"
+
+namespace memnets {
+
+// A record holds the state after a step, and what the step's backward needs. In rows of `length`:
+//   memory W, squares 1, usage 1, precedence H, read weights R, write weights H, link H * N
+//   for each write head: content 3, allocation 1, free list 1; for each read head: content 3;
+//   backward R * H, forward R * H (reader by reader)
+template <class T>
+class DncMemory {
+ public:
+  explicit DncMemory(const Problem& problem)
+      : problem_(problem),
+        places_(*problem.dnc),
+        shape_{problem.slots, padded<T>(problem.slots), problem.word},
+        readers_(problem.read_heads),
+        writers_(problem.write_heads) {
+    scratch_.assign((6 + 2 * readers_ * writers_ + 2 * writers_) * shape_.length, T(0));
+  }
+
+  Size state_size() const { return (link_row() + writers_ * shape_.slots) * shape_.length; }
+  Size record_size() const {
+    const Size rows = writers_ * (Content<T>::rows + 2) + readers_ * Content<T>::rows +
+                      2 * readers_ * writers_;
+    return state_size() + rows * shape_.length;
+  }
+  // Gradients of: memory W, usage 1, precedence H, read weights R, write weights H, link H * N.
+  Size carry_size() const {
+    return (shape_.word + 1 + 2 * writers_ + readers_ + writers_ * shape_.slots) * shape_.length;
+  }
+
+  void start(Size row, T* record) const {
+    memory_in(shape_, part(problem_.start, 0, row), record, at(record, shape_.word));
+    rows_in(shape_, 1, part(problem_.start, 1, row), usage(record));
+    rows_in(shape_, writers_ * shape_.slots, part(problem_.start, 2, row), link(record, 0));
+    rows_in(shape_, writers_, part(problem_.start, 3, row), precedence(record));
+    rows_in(shape_, readers_, part(problem_.start, 4, row), read_weights(record));
+    rows_in(shape_, writers_, part(problem_.start, 5, row), write_weights(record));
+    restart(record);
+  }
+
+  // A free list to begin sorting from, where no step came before.
+  void restart(T* record) const {
+    for (Size h = 0; h < writers_; ++h)
+      std::iota(free_list(record, h), free_list(record, h) + shape_.slots, 0);
+  }
+
+  void end(Size row, T* record) const {
+    memory_out(shape_, record, part(problem_.end, 0, row));
+    rows_out(shape_, 1, usage(record), part(problem_.end, 1, row));
+    rows_out(shape_, writers_ * shape_.slots, link(record, 0), part(problem_.end, 2, row));
+    rows_out(shape_, writers_, precedence(record), part(problem_.end, 3, row));
+    rows_out(shape_, readers_, read_weights(record), part(problem_.end, 4, row));
+    rows_out(shape_, writers_, write_weights(record), part(problem_.end, 5, row));
+  }
+
+  void start_backward(Size row, T* carry) {
+    memory_in(shape_, part(problem_.d_end, 0, row), carry, scratch_.data());
+    rows_in(shape_, 1, part(problem_.d_end, 1, row), d_usage(carry));
+    rows_in(shape_, writers_ * shape_.slots, part(problem_.d_end, 2, row), d_link(carry, 0));
+    rows_in(shape_, writers_, part(problem_.d_end, 3, row), d_precedence(carry));
+    rows_in(shape_, readers_, part(problem_.d_end, 4, row), d_read_weights(carry));
+    rows_in(shape_, writers_, part(problem_.d_end, 5, row), d_write_weights(carry));
+  }
+
+  void end_backward(Size row, T* carry) const {
+    if (T* to = part(problem_.d_start, 0, row)) memory_out(shape_, carry, to);
+    if (T* to = part(problem_.d_start, 1, row)) rows_out(shape_, 1, d_usage(carry), to);
+    if (T* to = part(problem_.d_start, 2, row))
+      rows_out(shape_, writers_ * shape_.slots, d_link(carry, 0), to);
+    if (T* to = part(problem_.d_start, 3, row)) rows_out(shape_, writers_, d_precedence(carry), to);
+    if (T* to = part(problem_.d_start, 4, row)) rows_out(shape_, readers_, d_read_weights(carry), to);
+    if (T* to = part(problem_.d_start, 5, row)) rows_out(shape_, writers_, d_write_weights(carry), to);
+  }
+
+  void forward(const T* values, T* before, T* after, T* read_vectors) {
+    const Size length = shape_.length;
+    update_usage(shape_, usage_update(values, before), usage(before), usage(after));
+    write_weigh(values, before, after);
+    write(shape_, writes(values, after), before, after, at(after, shape_.word));
+    for (Size h = 0; h < writers_; ++h) {
+      update_link(shape_, readers_, links(before, after, h), link(after, h), ways(after) + h * length,
+                  ways(after) + (readers_ * writers_ + h) * length, writers_ * length);
+      const T* w = write_weights(after) + h * length;
+      const T* old = precedence(before) + h * length;
+      T* fresh = precedence(after) + h * length;
+      std::memcpy(fresh, w, length * sizeof(T));
+      add_scaled(fresh, 1 - sum(w), old, length);
+    }
+    for (Size r = 0; r < readers_; ++r) {
+      look(shape_, after, at(after, shape_.word), values + places_.read_keys + r * shape_.word,
+           values[places_.read_strengths + r], T(places_.similarity_epsilon), read_content(after, r));
+      T* weights = read_weights(after) + r * length;
+      fill(weights, length);
+      const T* modes = values + places_.read_modes + r * (2 * writers_ + 1);
+      for (Size h = 0; h < writers_; ++h) {
+        add_scaled(weights, modes[h], way(after, 0, r, h), length);
+        add_scaled(weights, modes[writers_ + h], way(after, 1, r, h), length);
+      }
+      add_scaled(weights, modes[2 * writers_], read_content(after, r).weights, length);
+      read(shape_, after, weights, read_vectors + r * shape_.word);
+    }
+  }
+
+  void backward(const T* values, T* d_values, T* before, T* after, T* carry,
+                const T* d_read_vectors) {
+    const Size length = shape_.length;
+    T* d_ways = scratch_.data() + 6 * length;
+    for (Size r = 0; r < readers_; ++r)
+      read_backward(values, d_values, after, carry, d_read_vectors, r, d_ways);
+    // From here the read weights' gradients are those of the step before.
+    fill(d_read_weights(carry), readers_ * length);
+    for (Size h = 0; h < writers_; ++h) precedence_backward(before, after, carry, h);
+    for (Size h = 0; h < writers_; ++h) {
+      const LinkGradients<T> d{d_link(carry, h),
+                               d_write_weights(carry) + h * length,
+                               d_precedence(carry) + h * length,
+                               d_read_weights(carry),
+                               d_ways + h * length,
+                               d_ways + (readers_ * writers_ + h) * length,
+                               writers_ * length};
+      update_link_backward(shape_, readers_, links(before, after, h), d);
+    }
+    write_backward(shape_, writes(values, after), before, carry, d_write_weights(carry),
+                   d_values + problem_.erase_vectors, d_values + problem_.write_vectors);
+    write_weigh_backward(values, d_values, before, after, carry);
+    update_usage_backward(shape_, usage_update(values, before), usage(before), d_usage(carry),
+                          d_read_weights(carry),
+                          places_.stop_usage_gradient ? nullptr : d_write_weights(carry),
+                          d_values + places_.free_gates);
+  }
+
+ private:
+  Size link_row() const { return shape_.word + 2 + 2 * writers_ + readers_; }
+  T* at(T* record, Size row) const { return record + row * shape_.length; }
+  T* usage(T* record) const { return at(record, shape_.word + 1); }
+  T* precedence(T* record) const { return at(record, shape_.word + 2); }
+  T* read_weights(T* record) const { return at(record, shape_.word + 2 + writers_); }
+  T* write_weights(T* record) const { return at(record, shape_.word + 2 + writers_ + readers_); }
+  T* link(T* record, Size h) const { return at(record, link_row() + h * shape_.slots); }
+  T* work(T* record) const { return record + state_size(); }
+  Content<T> write_content(T* record, Size h) const {
+    return Content<T>(at(work(record), h * (Content<T>::rows + 2)), shape_.length);
+  }
+  T* allocation(T* record, Size h) const {
+    return at(work(record), h * (Content<T>::rows + 2) + Content<T>::rows);
+  }
+  int32_t* free_list(T* record, Size h) const {
+    return reinterpret_cast<int32_t*>(allocation(record, h) + shape_.length);
+  }
+  Content<T> read_content(T* record, Size r) const {
+    return Content<T>(
+        at(work(record), writers_ * (Content<T>::rows + 2) + r * Content<T>::rows), shape_.length);
+  }
+  T* ways(T* record) const {
+    return at(work(record), writers_ * (Content<T>::rows + 2) + readers_ * Content<T>::rows);
+  }
+  T* way(T* record, Size direction, Size r, Size h) const {
+    return at(ways(record), (direction * readers_ + r) * writers_ + h);
+  }
+
+  T* d_usage(T* carry) const { return at(carry, shape_.word); }
+  T* d_precedence(T* carry) const { return at(carry, shape_.word + 1); }
+  T* d_read_weights(T* carry) const { return at(carry, shape_.word + 1 + writers_); }
+  T* d_write_weights(T* carry) const { return at(carry, shape_.word + 1 + writers_ + readers_); }
+  T* d_link(T* carry, Size h) const {
+    return at(carry, shape_.word + 1 + 2 * writers_ + readers_ + h * shape_.slots);
+  }
+
+  T* part(void* const* parts, Size index, Size row) const {
+    const Size slots = shape_.slots;
+    const Size sizes[] = {slots * shape_.word, slots,           writers_ * slots * slots,
+                          writers_ * slots,    readers_ * slots, writers_ * slots};
+    T* whole = static_cast<T*>(parts[index]);
+    return whole ? whole + row * sizes[index] : nullptr;
+  }
+
+  T sum(const T* row) const {
+    Vector<T> value(0);
+    for (Size n = 0; n < shape_.length; n += lanes<T>) value = value + load(row + n);
+    return total(value);
+  }
+
+  Allocation<T> rule() const {
+    return {T(places_.allocation_epsilon), T(places_.usage_resolution)};
+  }
+  UsageUpdate<T> usage_update(const T* values, T* before) const {
+    return {readers_, writers_, read_weights(before), write_weights(before),
+            values + places_.free_gates};
+  }
+  Write<T> writes(const T* values, T* after) const {
+    return {writers_, write_weights(after), values + problem_.erase_vectors,
+            values + problem_.write_vectors};
+  }
+  Links<T> links(T* before, T* after, Size h) const {
+    return {link(before, h), write_weights(after) + h * shape_.length,
+            precedence(before) + h * shape_.length, read_weights(before)};
+  }
+
+  // w = g_w (g_a a + (1 - g_a) c), head after head: each sees the usage that those before left.
+  void write_weigh(const T* values, T* before, T* after) {
+    const Size length = shape_.length;
+    T* seen = scratch_.data();
+    std::memcpy(seen, usage(after), length * sizeof(T));
+    for (Size h = 0; h < writers_; ++h) {
+      const T by_usage = values[places_.allocation_gates + h], gate = values[places_.write_gates + h];
+      const Content<T> content = write_content(after, h);
+      look(shape_, before, at(before, shape_.word), values + places_.write_keys + h * shape_.word,
+           values[places_.write_strengths + h], T(places_.similarity_epsilon), content);
+      std::memcpy(free_list(after, h), free_list(before, h), shape_.slots * sizeof(int32_t));
+      T* allocated = allocation(after, h);
+      allocate(shape_, rule(), seen, free_list(after, h), scratch_.data() + length, allocated);
+      T* weights = write_weights(after) + h * length;
+      fill(weights, length);
+      add_scaled(weights, gate * by_usage, allocated, length);
+      add_scaled(weights, gate * (1 - by_usage), content.weights, length);
+      if (h + 1 < writers_) raise(seen, gate * by_usage, allocated, seen);
+    }
+  }
+
+  // usage += (1 - usage) * gate * allocation
+  void raise(const T* seen, T gate, const T* allocated, T* to) const {
+    const Vector<T> one(1), factor(gate);
+    for (Size n = 0; n < shape_.length; n += lanes<T>) {
+      const Vector<T> old = load(seen + n);
+      store(multiply_add(one - old, factor * load(allocated + n), old), to + n);
+    }
+  }
+
+  void write_weigh_backward(const T* values, T* d_values, T* before, T* after, T* carry) {
+    const Size length = shape_.length;
+    T* d_allocated = scratch_.data();
+    T* d_content = scratch_.data() + length;
+    T* d_seen = scratch_.data() + 2 * length;
+    T* spare = scratch_.data() + 3 * length;  // three rows
+    T* seen = scratch_.data() + (6 + 2 * readers_ * writers_) * length;
+    std::memcpy(seen, usage(after), length * sizeof(T));
+    for (Size h = 0; h + 1 < writers_; ++h)
+      raise(seen + h * length, values[places_.allocation_gates + h] * values[places_.write_gates + h],
+            allocation(after, h), seen + (h + 1) * length);
+    fill(d_seen, length);
+    for (Size h = writers_ - 1; h >= 0; --h) {
+      const T by_usage = values[places_.allocation_gates + h], gate = values[places_.write_gates + h];
+      const Content<T> content = write_content(after, h);
+      const T* allocated = allocation(after, h);
+      T* d_weights = d_write_weights(carry) + h * length;
+      const T along = dot(d_weights, allocated, length), across = dot(d_weights, content.weights, length);
+      fill(d_allocated, length);
+      add_scaled(d_allocated, gate * by_usage, d_weights, length);
+      fill(d_content, length);
+      add_scaled(d_content, gate * (1 - by_usage), d_weights, length);
+      fill(d_weights, length);  // nothing else of this step needs it; what follows is the step before's
+      const T d_joint = raise_backward(seen + h * length, gate * by_usage, allocated, d_seen, d_allocated);
+      d_values[places_.write_gates + h] = by_usage * (along + d_joint) + (1 - by_usage) * across;
+      d_values[places_.allocation_gates + h] = gate * (along + d_joint - across);
+      allocate_backward(shape_, rule(), seen + h * length, free_list(after, h), allocated, d_allocated,
+                        spare, d_seen);
+      d_values[places_.write_strengths + h] = look_backward(
+          shape_, before, at(before, shape_.word), values + places_.write_keys + h * shape_.word,
+          values[places_.write_strengths + h], content, d_content, carry,
+          d_values + places_.write_keys + h * shape_.word, spare);
+    }
+    add_scaled(d_usage(carry), T(1), d_seen, length);
+  }
+
+  // d_seen becomes that of the usage before `raise`; returns the gradient of its gate.
+  T raise_backward(const T* seen, T gate, const T* allocated, T* d_seen, T* d_allocated) const {
+    const Vector<T> one(1), factor(gate);
+    Vector<T> d_gate(0);
+    for (Size n = 0; n < shape_.length; n += lanes<T>) {
+      const Vector<T> d = load(d_seen + n), rest = d * (one - load(seen + n));
+      const Vector<T> share = load(allocated + n);
+      d_gate = multiply_add(rest, share, d_gate);
+      store(multiply_add(rest, factor, load(d_allocated + n)), d_allocated + n);
+      store(d * (one - factor * share), d_seen + n);
+    }
+    return total(d_gate);
+  }
+
+  void read_backward(const T* values, T* d_values, T* after, T* carry, const T* d_read_vectors,
+                     Size r, T* d_ways) {
+    const Size length = shape_.length;
+    T* d_weights = d_read_weights(carry) + r * length;
+    memnets::read_backward(shape_, after, read_weights(after) + r * length,
+                           d_read_vectors + r * shape_.word, carry, d_weights);
+    const Size first = places_.read_modes + r * (2 * writers_ + 1);
+    for (Size direction = 0; direction < 2; ++direction)
+      for (Size h = 0; h < writers_; ++h) {
+        const Size mode = first + direction * writers_ + h;
+        T* d_way = at(d_ways, (direction * readers_ + r) * writers_ + h);
+        d_values[mode] = dot(d_weights, way(after, direction, r, h), length);
+        fill(d_way, length);
+        add_scaled(d_way, values[mode], d_weights, length);
+      }
+    const Size mode = first + 2 * writers_;
+    const Content<T> content = read_content(after, r);
+    T* d_content = scratch_.data();
+    d_values[mode] = dot(d_weights, content.weights, length);
+    fill(d_content, length);
+    add_scaled(d_content, values[mode], d_weights, length);
+    d_values[places_.read_strengths + r] = look_backward(
+        shape_, after, at(after, shape_.word), values + places_.read_keys + r * shape_.word,
+        values[places_.read_strengths + r], content, d_content, carry,
+        d_values + places_.read_keys + r * shape_.word, scratch_.data() + length);
+  }
+
+  // p = (1 - sum w) p_before + w: d_precedence becomes that of the step before.
+  void precedence_backward(T* before, T* after, T* carry, Size h) const {
+    const Size length = shape_.length;
+    const T* w = write_weights(after) + h * length;
+    T* d = d_precedence(carry) + h * length;
+    T* d_weights = d_write_weights(carry) + h * length;
+    const Vector<T> lost(dot(d, precedence(before) + h * length, length)), kept(1 - sum(w));
+    for (Size n = 0; n < length; n += lanes<T>) {
+      const Vector<T> value = load(d + n);
+      store(load(d_weights + n) + value - lost, d_weights + n);
+      store(kept * value, d + n);
+    }
+    zero_padding(d_weights, shape_.slots, length);
+  }
+
+  const Problem& problem_;
+  const DncPlaces& places_;
+  Shape shape_;
+  Size readers_, writers_;
+  std::vector<T> scratch_;
+};
+
+}  // namespace memnets

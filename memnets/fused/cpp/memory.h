@@ -1,0 +1,240 @@
+// Reading, writing and looking for content, forward and backward, for one row of the batch.
+//
+// The memory is held transposed, [W, N] with N padded to whole vectors, so that every loop runs
+// over slots. docs/fused.md derives the backward of each, under the same names.
+#pragma once
+
+#include "vectors.h"
+
+namespace memnets {
+
+struct Shape {
+  Size slots, length, word;  // length: slots, padded
+};
+
+// r = M^T w (fused.md 2.1)
+template <class T>
+inline void read(const Shape& shape, const T* memory, const T* weights, T* vector) {
+  for (Size w = 0; w < shape.word; ++w)
+    vector[w] = dot(memory + w * shape.length, weights, shape.length);
+}
+
+// d_memory += d_r w^T; d_weights += M d_r
+template <class T>
+inline void read_backward(const Shape& shape, const T* memory, const T* weights, const T* d_vector,
+                          T* d_memory, T* d_weights) {
+  for (Size n = 0; n < shape.length; n += lanes<T>) {
+    Vector<T> sum = load(d_weights + n);
+    const Vector<T> weight = load(weights + n);
+    for (Size w = 0; w < shape.word; ++w) {
+      const Vector<T> d(d_vector[w]);
+      T* place = d_memory + w * shape.length + n;
+      sum = multiply_add(d, load(memory + w * shape.length + n), sum);
+      store(multiply_add(d, weight, load(place)), place);
+    }
+    store(sum, d_weights + n);
+  }
+}
+
+// What one write needs: weights [H, length], erase and add vectors [H, W].
+template <class T>
+struct Write {
+  Size heads;
+  const T* weights;
+  const T* erase;
+  const T* add;
+};
+
+// M = M_before * prod_h (1 - w e^T) + sum_h w a^T, and squares = sum_W M^2 (fused.md 2.2)
+template <class T>
+inline void write(const Shape& shape, const Write<T>& given, const T* before, T* memory,
+                  T* squares) {
+  const Vector<T> one(1);
+  for (Size n = 0; n < shape.length; n += lanes<T>) {
+    Vector<T> sum(0);
+    for (Size w = 0; w < shape.word; ++w) {
+      Vector<T> value = load(before + w * shape.length + n);
+      Vector<T> added(0);
+      for (Size h = 0; h < given.heads; ++h) {
+        const Vector<T> weight = load(given.weights + h * shape.length + n);
+        value = value * (one - weight * Vector<T>(given.erase[h * shape.word + w]));
+        added = multiply_add(weight, Vector<T>(given.add[h * shape.word + w]), added);
+      }
+      value = value + added;
+      sum = multiply_add(value, value, sum);
+      store(value, memory + w * shape.length + n);
+    }
+    store(sum, squares + n);
+  }
+}
+
+// One head: d_memory becomes that of M_before; d_weights is added to, d_erase and d_add are set.
+template <class T>
+inline void write_backward_one(const Shape& shape, const Write<T>& given, const T* before,
+                               T* d_memory, T* d_weights, T* d_erase, T* d_add) {
+  const Vector<T> one(1);
+  for (Size w = 0; w < shape.word; ++w) {
+    const Vector<T> erase(given.erase[w]), add(given.add[w]);
+    Vector<T> erased(0), added(0);
+    T* d_slots = d_memory + w * shape.length;
+    for (Size n = 0; n < shape.length; n += lanes<T>) {
+      const Vector<T> d = load(d_slots + n), weight = load(given.weights + n);
+      const Vector<T> old = load(before + w * shape.length + n), d_weight = d * weight;
+      added = added + d_weight;
+      erased = multiply_add(d_weight, old, erased);
+      store(multiply_add(d, add - erase * old, load(d_weights + n)), d_weights + n);
+      store(d * (one - erase * weight), d_slots + n);
+    }
+    d_add[w] = total(added);
+    d_erase[w] = -total(erased);
+  }
+}
+
+// Several heads: each factor's gradient holds the product of the others', from both ends.
+template <class T>
+inline void write_backward(const Shape& shape, const Write<T>& given, const T* before, T* d_memory,
+                           T* d_weights, T* d_erase, T* d_add) {
+  if (given.heads == 1)
+    return write_backward_one(shape, given, before, d_memory, d_weights, d_erase, d_add);
+  const Vector<T> one(1);
+  std::vector<Vector<T>> kept(given.heads), after(given.heads + 1), erased(given.heads),
+      added(given.heads);
+  for (Size w = 0; w < shape.word; ++w) {
+    for (Size h = 0; h < given.heads; ++h) erased[h] = added[h] = Vector<T>(0);
+    for (Size n = 0; n < shape.length; n += lanes<T>) {
+      T* place = d_memory + w * shape.length + n;
+      const Vector<T> d = load(place), old = load(before + w * shape.length + n);
+      after[given.heads] = one;
+      for (Size h = given.heads - 1; h >= 0; --h) {
+        kept[h] = one - load(given.weights + h * shape.length + n) *
+                            Vector<T>(given.erase[h * shape.word + w]);
+        after[h] = after[h + 1] * kept[h];
+      }
+      Vector<T> earlier = one;
+      for (Size h = 0; h < given.heads; ++h) {
+        const Vector<T> weight = load(given.weights + h * shape.length + n);
+        const Vector<T> others = d * old * earlier * after[h + 1];
+        added[h] = multiply_add(d, weight, added[h]);
+        erased[h] = multiply_add(others, weight, erased[h]);
+        T* d_weight = d_weights + h * shape.length + n;
+        store(load(d_weight) + d * Vector<T>(given.add[h * shape.word + w]) -
+                  others * Vector<T>(given.erase[h * shape.word + w]),
+              d_weight);
+        earlier = earlier * kept[h];
+      }
+      store(d * after[0], place);
+    }
+    for (Size h = 0; h < given.heads; ++h) {
+      d_add[h * shape.word + w] = total(added[h]);
+      d_erase[h * shape.word + w] = -total(erased[h]);
+    }
+  }
+}
+
+// What a look for content leaves for its backward: three rows of `length`.
+template <class T>
+struct Content {
+  T* similarity;  // cos(key, M_i)
+  T* inverse;     // 1 / sqrt(|key|^2 |M_i|^2 + epsilon)
+  T* weights;     // softmax(strength * similarity)
+
+  Content(T* rows, Size length)
+      : similarity(rows), inverse(rows + length), weights(rows + 2 * length) {}
+  static constexpr Size rows = 3;
+};
+
+template <class T>
+inline T square(const T* vector, Size count) {
+  T sum = 0;
+  for (Size i = 0; i < count; ++i) sum += vector[i] * vector[i];
+  return sum;
+}
+
+// c = softmax_N(strength * cos(key, M_i)) (fused.md 2.3)
+template <class T>
+inline void look(const Shape& shape, const T* memory, const T* squares, const T* key, T strength,
+                 T epsilon, const Content<T>& content) {
+  const Vector<T> norm(square(key, shape.word)), least(epsilon);
+  for (Size n = 0; n < shape.length; n += lanes<T>) {
+    Vector<T> product(0);
+    for (Size w = 0; w < shape.word; ++w)
+      product = multiply_add(Vector<T>(key[w]), load(memory + w * shape.length + n), product);
+    const Vector<T> inverse =
+        Vector<T>(1) / multiply_add(norm, load(squares + n), least).sqrt();
+    store(inverse, content.inverse + n);
+    store(product * inverse, content.similarity + n);
+  }
+  softmax(content.similarity, strength, content.weights, shape.slots, shape.length);
+}
+
+// From d_weights: d_key is set, d_strength returned, d_memory added to. scratch: 2 * length.
+template <class T>
+inline T look_backward(const Shape& shape, const T* memory, const T* squares, const T* key,
+                       T strength, const Content<T>& content, const T* d_weights, T* d_memory,
+                       T* d_key, T* scratch) {
+  T* d_product = scratch;
+  T* d_square = scratch + shape.length;
+  softmax_backward(content.weights, d_weights, d_product, shape.length);
+  const T d_strength = dot(d_product, content.similarity, shape.length);
+  const T norm = square(key, shape.word);
+  const Vector<T> scale(strength), half(T(-0.5)), twice_norm(2 * norm);
+  Vector<T> d_norm(0);
+  for (Size n = 0; n < shape.length; n += lanes<T>) {
+    const Vector<T> inverse = load(content.inverse + n);
+    const Vector<T> d = scale * load(d_product + n) * inverse;  // of key . M_i
+    const Vector<T> d_root = half * d * load(content.similarity + n) * inverse;
+    d_norm = multiply_add(d_root, load(squares + n), d_norm);
+    store(d, d_product + n);
+    store(d_root * twice_norm, d_square + n);
+  }
+  const T twice = 2 * total(d_norm);
+  for (Size w = 0; w < shape.word; ++w) {
+    const Vector<T> k(key[w]);
+    const T* slots = memory + w * shape.length;
+    T* d_slots = d_memory + w * shape.length;
+    Vector<T> sum(0);
+    for (Size n = 0; n < shape.length; n += lanes<T>) {
+      const Vector<T> value = load(slots + n), d = load(d_product + n);
+      sum = multiply_add(d, value, sum);
+      store(load(d_slots + n) + multiply_add(k, d, load(d_square + n) * value), d_slots + n);
+    }
+    d_key[w] = total(sum) + twice * key[w];
+  }
+  return d_strength;
+}
+
+// Between torch's [N, W] and the kernel's [W, length].
+template <class T>
+inline void memory_in(const Shape& shape, const T* from, T* memory, T* squares) {
+  fill(memory, shape.word * shape.length);
+  fill(squares, shape.length);
+  for (Size n = 0; n < shape.slots; ++n)
+    for (Size w = 0; w < shape.word; ++w) {
+      const T value = from ? from[n * shape.word + w] : T(0);
+      memory[w * shape.length + n] = value;
+      squares[n] += value * value;
+    }
+}
+
+template <class T>
+inline void memory_out(const Shape& shape, const T* memory, T* to) {
+  for (Size n = 0; n < shape.slots; ++n)
+    for (Size w = 0; w < shape.word; ++w) to[n * shape.word + w] = memory[w * shape.length + n];
+}
+
+// Between [count, N] and [count, length].
+template <class T>
+inline void rows_in(const Shape& shape, Size count, const T* from, T* to) {
+  fill(to, count * shape.length);
+  if (!from) return;
+  for (Size i = 0; i < count; ++i)
+    std::memcpy(to + i * shape.length, from + i * shape.slots, shape.slots * sizeof(T));
+}
+
+template <class T>
+inline void rows_out(const Shape& shape, Size count, const T* from, T* to) {
+  for (Size i = 0; i < count; ++i)
+    std::memcpy(to + i * shape.slots, from + i * shape.length, shape.slots * sizeof(T));
+}
+
+}  // namespace memnets

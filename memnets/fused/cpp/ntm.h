@@ -1,0 +1,241 @@
+// The memory of an NTM: one step of one row, forward and backward (docs/fused.md, section 3).
+#pragma once
+
+#include <vector>
+
+#include "memory.h"
+#include "problem.h"
+
+namespace memnets {
+
+// A record holds the state after a step, and what the step's backward needs:
+//   memory [W, length], squares [length], weights [R + H, length] (read heads first)
+//   and for each head: content (3 rows), shifted + epsilon, its logarithm.
+template <class T>
+class NtmMemory {
+ public:
+  explicit NtmMemory(const Problem& problem)
+      : problem_(problem),
+        shape_{problem.slots, padded<T>(problem.slots), problem.word},
+        heads_(problem.read_heads + problem.write_heads) {
+    Size reach = 0;
+    for (Size i = 0; i < heads_; ++i) reach = std::max(reach, problem.heads[i].shift_range);
+    around_.assign(shape_.length + 2 * reach + lanes<T>, T(0));
+    around_d_.assign(around_.size(), T(0));
+    scratch_.assign(5 * shape_.length, T(0));
+  }
+
+  Size state_size() const { return (shape_.word + 1 + heads_) * shape_.length; }
+  Size record_size() const { return state_size() + heads_ * head_rows * shape_.length; }
+  Size carry_size() const { return (shape_.word + heads_) * shape_.length; }
+
+  void start(Size row, T* record) const {
+    memory_in(shape_, part(problem_.start, 0, row), record, squares(record));
+    rows_in(shape_, problem_.read_heads, part(problem_.start, 1, row), weights(record, 0));
+    rows_in(shape_, problem_.write_heads, part(problem_.start, 2, row),
+            weights(record, problem_.read_heads));
+  }
+
+  void restart(T*) const {}  // a step needs nothing but the state
+
+  void end(Size row, T* record) const {
+    memory_out(shape_, record, part(problem_.end, 0, row));
+    rows_out(shape_, problem_.read_heads, weights(record, 0), part(problem_.end, 1, row));
+    rows_out(shape_, problem_.write_heads, weights(record, problem_.read_heads),
+             part(problem_.end, 2, row));
+  }
+
+  // The carry holds gradients: of the memory [W, length], of the weights [R + H, length].
+  void start_backward(Size row, T* carry) {
+    memory_in(shape_, part(problem_.d_end, 0, row), carry, scratch_.data());
+    rows_in(shape_, problem_.read_heads, part(problem_.d_end, 1, row), d_weights(carry, 0));
+    rows_in(shape_, problem_.write_heads, part(problem_.d_end, 2, row),
+            d_weights(carry, problem_.read_heads));
+  }
+
+  void end_backward(Size row, T* carry) const {
+    if (T* to = part(problem_.d_start, 0, row)) memory_out(shape_, carry, to);
+    if (T* to = part(problem_.d_start, 1, row))
+      rows_out(shape_, problem_.read_heads, d_weights(carry, 0), to);
+    if (T* to = part(problem_.d_start, 2, row))
+      rows_out(shape_, problem_.write_heads, d_weights(carry, problem_.read_heads), to);
+  }
+
+  void forward(const T* values, T* before, T* after, T* read_vectors) {
+    const Size readers = problem_.read_heads;
+    for (Size i = readers; i < heads_; ++i) focus(i, values, before, before, after);
+    write(shape_, writes(values, after), before, after, squares(after));
+    T* seen = problem_.read_first ? before : after;
+    for (Size i = 0; i < readers; ++i) {
+      focus(i, values, seen, before, after);
+      read(shape_, seen, weights(after, i), read_vectors + i * shape_.word);
+    }
+  }
+
+  void backward(const T* values, T* d_values, T* before, T* after, T* carry,
+                const T* d_read_vectors) {
+    const Size readers = problem_.read_heads;
+    if (!problem_.read_first) backward_reads(values, d_values, after, before, after, carry, d_read_vectors);
+    // The write weights' own gradient is complete before their focus runs backward.
+    T* d_write = d_weights(carry, readers);
+    write_backward(shape_, writes(values, after), before, carry, d_write,
+                   d_values + problem_.erase_vectors, d_values + problem_.write_vectors);
+    if (problem_.read_first) backward_reads(values, d_values, before, before, after, carry, d_read_vectors);
+    for (Size i = readers; i < heads_; ++i)
+      focus_backward(i, values, d_values, before, before, after, carry);
+  }
+
+ private:
+  static constexpr Size head_rows = Content<T>::rows + 2;
+
+  T* part(void* const* parts, Size index, Size row) const {
+    const Size sizes[] = {shape_.slots * shape_.word, problem_.read_heads * shape_.slots,
+                          problem_.write_heads * shape_.slots};
+    T* whole = static_cast<T*>(parts[index]);
+    return whole ? whole + row * sizes[index] : nullptr;
+  }
+
+  T* squares(T* record) const { return record + shape_.word * shape_.length; }
+  T* weights(T* record, Size head) const {
+    return record + (shape_.word + 1 + head) * shape_.length;
+  }
+  T* d_weights(T* carry, Size head) const { return carry + (shape_.word + head) * shape_.length; }
+  T* work(T* record, Size head) const {
+    return record + state_size() + head * head_rows * shape_.length;
+  }
+
+  Write<T> writes(const T* values, T* after) const {
+    return {problem_.write_heads, weights(after, problem_.read_heads),
+            values + problem_.erase_vectors, values + problem_.write_vectors};
+  }
+
+  // around = the row with its ends repeated on either side, so that a shift is an offset.
+  void wrap(const T* row, Size reach, std::vector<T>& around) const {
+    const Size slots = shape_.slots;
+    std::memcpy(around.data() + reach, row, slots * sizeof(T));
+    for (Size i = 0; i < reach; ++i) {
+      around[reach - 1 - i] = row[slots - 1 - i % slots];
+      around[reach + slots + i] = row[i % slots];
+    }
+  }
+
+  // g c + (1 - g) w(t-1), or what of it the head has.
+  const T* gated(const Head& head, const T* values, const Content<T>& content, const T* previous) {
+    if (head.key < 0) return previous;
+    if (head.gate < 0) return content.weights;
+    const Vector<T> gate(values[head.gate]);
+    T* to = scratch_.data();
+    for (Size n = 0; n < shape_.length; n += lanes<T>) {
+      const Vector<T> old = load(previous + n);
+      store(multiply_add(gate, load(content.weights + n) - old, old), to + n);
+    }
+    return to;
+  }
+
+  void focus(Size index, const T* values, T* seen, T* before, T* after) {
+    const Head& head = problem_.heads[index];
+    T* rows = work(after, index);
+    const Content<T> content(rows, shape_.length);
+    T* result = weights(after, index);
+    if (head.key >= 0)
+      look(shape_, seen, squares(seen), values + head.key, values[head.strength],
+           T(head.similarity_epsilon), content);
+    const T* row = gated(head, values, content, weights(before, index));
+    if (head.shifts < 0) {
+      std::memcpy(result, row, shape_.length * sizeof(T));
+      return;
+    }
+    const Size reach = head.shift_range;
+    T* shifted = rows + Content<T>::rows * shape_.length;
+    T* logarithm = shifted + shape_.length;
+    wrap(row, reach, around_);
+    const Vector<T> least(T(head.sharpen_epsilon));
+    for (Size n = 0; n < shape_.length; n += lanes<T>) {
+      Vector<T> sum = least;
+      for (Size j = 0; j <= 2 * reach; ++j)
+        sum = multiply_add(Vector<T>(values[head.shifts + j]),
+                           load(around_.data() + n + 2 * reach - j), sum);
+      if (n + lanes<T> > shape_.slots) sum = Vector<T>::set(Vector<T>(1), sum, shape_.slots - n);
+      store(sum, shifted + n);
+      store(sum.log(), logarithm + n);
+    }
+    softmax(logarithm, values[head.sharpening], result, shape_.slots, shape_.length);
+  }
+
+  // d_weights of the head, complete, becomes that of its weighting of the step before.
+  void focus_backward(Size index, const T* values, T* d_values, T* seen, T* before, T* after,
+                      T* carry) {
+    const Head& head = problem_.heads[index];
+    T* rows = work(after, index);
+    const Content<T> content(rows, shape_.length);
+    T* d_row = d_weights(carry, index);
+    if (head.shifts >= 0)
+      shift_backward(head, values, d_values, rows, gated(head, values, content, weights(before, index)),
+                     weights(after, index), d_row);
+    if (head.key < 0) return;
+    T* d_content = scratch_.data() + shape_.length;
+    const T* previous = weights(before, index);
+    if (head.gate < 0) {
+      std::memcpy(d_content, d_row, shape_.length * sizeof(T));
+      fill(d_row, shape_.length);
+    } else {
+      const Vector<T> gate(values[head.gate]), rest(1 - values[head.gate]);
+      Vector<T> sum(0);
+      for (Size n = 0; n < shape_.length; n += lanes<T>) {
+        const Vector<T> d = load(d_row + n);
+        sum = multiply_add(d, load(content.weights + n) - load(previous + n), sum);
+        store(gate * d, d_content + n);
+        store(rest * d, d_row + n);
+      }
+      d_values[head.gate] = total(sum);
+    }
+    d_values[head.strength] =
+        look_backward(shape_, seen, squares(seen), values + head.key, values[head.strength],
+                      content, d_content, carry, d_values + head.key,
+                      scratch_.data() + 2 * shape_.length);
+  }
+
+  // Through the sharpening and the shift: d_row, of the weighting, becomes that of `row`.
+  void shift_backward(const Head& head, const T* values, T* d_values, const T* rows, const T* row,
+                      const T* result, T* d_row) {
+    const Size reach = head.shift_range;
+    const T* shifted = rows + Content<T>::rows * shape_.length;
+    const T* logarithm = shifted + shape_.length;
+    wrap(row, reach, around_);
+    softmax_backward(result, d_row, d_row, shape_.length);
+    d_values[head.sharpening] = dot(d_row, logarithm, shape_.length);
+    const Vector<T> gamma(values[head.sharpening]);
+    for (Size n = 0; n < shape_.length; n += lanes<T>)
+      store(gamma * load(d_row + n) / load(shifted + n), d_row + n);
+    for (Size j = 0; j <= 2 * reach; ++j) {
+      Vector<T> sum(0);
+      for (Size n = 0; n < shape_.length; n += lanes<T>)
+        sum = multiply_add(load(d_row + n), load(around_.data() + n + 2 * reach - j), sum);
+      d_values[head.shifts + j] = total(sum);
+    }
+    wrap(d_row, reach, around_d_);
+    for (Size n = 0; n < shape_.length; n += lanes<T>) {
+      Vector<T> sum(0);
+      for (Size j = 0; j <= 2 * reach; ++j)
+        sum = multiply_add(Vector<T>(values[head.shifts + j]), load(around_d_.data() + n + j), sum);
+      store(sum, d_row + n);
+    }
+    zero_padding(d_row, shape_.slots, shape_.length);
+  }
+
+  void backward_reads(const T* values, T* d_values, T* seen, T* before, T* after, T* carry,
+                      const T* d_read_vectors) {
+    for (Size i = 0; i < problem_.read_heads; ++i) {
+      read_backward(shape_, seen, weights(after, i), d_read_vectors + i * shape_.word, carry,
+                    d_weights(carry, i));
+      focus_backward(i, values, d_values, seen, before, after, carry);
+    }
+  }
+
+  const Problem& problem_;
+  Shape shape_;
+  Size heads_;
+  std::vector<T> around_, around_d_, scratch_;
+};
+
+}  // namespace memnets

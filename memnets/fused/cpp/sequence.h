@@ -1,0 +1,311 @@
+// The loop over time, for a thread's own rows of the batch: forward, then backward.
+//
+// Rows do not see each other, so that a thread takes its rows through all steps without waiting for
+// another. The controller's products are for all of a thread's rows at once; the memory runs row by
+// row. Gradients of weights are left to the caller: they are products over all steps at once.
+#pragma once
+
+#include <vector>
+
+#include "cells.h"
+#include "matmul.h"
+
+namespace memnets {
+
+template <class T>
+struct Weights {
+  std::vector<Packed<T>> layers;
+  Packed<T> interface_part;
+};
+
+// Forward: z @ weights^T. Backward: d_gates @ weights.
+template <class T>
+Weights<T> pack(const Problem& problem, bool forward) {
+  std::vector<Packed<T>> layers;
+  for (Size l = 0; l < problem.depth; ++l) {
+    const Layer& layer = problem.layers[l];
+    const T* from = static_cast<const T*>(layer.weights);
+    if (forward)
+      layers.emplace_back(from, layer.width, layer.rows, 1, layer.width);
+    else
+      layers.emplace_back(from, layer.rows, layer.width, layer.width, 1);
+  }
+  const Size outputs = problem.hidden * (problem.skip ? problem.depth : 1);
+  const T* from = static_cast<const T*>(problem.interface_weights);
+  if (forward) return {std::move(layers), Packed<T>(from, outputs, problem.numbers, 1, outputs)};
+  return {std::move(layers), Packed<T>(from, problem.numbers, outputs, outputs, 1)};
+}
+
+template <class T, class Memory>
+class Rows {
+ public:
+  Rows(const Problem& problem, const Weights<T>& weights, Size first, Size count)
+      : p_(problem),
+        weights_(weights),
+        memory_(problem),
+        first_(first),
+        count_(count),
+        outputs_(problem.hidden * (problem.skip ? problem.depth : 1)),
+        reads_(problem.read_heads * problem.word),
+        record_(memory_.record_size()) {}
+
+  // Every step of a sequence keeps what a backward needs, for `segment` steps at once; the state
+  // at each segment's start is kept for all.
+  void forward() {
+    begin();
+    for (Size t = 0; t < p_.time; ++t) {
+      if (p_.checkpoints && t % p_.segment == 0) keep(t);
+      for (Size l = 0; l < p_.depth; ++l) layer_forward(t, l);
+      interface_forward(t);
+      for (Size b = first_; b < first_ + count_; ++b)
+        if (t < length(b)) memory_forward(t, b);
+    }
+  }
+
+  void backward() {
+    const Size hidden = p_.hidden;
+    carry_.assign(count_ * memory_.carry_size(), T(0));
+    d_reads_.assign(count_ * reads_, T(0));
+    d_values_.assign(p_.numbers, T(0));
+    d_outputs_.assign(count_ * outputs_, T(0));
+    d_below_.assign(count_ * hidden, T(0));
+    d_own_.assign(p_.depth * count_ * hidden, T(0));
+    d_c_.assign(p_.depth * count_ * hidden, T(0));
+    Size widest = 0;
+    for (Size l = 0; l < p_.depth; ++l) widest = std::max(widest, p_.layers[l].width);
+    d_z_.assign(count_ * widest, T(0));
+    for (Size t = p_.time - 1; t >= 0; --t) {
+      // The forward left the records of the last segment; those of the others are made again.
+      const bool last = t == p_.time - 1;
+      if (last ? p_.records_spent != 0 : (t + 1) % p_.segment == 0)
+        repeat(t - t % p_.segment, t + 1);
+      for (Size b = first_; b < first_ + count_; ++b) memory_backward(t, b);
+      interface_backward(t);
+      for (Size l = p_.depth - 1; l >= 0; --l) layer_backward(t, l);
+    }
+    finish();
+  }
+
+ private:
+  Size length(Size b) const { return p_.lengths ? p_.lengths[b] : p_.time; }
+  Size kept(Size t) const { return t * p_.times_kept; }
+  static T* at(void* base, Size row, Size width) { return static_cast<T*>(base) + row * width; }
+  T* z(const Layer& layer, Size t, Size b) const {
+    return at(layer.z, kept(t) * p_.batch + b, layer.width);
+  }
+  // The record of the state before step t, of the last `segment` steps and the one before them.
+  T* record(Size t, Size b) const {
+    return at(p_.records, b * (p_.segment + 1) + t % (p_.segment + 1), record_);
+  }
+  T* checkpoint(Size t, Size b) const {
+    const Size segments = (p_.time + p_.segment - 1) / p_.segment;
+    return at(p_.checkpoints, b * segments + t / p_.segment, memory_.state_size());
+  }
+
+  void begin() {
+    for (Size b = first_; b < first_ + count_; ++b) {
+      memory_.start(b, record(0, b));
+      for (Size l = 0; l < p_.depth; ++l) {
+        const Layer& layer = p_.layers[l];
+        if (layer.reads >= 0)
+          std::memcpy(z(layer, 0, b) + layer.reads, at(p_.start_reads, b, reads_), reads_ * sizeof(T));
+        if (layer.own >= 0)
+          std::memcpy(z(layer, 0, b) + layer.own, at(layer.start_h, b, p_.hidden),
+                      p_.hidden * sizeof(T));
+        if (layer.cell)
+          std::memcpy(at(layer.cell, b, p_.hidden), at(layer.start_c, b, p_.hidden),
+                      p_.hidden * sizeof(T));
+      }
+    }
+  }
+
+  // At a segment's start the state is kept.
+  void keep(Size t) {
+    for (Size b = first_; b < first_ + count_; ++b)
+      if (t < length(b))
+        std::memcpy(checkpoint(t, b), record(t, b), memory_.state_size() * sizeof(T));
+  }
+
+  // The records of the steps from `from` to `to`, from the state at `from` and the kept values.
+  void repeat(Size from, Size to) {
+    std::vector<T> unused(reads_);
+    for (Size b = first_; b < first_ + count_; ++b) {
+      if (from >= length(b)) continue;
+      std::memcpy(record(from, b), checkpoint(from, b), memory_.state_size() * sizeof(T));
+      memory_.restart(record(from, b));
+      for (Size t = from; t < std::min(to, length(b)); ++t)
+        memory_.forward(values(t, b), record(t, b), record(t + 1, b), unused.data());
+    }
+  }
+
+  T* values(Size t, Size b) const { return at(p_.values, kept(t) * p_.batch + b, p_.numbers); }
+  T* raw(Size t, Size b) const { return at(p_.raw, kept(t) * p_.batch + b, p_.numbers); }
+  T* gates(const Layer& layer, Size t, Size b) const {
+    return at(layer.gates, kept(t) * p_.batch + b, layer.rows);
+  }
+  T* cell(const Layer& layer, Size t, Size b) const {
+    return layer.cell ? at(layer.cell, kept(t) * p_.batch + b, p_.hidden) : nullptr;
+  }
+  CellRow<T> cell_row(const Layer& layer, Size t, Size b) const {
+    const T* own = layer.own >= 0 ? z(layer, t, b) + layer.own : nullptr;
+    return {p_.hidden, gates(layer, t, b), own, cell(layer, t, b), cell(layer, t + 1, b)};
+  }
+  T* output(Size t, Size b, Size l) const {
+    return at(p_.h, t * p_.batch + b, outputs_) + (p_.skip ? l * p_.hidden : 0);
+  }
+
+  void layer_forward(Size t, Size l) {
+    const Layer& layer = p_.layers[l];
+    for (Size b = first_; b < first_ + count_; ++b)
+      std::memcpy(gates(layer, t, b),
+                  static_cast<T*>(layer.from_input) + t * layer.from_input_time + b * layer.from_input_batch,
+                  layer.rows * sizeof(T));
+    weights_.layers[l].multiply(count_, z(layer, t, first_), layer.width, gates(layer, t, first_), layer.rows);
+    for (Size b = first_; b < first_ + count_; ++b) {
+      if (t >= length(b)) continue;
+      // Without skip connections the output is the last layer's: earlier ones write theirs there first.
+      T* h = output(t, b, l);
+      const CellRow<T> row = cell_row(layer, t, b);
+      switch (static_cast<Cell>(p_.cell)) {
+        case Cell::lstm: lstm(row, h); break;
+        case Cell::gru: gru(row, h); break;
+        case Cell::elman: elman(row, h); break;
+        case Cell::feedforward: feedforward(row, h); break;
+      }
+      if (layer.own >= 0) std::memcpy(z(layer, t + 1, b) + layer.own, h, p_.hidden * sizeof(T));
+      if (l + 1 < p_.depth) {
+        const Layer& above = p_.layers[l + 1];
+        std::memcpy(z(above, t, b) + above.below, h, p_.hidden * sizeof(T));
+      }
+      if (t + 1 == length(b)) {
+        if (layer.end_h) std::memcpy(at(layer.end_h, b, p_.hidden), h, p_.hidden * sizeof(T));
+        if (layer.end_c) std::memcpy(at(layer.end_c, b, p_.hidden), row.c, p_.hidden * sizeof(T));
+      }
+    }
+  }
+
+  void interface_forward(Size t) {
+    for (Size b = first_; b < first_ + count_; ++b)
+      std::memcpy(raw(t, b), p_.interface_bias, p_.numbers * sizeof(T));
+    weights_.interface_part.multiply(count_, output(t, first_, 0), outputs_, raw(t, first_), p_.numbers);
+    for (Size b = first_; b < first_ + count_; ++b)
+      activate(p_.fields, p_.fields_count, raw(t, b), values(t, b));
+  }
+
+  void memory_forward(Size t, Size b) {
+    T* vectors = at(p_.read_vectors, t * p_.batch + b, reads_);
+    memory_.forward(values(t, b), record(t, b), record(t + 1, b), vectors);
+    for (Size l = 0; l < p_.depth; ++l) {
+      const Layer& layer = p_.layers[l];
+      if (layer.reads >= 0)
+        std::memcpy(z(layer, t + 1, b) + layer.reads, vectors, reads_ * sizeof(T));
+    }
+    if (t + 1 == length(b)) {
+      memory_.end(b, record(t + 1, b));
+      std::memcpy(at(p_.end_reads, b, reads_), vectors, reads_ * sizeof(T));
+    }
+  }
+
+  void memory_backward(Size t, Size b) {
+    T* d_raw = at(p_.d_raw, t * p_.batch + b, p_.numbers);
+    if (t >= length(b)) return fill(d_raw, p_.numbers);
+    T* carry = carry_.data() + (b - first_) * memory_.carry_size();
+    T* d_reads = d_reads_.data() + (b - first_) * reads_;
+    if (t + 1 == length(b)) start_backward(b, carry, d_reads);
+    if (p_.d_read_vectors) {
+      const T* more = at(p_.d_read_vectors, t * p_.batch + b, reads_);
+      for (Size i = 0; i < reads_; ++i) d_reads[i] += more[i];
+    }
+    memory_.backward(values(t, b), d_values_.data(), record(t, b), record(t + 1, b), carry, d_reads);
+    fill(d_reads, reads_);
+    activate_backward(p_.fields, p_.fields_count, raw(t, b), values(t, b), d_values_.data(), d_raw);
+  }
+
+  // A row's backward begins at its own last step, from the gradient of its final state.
+  void start_backward(Size b, T* carry, T* d_reads) {
+    memory_.start_backward(b, carry);
+    if (p_.d_end_reads) std::memcpy(d_reads, at(p_.d_end_reads, b, reads_), reads_ * sizeof(T));
+    for (Size l = 0; l < p_.depth; ++l) {
+      const Layer& layer = p_.layers[l];
+      const Size place = (l * count_ + b - first_) * p_.hidden;
+      if (layer.d_end_h)
+        std::memcpy(d_own_.data() + place, at(layer.d_end_h, b, p_.hidden), p_.hidden * sizeof(T));
+      if (layer.d_end_c)
+        std::memcpy(d_c_.data() + place, at(layer.d_end_c, b, p_.hidden), p_.hidden * sizeof(T));
+    }
+  }
+
+  void interface_backward(Size t) {
+    if (p_.d_h)
+      std::memcpy(d_outputs_.data(), at(p_.d_h, t * p_.batch + first_, outputs_),
+                  count_ * outputs_ * sizeof(T));
+    else
+      fill(d_outputs_.data(), count_ * outputs_);
+    weights_.interface_part.multiply(count_, at(p_.d_raw, t * p_.batch + first_, p_.numbers), p_.numbers,
+                                     d_outputs_.data(), outputs_);
+  }
+
+  void layer_backward(Size t, Size l) {
+    const Layer& layer = p_.layers[l];
+    const Size hidden = p_.hidden;
+    for (Size b = first_; b < first_ + count_; ++b) {
+      T* d_gates = at(layer.d_gates, t * p_.batch + b, layer.rows);
+      if (t >= length(b)) {
+        fill(d_gates, layer.rows);
+        continue;
+      }
+      const Size i = b - first_;
+      T* d_h = d_own_.data() + (l * count_ + i) * hidden;  // so far from the step after
+      if (p_.skip || l == p_.depth - 1) add(d_h, d_outputs_.data() + i * outputs_ + (p_.skip ? l * hidden : 0));
+      if (l + 1 < p_.depth) add(d_h, d_below_.data() + i * hidden);
+      const CellRow<T> row = cell_row(layer, t, b);
+      switch (static_cast<Cell>(p_.cell)) {
+        case Cell::lstm:
+          lstm_backward(row, d_h, d_c_.data() + (l * count_ + i) * hidden, d_gates);
+          fill(d_h, hidden);
+          break;
+        case Cell::gru: gru_backward(row, d_h, d_h, d_gates); break;
+        case Cell::elman: elman_backward(row, d_h, d_gates); fill(d_h, hidden); break;
+        case Cell::feedforward: feedforward_backward(row, d_h, d_gates); fill(d_h, hidden); break;
+      }
+    }
+    fill(d_z_.data(), count_ * layer.width);
+    weights_.layers[l].multiply(count_, at(layer.d_gates, t * p_.batch + first_, layer.rows), layer.rows,
+                                d_z_.data(), layer.width);
+    for (Size i = 0; i < count_; ++i) {
+      const T* d_z = d_z_.data() + i * layer.width;
+      if (layer.reads >= 0)
+        for (Size n = 0; n < reads_; ++n) d_reads_[i * reads_ + n] += d_z[layer.reads + n];
+      if (layer.below >= 0) std::memcpy(d_below_.data() + i * hidden, d_z + layer.below, hidden * sizeof(T));
+      if (layer.own >= 0) add(d_own_.data() + (l * count_ + i) * hidden, d_z + layer.own);
+    }
+  }
+
+  void add(T* to, const T* from) const {
+    for (Size n = 0; n < p_.hidden; ++n) to[n] += from[n];
+  }
+
+  void finish() {
+    for (Size b = first_; b < first_ + count_; ++b) {
+      const Size i = b - first_;
+      memory_.end_backward(b, carry_.data() + i * memory_.carry_size());
+      std::memcpy(at(p_.d_start_reads, b, reads_), d_reads_.data() + i * reads_, reads_ * sizeof(T));
+      for (Size l = 0; l < p_.depth; ++l) {
+        const Layer& layer = p_.layers[l];
+        const Size place = (l * count_ + i) * p_.hidden;
+        if (layer.d_start_h)
+          std::memcpy(at(layer.d_start_h, b, p_.hidden), d_own_.data() + place, p_.hidden * sizeof(T));
+        if (layer.d_start_c)
+          std::memcpy(at(layer.d_start_c, b, p_.hidden), d_c_.data() + place, p_.hidden * sizeof(T));
+      }
+    }
+  }
+
+  const Problem& p_;
+  const Weights<T>& weights_;
+  Memory memory_;
+  Size first_, count_, outputs_, reads_, record_;
+  std::vector<T> carry_, d_reads_, d_values_, d_outputs_, d_below_, d_own_, d_c_, d_z_;
+};
+
+}  // namespace memnets

@@ -1,0 +1,139 @@
+// Usage and allocation of a DNC's slots, for one row of the batch (docs/fused.md, section 4.1).
+#pragma once
+
+#include "memory.h"
+
+namespace memnets {
+
+// The free list: slots by ascending usage, rounded to multiples of the resolution; equal usage by
+// number. It changes little from step to step, so that sorting starts from the list before by
+// insertion, and gives up when that is slow.
+template <class T>
+inline void sort_slots(const T* keys, Size slots, int32_t* order) {
+  const auto earlier = [keys](int32_t a, int32_t b) {
+    return keys[a] < keys[b] || (keys[a] == keys[b] && a < b);
+  };
+  Size moves = 16 * slots;
+  for (Size i = 1; i < slots && moves > 0; ++i) {
+    const int32_t slot = order[i];
+    Size j = i;
+    for (; j > 0 && earlier(slot, order[j - 1]); --j, --moves) order[j] = order[j - 1];
+    order[j] = slot;
+  }
+  if (moves <= 0) std::sort(order, order + slots, earlier);
+}
+
+template <class T>
+struct Allocation {
+  T epsilon;     // keeps usage away from 0 in the products
+  T resolution;  // of the order; 0: none
+};
+
+// What the products take: usage kept away from 0.
+template <class T>
+inline T lifted(const Allocation<T>& given, T usage) {
+  return given.epsilon + (1 - given.epsilon) * usage;
+}
+
+// a[phi_j] = (1 - u[phi_j]) prod_{i<j} u[phi_i]. `order` holds the list before, and then this one;
+// `keys` is scratch of `length`.
+template <class T>
+inline void allocate(const Shape& shape, const Allocation<T>& given, const T* usage, int32_t* order,
+                     T* keys, T* weights) {
+  for (Size n = 0; n < shape.slots; ++n)
+    keys[n] = given.resolution != 0 ? std::nearbyint(usage[n] / given.resolution) : usage[n];
+  sort_slots(keys, shape.slots, order);
+  fill(weights, shape.length);
+  T before = 1;
+  for (Size j = 0; j < shape.slots && before != 0; ++j) {
+    const T used = lifted(given, usage[order[j]]);
+    weights[order[j]] = (1 - used) * before;
+    before *= used;
+  }
+}
+
+// d_usage += what d_weights says; the order has no gradient. `before`: scratch of `length`.
+template <class T>
+inline void allocate_backward(const Shape& shape, const Allocation<T>& given, const T* usage,
+                              const int32_t* order, const T* weights, const T* d_weights, T* before,
+                              T* d_usage) {
+  T product = 1;
+  Size count = 0;
+  for (; count < shape.slots && product != 0; ++count) {
+    before[count] = product;
+    product *= lifted(given, usage[order[count]]);
+  }
+  T later = 0;  // sum over what comes later in the list of d_weights * weights
+  for (Size j = count - 1; j >= 0; --j) {
+    const Size slot = order[j];
+    const T d_lifted = later / lifted(given, usage[slot]) - d_weights[slot] * before[j];
+    d_usage[slot] += (1 - given.epsilon) * d_lifted;
+    later += d_weights[slot] * weights[slot];
+  }
+}
+
+// usage_after = (usage + (1 - usage) w, head after head) * prod_r (1 - f_r w_r)
+template <class T>
+struct UsageUpdate {
+  Size readers, writers;
+  const T* read_weights;   // [R, length], of the step before
+  const T* write_weights;  // [H, length], of the step before
+  const T* free_gates;     // [R]
+};
+
+template <class T>
+inline void update_usage(const Shape& shape, const UsageUpdate<T>& given, const T* usage, T* after) {
+  const Vector<T> one(1);
+  for (Size n = 0; n < shape.length; n += lanes<T>) {
+    Vector<T> value = load(usage + n);
+    for (Size h = 0; h < given.writers; ++h)
+      value = multiply_add(one - value, load(given.write_weights + h * shape.length + n), value);
+    for (Size r = 0; r < given.readers; ++r)
+      value = value * (one - Vector<T>(given.free_gates[r]) *
+                                 load(given.read_weights + r * shape.length + n));
+    store(value, after + n);
+  }
+}
+
+// d_usage becomes that of the step before; the others are added to (d_write_weights: unless null).
+template <class T>
+inline void update_usage_backward(const Shape& shape, const UsageUpdate<T>& given, const T* usage,
+                                  T* d_usage, T* d_read_weights, T* d_write_weights,
+                                  T* d_free_gates) {
+  const Vector<T> one(1);
+  const Size readers = given.readers, writers = given.writers;
+  std::vector<Vector<T>> raised(writers + 1), later(readers + 1), freed(readers, Vector<T>(0));
+  for (Size n = 0; n < shape.length; n += lanes<T>) {
+    raised[0] = load(usage + n);
+    for (Size h = 0; h < writers; ++h)
+      raised[h + 1] = multiply_add(
+          one - raised[h], load(given.write_weights + h * shape.length + n), raised[h]);
+    later[readers] = one;
+    for (Size r = readers - 1; r >= 0; --r)
+      later[r] = later[r + 1] * (one - Vector<T>(given.free_gates[r]) *
+                                           load(given.read_weights + r * shape.length + n));
+    Vector<T> d = load(d_usage + n);
+    const Vector<T> d_retention = d * raised[writers];
+    Vector<T> earlier = one;
+    for (Size r = 0; r < readers; ++r) {
+      const Vector<T> gate(given.free_gates[r]), weight = load(given.read_weights + r * shape.length + n);
+      const Vector<T> others = d_retention * earlier * later[r + 1];
+      freed[r] = multiply_add(others, weight, freed[r]);
+      T* place = d_read_weights + r * shape.length + n;
+      store(load(place) - others * gate, place);
+      earlier = earlier * (one - gate * weight);
+    }
+    d = d * later[0];
+    for (Size h = writers - 1; h >= 0; --h) {
+      if (d_write_weights) {
+        T* place = d_write_weights + h * shape.length + n;
+        store(multiply_add(d, one - raised[h], load(place)), place);
+      }
+      d = d * (one - load(given.write_weights + h * shape.length + n));
+    }
+    store(d, d_usage + n);
+  }
+  for (Size r = 0; r < readers; ++r) d_free_gates[r] = -total(freed[r]);
+}
+
+}  // namespace memnets

@@ -1,0 +1,152 @@
+// Vectors of numbers: what the kernels are written in. ATen's own vector type brings exp, log and
+// tanh; lengths that are no multiple of its lanes are padded (N) or end in a part of a vector.
+#pragma once
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
+#define CPU_CAPABILITY AVX512
+#define CPU_CAPABILITY_AVX512
+#elif defined(__AVX2__) && defined(__FMA__)
+#define CPU_CAPABILITY AVX2
+#define CPU_CAPABILITY_AVX2
+#else
+#define CPU_CAPABILITY DEFAULT
+#define CPU_CAPABILITY_DEFAULT
+#endif
+#include <ATen/cpu/vec/functional.h>
+#include <ATen/cpu/vec/vec.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+namespace memnets {
+
+using Size = int64_t;
+
+template <class T>
+using Vector = at::vec::Vectorized<T>;
+
+template <class T>
+constexpr Size lanes = Vector<T>::size();
+
+template <class T>
+constexpr Size padded(Size count) {
+  return (count + lanes<T> - 1) / lanes<T> * lanes<T>;
+}
+
+template <class T>
+inline Vector<T> load(const T* from) {
+  return Vector<T>::loadu(from);
+}
+
+template <class T>
+inline Vector<T> load(const T* from, Size count) {
+  return count == lanes<T> ? Vector<T>::loadu(from) : Vector<T>::loadu(from, count);
+}
+
+template <class T>
+inline void store(Vector<T> value, T* to) {
+  value.store(to);
+}
+
+template <class T>
+inline void store(Vector<T> value, T* to, Size count) {
+  count == lanes<T> ? value.store(to) : value.store(to, count);
+}
+
+template <class T>
+inline Vector<T> multiply_add(Vector<T> a, Vector<T> b, Vector<T> c) {
+  return at::vec::fmadd(a, b, c);
+}
+
+template <class T>
+inline T total(Vector<T> value) {
+  return at::vec::vec_reduce_all<T>([](Vector<T>& a, Vector<T>& b) { return a + b; }, value);
+}
+
+// Calls body(start, count) for every vector of a row of any length.
+template <class T, class Body>
+inline void each(Size length, Body body) {
+  Size start = 0;
+  for (; start + lanes<T> <= length; start += lanes<T>) body(start, lanes<T>);
+  if (start < length) body(start, length - start);
+}
+
+// All that follows takes rows whose length is padded to whole vectors.
+
+template <class T>
+inline T dot(const T* a, const T* b, Size length) {
+  Vector<T> sum(0);
+  for (Size n = 0; n < length; n += lanes<T>) sum = multiply_add(load(a + n), load(b + n), sum);
+  return total(sum);
+}
+
+template <class T>
+inline void fill(T* to, Size length, T value = 0) {
+  std::fill(to, to + length, value);
+}
+
+// to += factor * from
+template <class T>
+inline void add_scaled(T* to, T factor, const T* from, Size length) {
+  const Vector<T> scale(factor);
+  for (Size n = 0; n < length; n += lanes<T>)
+    store(multiply_add(scale, load(from + n), load(to + n)), to + n);
+}
+
+template <class T>
+inline void zero_padding(T* row, Size used, Size length) {
+  for (Size n = used; n < length; ++n) row[n] = 0;
+}
+
+template <class T>
+inline Vector<T> sigmoid(Vector<T> x) {
+  return Vector<T>(1) / (Vector<T>(1) + x.neg().exp_u20());
+}
+
+template <class T>
+inline T sigmoid(T x) {
+  return T(1) / (T(1) + std::exp(-x));
+}
+
+// log(1 + e^x), as torch computes it: x itself above 20.
+template <class T>
+inline T softplus(T x) {
+  return x > T(20) ? x : std::log1p(std::exp(x));
+}
+
+// to = softmax(scale * from) over `used` numbers; the padding becomes 0. `to` may be `from`.
+template <class T>
+inline void softmax(const T* from, T scale, T* to, Size used, Size length) {
+  T largest = -std::numeric_limits<T>::infinity();
+  {
+    Vector<T> most(largest);
+    Size n = 0;
+    for (; n + lanes<T> <= used; n += lanes<T>) most = at::vec::maximum(most, load(from + n));
+    if (n)
+      largest = at::vec::vec_reduce_all<T>(
+          [](Vector<T>& a, Vector<T>& b) { return at::vec::maximum(a, b); }, most);
+    for (; n < used; ++n) largest = std::max(largest, from[n]);
+  }
+  const Vector<T> factor(scale), shift(-scale * largest);
+  Vector<T> sum(0);
+  for (Size n = 0; n < length; n += lanes<T>) {
+    Vector<T> power = multiply_add(factor, load(from + n), shift).exp_u20();
+    if (n + lanes<T> > used) power = Vector<T>::set(Vector<T>(0), power, used - n);
+    sum = sum + power;
+    store(power, to + n);
+  }
+  const Vector<T> norm(T(1) / total(sum));
+  for (Size n = 0; n < length; n += lanes<T>) store(load(to + n) * norm, to + n);
+}
+
+// Gradient of softmax(x) at its value y: to = y * (dy - sum(y dy)).
+template <class T>
+inline void softmax_backward(const T* y, const T* dy, T* to, Size length) {
+  const Vector<T> mean(dot(y, dy, length));
+  for (Size n = 0; n < length; n += lanes<T>)
+    store(load(y + n) * (load(dy + n) - mean), to + n);
+}
+
+}  // namespace memnets

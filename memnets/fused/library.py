@@ -1,0 +1,147 @@
+"""The compiled kernel: built once for this machine and this torch, kept in a cache, loaded by ctypes.
+
+The sources take plain pointers, so that a build needs a C++ compiler and the headers that come with
+torch, and no more. One library holds one kind of number.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+
+from memnets.fused.plan import Problem
+
+SOURCES = Path(__file__).parent / "cpp"
+NUMBERS = {torch.float32: "float", torch.float64: "double"}
+OPTIONS = ("-O3", "-march=native", "-std=c++20", "-fPIC", "-shared", "-pthread", "-w")
+
+logger = logging.getLogger("memnets")
+
+
+class Unavailable(RuntimeError):
+    """The kernel cannot be built or loaded here; the message says why, and what would help."""
+
+
+def compiler() -> str | None:
+    """Return the path of the C++ compiler: that of the variable CXX, else g++ or clang++."""
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+def cache_folder() -> Path:
+    """Where libraries are kept: MEMNETS_CACHE, else memnets in the user's cache folder."""
+    chosen = os.environ.get("MEMNETS_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(chosen).expanduser() if chosen else Path(base).expanduser() / "memnets"
+
+
+def extra_options() -> list[str]:
+    """Further options for the compiler, from MEMNETS_CXXFLAGS, such as -fsanitize=address."""
+    return shlex.split(os.environ.get("MEMNETS_CXXFLAGS", ""))
+
+
+def command(program: str, number: str, target: Path) -> list[str]:
+    """Return the command that compiles the library."""
+    root = Path(torch.__file__).parent
+    return [
+        program,
+        *OPTIONS,
+        *extra_options(),
+        f"-DMEMNETS_NUMBER={number}",
+        f"-I{root / 'include'}",
+        str(SOURCES / "kernel.cpp"),
+        "-o",
+        str(target),
+        f"-L{root / 'lib'}",
+        "-ltorch_cpu",
+        "-lc10",
+        f"-Wl,-rpath,{root / 'lib'}",
+    ]
+
+
+def library_path(program: str, number: str) -> Path:
+    """Where the library for this compiler, machine, torch and these sources is or will be."""
+    # What -march=native means differs between machines that share a home folder.
+    macros = subprocess.run(
+        [program, "-march=native", "-dM", "-E", "-x", "c++", os.devnull],
+        capture_output=True,
+        check=False,
+    ).stdout
+    digest = hashlib.sha256(macros)
+    for source in sorted(SOURCES.iterdir()):
+        digest.update(source.read_bytes())
+    digest.update(" ".join([torch.__version__, torch.__file__, *OPTIONS, *extra_options()]).encode())
+    return cache_folder() / f"{number}-{digest.hexdigest()[:20]}.so"
+
+
+def build(program: str, number: str, target: Path) -> None:
+    """Compile to `target`, which appears whole or not at all, however many build at once.
+
+    Raises:
+        Unavailable: if the compiler fails or the folder cannot be written.
+    """
+    logger.info("memnets: compiling the fused kernel (%s) once; this takes some 20 s.", number)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            made = Path(folder) / target.name
+            done = subprocess.run(
+                command(program, number, made), capture_output=True, text=True, check=False
+            )
+            if done.returncode != 0:
+                raise Unavailable(
+                    f"{program} could not compile the kernel; its last words: "
+                    f"{done.stderr.strip()[-500:]}"
+                )
+            made.replace(target)
+    except OSError as error:
+        raise Unavailable(
+            f"The kernel cannot be kept in {target.parent} ({error}); set MEMNETS_CACHE to a folder "
+            "that can be written."
+        ) from error
+
+
+@functools.cache
+def load(dtype: torch.dtype) -> ctypes.CDLL:
+    """Return the library for numbers of `dtype`, compiled first if it is not in the cache.
+
+    Raises:
+        Unavailable: if there is no compiler, or compiling or loading fails.
+    """
+    program = compiler()
+    if program is None:
+        raise Unavailable(
+            "There is no C++ compiler here; install g++ or clang++, or set CXX to one."
+        )
+    path = library_path(program, NUMBERS[dtype])
+    if not path.exists():
+        build(program, NUMBERS[dtype], path)
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise Unavailable(f"The kernel at {path} cannot be loaded: {error}") from error
+    library.memnets_problem_size.restype = ctypes.c_int64
+    library.memnets_vectors.restype = ctypes.c_char_p
+    if library.memnets_problem_size() != ctypes.sizeof(Problem):
+        raise Unavailable("The kernel and its caller are of different versions.")
+    return library
+
+
+@functools.cache
+def reason_against(dtype: torch.dtype) -> str | None:
+    """Say why the kernel cannot be used here for numbers of `dtype`; None where it can."""
+    try:
+        load(dtype)
+    except Unavailable as error:
+        return str(error)
+    return None

@@ -1,0 +1,194 @@
+"""What the kernel is told about a layer: sizes, places and settings, as plain C structures.
+
+The structures mirror cpp/problem.h field by field.
+
+Axes: B batch, T time, N memory slots, W word, R read heads, H write heads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from ctypes import POINTER, c_double, c_int64, c_void_p
+from typing import TYPE_CHECKING, Any
+
+from memnets.stock_addressings import Content, ContentAndLocation, Location
+from memnets.controllers import Controller, ElmanCell, FeedforwardCell, GRUCell, LSTMCell
+from memnets.interface import Interface, oneplus, positive, real, simplex, unit
+
+if TYPE_CHECKING:
+    from memnets.layer import MemoryLayer
+
+CELLS = {LSTMCell: 0, GRUCell: 1, ElmanCell: 2, FeedforwardCell: 3}
+RANGES = {real: 0, unit: 1, oneplus: 2, positive: 3, simplex: 4}
+ADDRESSINGS = (Content, Location, ContentAndLocation)
+STATE_PARTS = 6
+ABSENT = -1
+
+
+class Layer(ctypes.Structure):
+    """One layer of the controller."""
+
+    _fields_ = [
+        *((name, c_int64) for name in ("width", "reads", "below", "own", "rows")),
+        *((name, c_void_p) for name in ("weights", "from_input")),
+        *((name, c_int64) for name in ("from_input_time", "from_input_batch")),
+        *((name, c_void_p) for name in ("z", "gates", "cell")),
+        *((name, c_void_p) for name in ("start_h", "start_c", "end_h", "end_c", "d_gates")),
+        *((name, c_void_p) for name in ("d_start_h", "d_start_c", "d_end_h", "d_end_c")),
+    ]
+
+
+class Field(ctypes.Structure):
+    """A run of the interface's numbers with one range."""
+
+    _fields_ = [(name, c_int64) for name in ("start", "count", "range", "group")]
+
+
+class Head(ctypes.Structure):
+    """Where a head of an NTM finds its parameters."""
+
+    _fields_ = [
+        *((n, c_int64) for n in ("key", "strength", "gate", "shifts", "sharpening", "shift_range")),
+        *((name, c_double) for name in ("similarity_epsilon", "sharpen_epsilon")),
+    ]
+
+
+class DncPlaces(ctypes.Structure):
+    """Where a DNC finds its parameters, and its settings."""
+
+    _fields_ = [
+        *((n, c_int64) for n in ("read_keys", "read_strengths", "write_keys", "write_strengths")),
+        *((n, c_int64) for n in ("free_gates", "allocation_gates", "write_gates", "read_modes")),
+        ("stop_usage_gradient", c_int64),
+        *((n, c_double) for n in ("similarity_epsilon", "allocation_epsilon", "usage_resolution")),
+    ]
+
+
+class Problem(ctypes.Structure):
+    """Everything that one call of the kernel is given."""
+
+    _fields_ = [
+        *((n, c_int64) for n in ("time", "batch", "slots", "word", "read_heads", "write_heads")),
+        *((n, c_int64) for n in ("hidden", "depth", "cell", "skip")),
+        *((n, c_int64) for n in ("threads", "times_kept", "segment")),
+        ("layers", POINTER(Layer)),
+        ("lengths", c_void_p),
+        *((name, c_int64) for name in ("numbers", "fields_count")),
+        ("fields", POINTER(Field)),
+        *((n, c_void_p) for n in ("interface_weights", "interface_bias", "raw", "values", "d_raw")),
+        *((name, c_void_p) for name in ("h", "read_vectors", "d_h", "d_read_vectors")),
+        *((name, c_void_p) for name in ("start_reads", "end_reads", "d_start_reads", "d_end_reads")),
+        ("heads", POINTER(Head)),
+        ("dnc", POINTER(DncPlaces)),
+        *((name, c_int64) for name in ("read_first", "erase_vectors", "write_vectors")),
+        ("records", c_void_p),
+        ("records_spent", c_int64),
+        ("checkpoints", c_void_p),
+        *((name, c_void_p * STATE_PARTS) for name in ("start", "end", "d_start", "d_end")),
+    ]
+
+
+def places(interface: Interface) -> tuple[list[dict[str, int]], list[Field]]:
+    """Where each table's fields begin among the interface's numbers, and all fields in order."""
+    where: list[dict[str, int]] = []
+    fields = []
+    start = 0
+    for table in interface.tables:
+        where.append({})
+        for name, field in table.fields.items():
+            count = math.prod(field.shape)
+            where[-1][name] = start
+            fields.append(Field(start, count, RANGES[field.activation], field.shape[-1]))
+            start += count
+    return where, fields
+
+
+def heads(entries: Any, where: list[dict[str, int]], word_size: int) -> list[Head]:
+    """One `Head` for each head of an NTM, in the order of the entries, which is reads first."""
+    found = []
+    for entry, table in zip(entries, where, strict=False):
+        addressing = entry.addressing
+        shift_range = getattr(addressing, "shift_range", 0)
+        # Fields hold one number a head, but for keys and shifts.
+        sizes = {"keys": word_size, "shifts": 2 * shift_range + 1}
+        names = ("keys", "strengths", "gates", "shifts", "sharpenings")
+        for index in range(entry.count):
+            parts = [
+                table[name] + index * sizes.get(name, 1) if name in table else ABSENT
+                for name in names
+            ]
+            found.append(
+                Head(
+                    *parts,
+                    shift_range,
+                    getattr(addressing, "similarity_epsilon", 0.0),
+                    getattr(addressing, "sharpen_epsilon", 0.0),
+                )
+            )
+    return found
+
+
+def controller_layers(controller: Controller, reads: int) -> list[Layer]:
+    """What z of each layer holds: see `Layer` in cpp/problem.h."""
+    made = []
+    hidden = controller.hidden_size
+    for depth, cell in enumerate(controller.cells):
+        layer = Layer(reads=ABSENT, below=ABSENT, own=ABSENT)
+        if depth == 0 or controller.skip_connections:
+            layer.reads, layer.width = 0, reads
+        if depth > 0:
+            layer.below, layer.width = layer.width, layer.width + hidden
+        if not isinstance(cell, FeedforwardCell):
+            layer.own, layer.width = layer.width, layer.width + hidden
+        layer.rows = hidden * {LSTMCell: 4, GRUCell: 4, ElmanCell: 1, FeedforwardCell: 1}[type(cell)]
+        made.append(layer)
+    return made
+
+
+class Plan:
+    """What does not change from call to call: the problem's sizes, places and settings."""
+
+    def __init__(self, layer: MemoryLayer) -> None:
+        controller: Controller = layer.controller  # pyright: ignore[reportAssignmentType]
+        reads = layer.read_heads * layer.word_size
+        where, fields = places(layer.interface)
+        stacked = controller_layers(controller, reads)
+        self.layers = (Layer * len(stacked))(*stacked)
+        self.fields = (Field * len(fields))(*fields)
+        self.problem = Problem(
+            slots=layer.memory_size,
+            word=layer.word_size,
+            read_heads=layer.read_heads,
+            write_heads=layer.write_heads,  # pyright: ignore[reportAttributeAccessIssue]
+            hidden=controller.hidden_size,
+            depth=len(stacked),
+            cell=CELLS[type(controller.cells[0])],  # pyright: ignore[reportArgumentType]
+            skip=controller.skip_connections,
+            numbers=sum(layer.interface.sizes),
+            fields_count=len(fields),
+        )
+        self.problem.fields = self.fields
+        if hasattr(layer, "heads"):
+            self._plan_ntm(layer, where)
+        else:
+            self._plan_dnc(layer, where[0])
+
+    def _plan_ntm(self, layer: Any, where: list[dict[str, int]]) -> None:
+        found = heads(layer.heads, where, layer.word_size)
+        self.heads = (Head * len(found))(*found)
+        self.problem.heads = self.heads
+        self.problem.read_first = layer.read_first
+        self.problem.erase_vectors = where[-1]["erase_vectors"]
+        self.problem.write_vectors = where[-1]["add_vectors"]
+
+    def _plan_dnc(self, layer: Any, where: dict[str, int]) -> None:
+        names = [name for name, _ in DncPlaces._fields_]
+        self.dnc = DncPlaces(**{name: where[name] for name in names if name in where})
+        self.dnc.stop_usage_gradient = layer.stop_usage_gradient
+        self.dnc.similarity_epsilon = layer.similarity_epsilon
+        self.dnc.allocation_epsilon = layer.allocation_epsilon
+        self.dnc.usage_resolution = layer.usage_resolution
+        self.problem.dnc = ctypes.pointer(self.dnc)
+        self.problem.erase_vectors = where["erase_vectors"]
+        self.problem.write_vectors = where["write_vectors"]
