@@ -95,12 +95,20 @@ def in_segments(
         checkpoint_every: steps in a segment, K. Kept are the states between segments and, in the
             backward, what one segment makes: T/K states and K steps. None, and a sequence of at
             most K steps: one segment, and everything in it is kept.
+
+    Raises:
+        ValueError: if there is more than one segment inside a transform of torch.func.
     """
     remaining = None if lengths is None else lengths.to(x.device)
     whole = x.shape[0] if lengths is None else int(lengths.min())
     every = checkpoint_every
     if every is None or every >= x.shape[0] or not torch.is_grad_enabled():
         return run(layer, x, state, remaining, whole)
+    if torch._C._are_functorch_transforms_active():
+        raise ValueError(
+            f"checkpoint_every={every} cannot be served inside grad, vmap and the other transforms "
+            "of torch.func, which do not support it; use a layer with checkpoint_every=None there."
+        )
     parts = []
     for start in range(0, x.shape[0], every):
         left = None if remaining is None else remaining - start

@@ -213,3 +213,21 @@ def assert_same(actual: Any, expected: Any, tolerance: float = 1e-12) -> None:
 def rows(state: Any, index: Any) -> Any:
     """The given rows of every tensor of a state."""
     return memnets.state.map_tensors(lambda leaf: leaf[index], state)
+
+
+def results(layer: Any, *, steps: int = T, lengths: Any = None, seed: int = 0) -> list[Tensor]:
+    """Output, final state, and gradients of x, of the state that was carried in and of every
+    parameter; `seed` is for layers that draw at random.
+    """
+    x = inputs(steps=steps, dtype=layer.readout.weight.dtype).requires_grad_()
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        carried = layer.initial_state(B)
+        for x_t in inputs(steps=2, dtype=x.dtype, seed=2):
+            carried = layer.advance(x_t, carried).state
+    carried = memnets.map_tensors(lambda leaf: leaf.requires_grad_(), carried)
+    y, state = layer(x, carried, lengths=lengths)
+    total = y.square().sum() + sum(leaf.square().sum() for leaf in leaves(state))
+    wanted = [x, *leaves(carried), *layer.parameters()]
+    gradients = torch.autograd.grad(total, wanted, materialize_grads=True)
+    return [y, *leaves(state), *gradients]
