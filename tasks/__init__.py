@@ -14,26 +14,50 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from tasks.adding import Adding
 from tasks.associative_recall import AssociativeRecall
-from tasks.base import Batch, Task, bits_per_sequence, draw, exact_match, wrong_bits
+from tasks.base import Axis, Batch, Task, bits_per_sequence, draw, exact_match, wrong_bits
+from tasks.binary_addition import BinaryAddition
 from tasks.copy import Copy
+from tasks.costs import BITS, SYMBOLS, Cost, squared_error
+from tasks.duplicated import Duplicated
+from tasks.dyck import Dyck
 from tasks.dynamic_ngram import DynamicNGram
+from tasks.interference_copy import InterferenceCopy
+from tasks.key_value_recall import KeyValueRecall
+from tasks.nth_farthest import NthFarthest
+from tasks.odds_first import OddsFirst
 from tasks.priority_sort import PrioritySort
 from tasks.repeat_copy import RepeatCopy
+from tasks.reverse import Reverse
 
 __all__ = [
+    "BITS",
+    "SYMBOLS",
     "TASKS",
+    "Adding",
     "AssociativeRecall",
+    "Axis",
     "Batch",
+    "BinaryAddition",
     "Copy",
+    "Cost",
+    "Duplicated",
+    "Dyck",
     "DynamicNGram",
+    "InterferenceCopy",
+    "KeyValueRecall",
+    "NthFarthest",
+    "OddsFirst",
     "PrioritySort",
     "RepeatCopy",
+    "Reverse",
     "Task",
     "bits_per_sequence",
     "draw",
     "exact_match",
     "make",
+    "squared_error",
     "wrong_bits",
 ]
 
@@ -43,6 +67,15 @@ TASKS: dict[str, type[Task]] = {
     "associative_recall": AssociativeRecall,
     "dynamic_ngram": DynamicNGram,
     "priority_sort": PrioritySort,
+    "reverse": Reverse,
+    "duplicated": Duplicated,
+    "odds_first": OddsFirst,
+    "binary_addition": BinaryAddition,
+    "dyck": Dyck,
+    "key_value_recall": KeyValueRecall,
+    "nth_farthest": NthFarthest,
+    "interference_copy": InterferenceCopy,
+    "adding": Adding,
 }
 
 

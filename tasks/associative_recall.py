@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Batch, Task, check_range, check_size, random_bits, random_size
+from tasks.base import Axis, Batch, Task, check_range, check_size, random_bits, random_size
+from tasks.costs import BITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ class AssociativeRecall:
              2 |                           # #
     """
 
+    cost = BITS
     bits: int = 6
     """Bits in each vector."""
     item_length: int = 3
@@ -77,6 +79,11 @@ class AssociativeRecall:
     def output_size(self) -> int:
         """The number of bits answered at each step, O."""
         return self.bits
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The number of items."""
+        return (Axis(("min_items", "max_items"), self.min_items, self.max_items),)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Draws batch_size sequences; the generator alone decides which."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+if TYPE_CHECKING:
+    from tasks.costs import Cost
+
 
 class Batch(NamedTuple):
     """Some sequences of one common length, time first.
 
-    inputs [T, B, I] is what the network sees, targets [T, B, O] the bits it should answer, and mask
+    inputs [T, B, I] is what the network sees, targets [T, B, O] what it should answer, and mask
     [T, B] is 1 on the steps that are scored and 0 elsewhere; targets are 0 wherever the mask is.
-    All are float32.
+    The task's cost says what targets are: bits, a symbol as a one-hot vector, or real numbers. All
+    are float32.
     """
 
     inputs: Tensor
@@ -25,6 +29,17 @@ class Batch(NamedTuple):
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         return Batch(self.inputs.to(device), self.targets.to(device), self.mask.to(device))
+
+
+class Axis(NamedTuple):
+    """One way in which a task is made easier or harder: the value that these fields take.
+
+    A range of sizes has two fields, the ends of the range, which both take the value.
+    """
+
+    fields: tuple[str, ...]
+    easiest: int
+    hardest: int
 
 
 class Task(Protocol):
@@ -40,7 +55,7 @@ class Task(Protocol):
     3. The members below. Take all randomness from the generator, never from torch's global one, and
        make tensors on its device; give the sequences of one batch one common length, so
        that nothing is padded.
-    4. One line in the table of `tests/tasks/test_task_contract.py`, which then tests all of this.
+    4. One line in the table of `tests/tasks/table.py`: the tests then hold it to all of this.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -52,7 +67,17 @@ class Task(Protocol):
 
     @property
     def output_size(self) -> int:
-        """The number of bits answered at each step, O."""
+        """The number of bits, symbols to choose from or numbers of each answer, O."""
+        ...
+
+    @property
+    def cost(self) -> Cost:
+        """How answers are scored: `BITS`, `SYMBOLS` or a `squared_error` of `tasks.costs`."""
+        ...
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """What makes it harder, for a curriculum; at the hardest values, it is as hard as it is."""
         ...
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
@@ -60,10 +85,10 @@ class Task(Protocol):
         ...
 
     def chance_cost(self) -> float:
-        """What guessing costs, in bits per sequence on average.
+        """What guessing costs on average, in the unit of the task's cost, for a sequence.
 
-        The best predictor that knows when and where the answer's random bits stand, but nothing of
-        the inputs' content, pays 1 bit for each of them.
+        It is what the best predictor pays that knows when and where the answer's random parts
+        stand, but nothing of the inputs' content: 1 bit for each fair bit.
         """
         ...
 
@@ -96,7 +121,7 @@ def bits_per_sequence(logits: Tensor, batch: Batch) -> Tensor:
     >>> bits_per_sequence(torch.zeros(3, 2, 4), batch)
     tensor([12., 12.])
     """
-    _check_logits(logits, batch)
+    check_outputs(logits, batch)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     nats = binary_cross_entropy_with_logits(
         logits, batch.targets.to(logits.dtype), reduction="none"
@@ -121,7 +146,7 @@ def wrong_bits(logits: Tensor, batch: Batch) -> Tensor:
     >>> wrong_bits(torch.tensor([[[2.0, 3.0, -1.0]]]), batch)
     tensor([2.])
     """
-    _check_logits(logits, batch)
+    check_outputs(logits, batch)
     wrong = ((logits > 0) != (batch.targets > 0.5)) | logits.isnan()
     return (wrong.sum(-1) * batch.mask).sum(0)
 
@@ -139,11 +164,15 @@ def exact_match(logits: Tensor, batch: Batch) -> Tensor:
     return wrong_bits(logits, batch) == 0
 
 
-def _check_logits(logits: Tensor, batch: Batch) -> None:
-    # Without this, logits of a wrong size would broadcast into a plausible number.
-    if logits.shape != batch.targets.shape:
+def check_outputs(outputs: Tensor, batch: Batch) -> None:
+    """Refuses outputs of another shape than the targets, which would broadcast into a number.
+
+    Raises:
+        ValueError: naming both shapes and the remedy.
+    """
+    if outputs.shape != batch.targets.shape:
         raise ValueError(
-            f"the logits must have the targets' shape [T, B, O], but have {list(logits.shape)} "
+            f"the logits must have the targets' shape [T, B, O], but have {list(outputs.shape)} "
             f"and the targets {list(batch.targets.shape)}: pass all steps' outputs, time first"
         )
 
@@ -189,6 +218,29 @@ def random_bits(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 def random_size(low: int, high: int, generator: torch.Generator) -> int:
     """A whole number drawn uniformly from low to high, both included."""
     return int(torch.randint(low, high + 1, (), generator=generator, device=generator.device))
+
+
+def question_and_answer(question: Tensor, answer: Tensor) -> Batch:
+    """Show vectors, then a delimiter on a channel of its own; the answer follows without any input.
+
+    question [L, B, bits] and answer [A, B, O] become inputs [L + 1 + A, B, bits + 1] and as many
+    targets, of which the last A steps are scored.
+    """
+    length, batch_size, bits = question.shape
+    steps = length + 1 + len(answer)
+    inputs = question.new_zeros(steps, batch_size, bits + 1)
+    targets = question.new_zeros(steps, batch_size, answer.shape[-1])
+    mask = question.new_zeros(steps, batch_size)
+    inputs[:length, :, :bits] = question
+    inputs[length, :, bits] = 1
+    targets[length + 1 :] = answer
+    mask[length + 1 :] = 1
+    return Batch(inputs, targets, mask)
+
+
+def asked(inputs: Tensor) -> Tensor:
+    """The question [L, B, bits] in the inputs of `question_and_answer`."""
+    return inputs[: int(inputs[:, 0, -1].argmax()), :, :-1]
 
 
 def draw(batch: Batch, row: int = 0) -> str:

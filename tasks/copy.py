@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Batch, Task, check_range, check_size, random_bits, random_size
+from tasks.base import Axis, Batch, Task, check_range, check_size, random_bits, random_size
+from tasks.costs import BITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Copy:
              3 |         # . #
     """
 
+    cost = BITS
     bits: int = 8
     """Bits in each vector."""
     min_length: int = 1
@@ -57,6 +59,11 @@ class Copy:
     def output_size(self) -> int:
         """The number of bits answered at each step, O."""
         return self.bits
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The length of the sequence."""
+        return (Axis(("min_length", "max_length"), self.min_length, self.max_length),)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Draws batch_size sequences; the generator alone decides which."""

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.base import Batch, Task, check_size, random_bits
+from tasks.base import Axis, Batch, Task, check_size, random_bits
+from tasks.costs import BITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ class DynamicNGram:
     tensor([0.5000, 0.5000, 0.5000, 0.5000, 0.2500, 0.7500, 0.1667, 0.8333])
     """
 
+    cost = BITS
     length: int = 200
     """Bits in a sequence."""
     context: int = 5
@@ -63,6 +65,11 @@ class DynamicNGram:
     def output_size(self) -> int:
         """The number of bits answered at each step, O."""
         return 1
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The context: the longer it is, the more odds there are to find out."""
+        return (Axis(("context",), 1, self.context),)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Draws batch_size sequences; the generator alone decides which."""

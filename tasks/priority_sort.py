@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Batch, Task, check_range, check_size, random_bits
+from tasks.base import Axis, Batch, Task, check_range, check_size, random_bits
+from tasks.costs import BITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ class PrioritySort:
              2 |                             #    #    .
     """
 
+    cost = BITS
     bits: int = 8
     """Bits in each vector; the paper does not say how many."""
     length: int = 20
@@ -63,6 +65,14 @@ class PrioritySort:
     def output_size(self) -> int:
         """The number of bits answered at each step, O."""
         return self.bits
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The vectors shown, and with them those asked for."""
+        return (
+            Axis(("length",), 1, self.length),
+            Axis(("answer_length",), 1, self.answer_length),
+        )
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Draws batch_size sequences; the generator alone decides which."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Batch, Task, check_range, check_size, random_bits, random_size
+from tasks.base import Axis, Batch, Task, check_range, check_size, random_bits, random_size
+from tasks.costs import BITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ class RepeatCopy:
              3 |                   .    .    .    .    .    .    #
     """
 
+    cost = BITS
     bits: int = 8
     """Bits in each vector: 8 as the paper's text says; its Table 3 counts imply 6."""
     min_length: int = 1
@@ -89,6 +91,14 @@ class RepeatCopy:
         """The standard deviation of a uniform whole number of the normalising range."""
         choices = self.normalise_max_repeats - self.normalise_min_repeats + 1
         return math.sqrt((choices**2 - 1) / 12)
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The length of the sequence, and the number of copies."""
+        return (
+            Axis(("min_length", "max_length"), self.min_length, self.max_length),
+            Axis(("min_repeats", "max_repeats"), self.min_repeats, self.max_repeats),
+        )
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Draws batch_size sequences; the generator alone decides which."""

@@ -1,4 +1,4 @@
-"""What holds for every task: a new one enters all of these tests by one line of the table below."""
+"""What holds for every task: a new one enters all of these tests by one line of table.py."""
 
 import ast
 import dataclasses
@@ -6,8 +6,6 @@ import functools
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -15,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tasks
-from tasks import Batch, bits_per_sequence, exact_match, wrong_bits
+from tasks import SYMBOLS, Batch
+from tests.tasks.table import TABLE, Row
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=60, database=None)
 
@@ -24,113 +23,6 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def size_range(draw, low: str, high: str, minimum: int, maximum: int) -> dict[str, int]:
-    first, second = draw(st.integers(minimum, maximum)), draw(st.integers(minimum, maximum))
-    return {low: min(first, second), high: max(first, second)}
-
-
-@st.composite
-def copy_sizes(draw):
-    return {"bits": draw(st.integers(1, 9)), **size_range(draw, "min_length", "max_length", 1, 12)}
-
-
-@st.composite
-def repeat_copy_sizes(draw):
-    normalise = draw(st.integers(1, 5))
-    return {
-        **draw(copy_sizes()),
-        **size_range(draw, "min_repeats", "max_repeats", 1, 25),
-        "normalise_min_repeats": normalise,
-        "normalise_max_repeats": normalise + draw(st.integers(1, 20)),
-    }
-
-
-@st.composite
-def recall_sizes(draw):
-    sizes = {"bits": draw(st.integers(1, 7)), "item_length": draw(st.integers(1, 4))}
-    most = min(12, 2 ** (sizes["bits"] * sizes["item_length"]))
-    return {**sizes, **size_range(draw, "min_items", "max_items", 2, most)}
-
-
-@st.composite
-def ngram_sizes(draw):
-    return {"length": draw(st.integers(1, 40)), "context": draw(st.integers(1, 7))}
-
-
-@st.composite
-def sort_sizes(draw):
-    return {"bits": draw(st.integers(1, 9)), **size_range(draw, "answer_length", "length", 1, 25)}
-
-
-def repeat_copy_size(batch: Batch) -> tuple[int, ...]:
-    length = int((batch.inputs[:, 0, -2] == 1).nonzero())
-    answer = int(batch.mask[:, 0].sum()) - 1  # without the end marker
-    return length, answer // length
-
-
-def end_marker(batch: Batch) -> torch.Tensor:
-    fixed = torch.zeros_like(batch.targets).bool()
-    fixed[..., -1] = True  # the marker comes with the last step,
-    fixed[-1] = True  # which holds nothing else
-    return fixed
-
-
-class Row(NamedTuple):
-    """One task: what it is, how its batches are read, and what it must come to."""
-
-    task: tasks.Task  # the defaults
-    size: Callable[[Batch], tuple[int, ...]]  # the sizes that a batch was drawn with
-    sizes: list[tuple[int, ...]]  # all that the defaults may draw, equally likely
-    options: Any  # a strategy of constructor arguments
-    evaluations: dict[str, int]  # name -> T
-    fixed: Callable[[Batch], torch.Tensor] = lambda batch: torch.zeros_like(batch.targets).bool()
-    # which of the targets, [T, B, O], follow from the layout alone
-    exact: bool = True  # whether the inputs tell the targets
-
-
-TABLE = {
-    "copy": Row(
-        tasks.Copy(),
-        lambda batch: ((len(batch.mask) - 1) // 2,),
-        [(length,) for length in range(1, 21)],
-        copy_sizes(),
-        {f"length_{length}": 2 * length + 1 for length in (10, 20, 30, 50, 120)},
-    ),
-    "repeat_copy": Row(
-        tasks.RepeatCopy(),
-        repeat_copy_size,
-        [(length, repeats) for length in range(1, 11) for repeats in range(1, 11)],
-        repeat_copy_sizes(),
-        {
-            "length_10_repeats_10": 10 + 1 + 100 + 1,
-            "length_20_repeats_10": 20 + 1 + 200 + 1,
-            "length_10_repeats_20": 10 + 1 + 200 + 1,
-        },
-        fixed=end_marker,
-    ),
-    "associative_recall": Row(
-        tasks.AssociativeRecall(),
-        lambda batch: ((len(batch.mask) - 8) // 4,),
-        [(items,) for items in range(2, 7)],
-        recall_sizes(),
-        {f"items_{items}": 4 * items + 8 for items in (6, 8, 10, 12, 15, 20)},
-    ),
-    "dynamic_ngram": Row(
-        tasks.DynamicNGram(),
-        lambda batch: (len(batch.mask),),
-        [(200,)],
-        ngram_sizes(),
-        {"length_200": 200},
-        exact=False,
-    ),
-    "priority_sort": Row(
-        tasks.PrioritySort(),
-        lambda batch: (int((batch.inputs[:, 0, -1] == 1).nonzero()),),
-        [(20,)],
-        sort_sizes(),
-        {"length_20": 20 + 1 + 16, "length_10": 10 + 1 + 8, "length_30": 30 + 1 + 24},
-    ),
-}
 EVERY = pytest.mark.parametrize("name", TABLE)
 EXACT = pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row.exact])
 
@@ -145,9 +37,17 @@ def check_batch(task: tasks.Task, batch: Batch, batch_size: int) -> None:
         assert tensor.device.type == "cpu"
         assert tensor.isfinite().all()
     assert ((batch.mask == 0) | (batch.mask == 1)).all()
-    assert ((batch.targets == 0) | (batch.targets == 1)).all()
+    if task.cost.name == "bits_per_sequence":
+        assert ((batch.targets == 0) | (batch.targets == 1)).all()
+    if task.cost is SYMBOLS:
+        assert torch.equal(batch.targets.sum(-1), batch.mask)
     assert (batch.mask.sum(0) > 0).all()
-    assert (batch.targets.sum(-1) * (1 - batch.mask) == 0).all()
+    assert (batch.targets.abs().sum(-1) * (1 - batch.mask) == 0).all()
+
+
+def saying(task: tasks.Task, targets: torch.Tensor) -> torch.Tensor:
+    """Outputs that are sure of these targets."""
+    return 40 * targets - 20 if task.cost.name == "bits_per_sequence" else targets
 
 
 def test_the_table_holds_every_task():
@@ -168,10 +68,11 @@ def test_batches_have_their_shapes_and_the_solver_makes_no_mistake(name, data, s
     assert solved.dtype == torch.float32
     if row.exact:
         assert torch.equal(solved, batch.targets)
-        logits = 20 * solved - 10
-        assert (wrong_bits(logits, batch) == 0).all()
-        assert exact_match(logits, batch).all()
-        assert (bits_per_sequence(logits, batch) < 0.1).all()
+        found = task.cost.measure(saying(task, solved), batch)
+        assert list(found) == [task.cost.name, task.cost.errors_name, "exact_match"]
+        assert (found[task.cost.name] < 0.1).all()
+        assert (found[task.cost.errors_name] == 0).all()
+        assert found["exact_match"].all()
     else:
         assert solved.shape == batch.targets.shape
         assert ((solved > 0) & (solved < 1)).all()
@@ -235,29 +136,33 @@ def test_the_default_dtype_does_not_matter(name):
         assert torch.equal(ours, theirs)
 
 
-def guess(name: str, batch: Batch, logit: float = 0.0) -> torch.Tensor:
-    """A constant for the random bits; what follows from the layout is taken as known."""
-    return torch.where(TABLE[name].fixed(batch), 100 * batch.targets - 50, logit)
+def charged(name: str, batch: Batch, outputs: torch.Tensor) -> float:
+    return float(TABLE[name].task.cost.per_sequence(outputs, batch).mean())
+
+
+def per_size(row: Row) -> int:
+    """How many batches to draw for each size, so that there are enough in all, and not too many."""
+    return 120 if len(row.sizes) <= 10 else 60 if len(row.sizes) <= 200 else 15
 
 
 @functools.cache
 def many_draws(name: str) -> list[tuple[tuple[int, ...], float]]:
-    """The size of each of many batches of one row, and what guessing costs on it."""
+    """The size of each of many batches, and what guessing costs on it."""
     row, draws = TABLE[name], generator(6)
-    batches = (row.task.sample(1, draws) for _ in range(60 * len(row.sizes)))
-    return [
-        (row.size(batch), float(bits_per_sequence(guess(name, batch), batch))) for batch in batches
-    ]
+    count = per_size(row) * len(row.sizes)
+    batches = (row.task.sample(row.rows or 1, draws) for _ in range(count))
+    return [(row.size(batch), charged(name, batch, row.guess(batch))) for batch in batches]
 
 
 @EVERY
 def test_the_chance_cost_is_what_guessing_costs(name):
     chance = TABLE[name].task.chance_cost()
-    # Guessing costs the same for all sequences of a size, and all sizes are equally likely.
-    cost_of_size = dict(many_draws(name))
-    for size, cost in many_draws(name):
-        assert cost == pytest.approx(cost_of_size[size], rel=1e-5)
-    assert sum(cost_of_size.values()) / len(cost_of_size) == pytest.approx(chance, rel=1e-5)
+    if TABLE[name].rows is None:
+        # Guessing costs the same for all sequences of a size, and all sizes are equally likely.
+        cost_of_size = dict(many_draws(name))
+        for size, cost in many_draws(name):
+            assert cost == pytest.approx(cost_of_size[size], rel=1e-5)
+        assert sum(cost_of_size.values()) / len(cost_of_size) == pytest.approx(chance, rel=1e-5)
     # By plain Monte Carlo: 4 standard errors, at most 7 % of the cost.
     costs = torch.tensor([cost for _, cost in many_draws(name)])
     error = 4 * float(costs.std()) / len(costs) ** 0.5
@@ -267,20 +172,24 @@ def test_the_chance_cost_is_what_guessing_costs(name):
 
 @EVERY
 def test_no_other_constant_is_cheaper_than_chance(name):
-    batch = TABLE[name].task.sample(600, generator(4))
-    cheapest = bits_per_sequence(guess(name, batch), batch).mean()
-    for logit in (-0.4, 0.4):
-        assert bits_per_sequence(guess(name, batch, logit), batch).mean() > cheapest
+    task = TABLE[name].task
+    batch = task.sample(600, generator(4))
+    guess = TABLE[name].guess(batch)
+    # The bits and numbers all move; of the symbols only the first one, as the rest is relative.
+    step = torch.zeros(task.output_size)
+    step[: 1 if task.cost is SYMBOLS else None] = 1.0 if task.cost is SYMBOLS else 0.4
+    for moved in (guess - step, guess + step):
+        assert charged(name, batch, moved) > charged(name, batch, guess)
 
 
 @EVERY
 def test_all_sizes_are_drawn_equally_often_the_largest_too(name):
-    sizes = TABLE[name].sizes
+    sizes, expected = TABLE[name].sizes, per_size(TABLE[name])
     counts = Counter(size for size, _ in many_draws(name))
     assert sorted(counts) == sorted(sizes)
     # Pearson's statistic has mean k and variance 2k with k degrees of freedom; 5 deviations.
     freedom = len(sizes) - 1
-    statistic = sum((counts[size] - 60) ** 2 / 60 for size in sizes)
+    statistic = sum((counts[size] - expected) ** 2 / expected for size in sizes)
     assert statistic <= freedom + 5 * (2 * freedom) ** 0.5
 
 
@@ -304,11 +213,22 @@ def test_the_evaluations_sample_what_their_names_say(name):
 
 @EVERY
 def test_the_evaluations_keep_the_widths_of_the_task(name):
-    field = "context" if name == "dynamic_ngram" else "bits"
-    task = tasks.make(name, **{field: 3})
+    task = tasks.make(name, **TABLE[name].other)
     for other in task.evaluations().values():
-        assert getattr(other, field) == 3
+        for field, value in TABLE[name].other.items():
+            assert getattr(other, field) == value
         assert (other.input_size, other.output_size) == (task.input_size, task.output_size)
+
+
+@EVERY
+def test_the_axes_name_fields_and_end_at_the_task_itself(name):
+    task = TABLE[name].task
+    assert task.axes
+    fields = [field for axis in task.axes for field in axis.fields]
+    assert len(fields) == len(set(fields))
+    for axis in task.axes:
+        assert 1 <= axis.easiest <= axis.hardest
+        assert max(getattr(task, field) for field in axis.fields) == axis.hardest
 
 
 @EVERY
@@ -334,10 +254,10 @@ def test_tasks_cannot_be_changed_and_compare_by_their_sizes(name):
     task = tasks.make(name)
     assert task == tasks.make(name)
     assert hash(task) == hash(tasks.make(name))
-    field = dataclasses.fields(task)[0].name
+    field = dataclasses.fields(task)[-1].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(task, field, 3)
-    assert dataclasses.replace(task, **{field: 21}) != task
+    assert dataclasses.replace(task, **{field: getattr(task, field) + 1}) != task
 
 
 @EVERY
@@ -356,7 +276,9 @@ def test_every_size_must_be_a_whole_positive_number(name):
 
 
 def test_an_unknown_task_is_refused_with_the_names_there_are():
-    with pytest.raises(ValueError, match=r"no task 'sort': choose one of copy, .*priority_sort$"):
+    with pytest.raises(
+        ValueError, match=r"no task 'sort': choose one of copy, .*priority_sort, .*adding$"
+    ):
         tasks.make("sort")
 
 

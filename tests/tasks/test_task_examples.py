@@ -9,7 +9,18 @@ from collections import Counter
 import pytest
 import torch
 
-from tasks import AssociativeRecall, Copy, DynamicNGram, PrioritySort, RepeatCopy
+from tasks import (
+    Adding,
+    AssociativeRecall,
+    Copy,
+    Dyck,
+    DynamicNGram,
+    InterferenceCopy,
+    KeyValueRecall,
+    NthFarthest,
+    PrioritySort,
+    RepeatCopy,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -318,6 +329,15 @@ def test_priorities_are_uniform_from_minus_1_to_1():
         (AssociativeRecall, {"bits": 1, "item_length": 2}, "item_length=2 vectors of bits=1 make "
          "only 4 items, got max_items=6: raise bits or item_length, or lower max_items"),
         (DynamicNGram, {"context": 21}, "context must be at most 20, got context=21"),
+        (Dyck, {"kinds": 1}, "kinds must be a whole number of at least 2, got kinds=1"),
+        (KeyValueRecall, {"values": 7}, "keys and values must be at least max_pairs, got keys=32, "
+         "values=7 and max_pairs=8: pass more keys and values, or lower max_pairs"),
+        (NthFarthest, {"labels": 7}, "labels must be at least as many as vectors, got labels=7 and "
+         "vectors=8: pass labels=8 or more, or fewer vectors"),
+        (InterferenceCopy, {"min_distractors": 21}, "min_distractors must be at most "
+         "max_distractors, got min_distractors=21 and max_distractors=20"),
+        (Adding, {"min_length": 5}, "min_length must be a whole number of at least 6, got "
+         "min_length=5: pass min_length=6 or more"),
         (PrioritySort, {"length": 10}, "answer_length must be at most length, got answer_length=16 "
          "and length=10: raise length or lower answer_length"),
     ],
@@ -330,3 +350,4 @@ def test_impossible_sizes_are_refused_with_the_remedy(task, options, message):
 def test_evaluations_that_cannot_exist_are_left_out():
     small = AssociativeRecall(bits=3, item_length=1)  # 8 different items
     assert list(small.evaluations()) == ["items_6", "items_8"]
+    assert list(KeyValueRecall(keys=9, values=16).evaluations()) == ["pairs_8"]

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import Batch, bits_per_sequence, exact_match, wrong_bits
+from tasks import SYMBOLS, Batch, bits_per_sequence, exact_match, squared_error, wrong_bits
+from tasks.costs import squared_errors, symbol_bits, wrong_symbols
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=60, database=None)
 
@@ -41,6 +42,57 @@ def test_the_metrics_are_those_of_slow_loops(seed, steps, rows, outputs):
     np.testing.assert_allclose(bits_per_sequence(logits, batch).numpy(), bits, 1e-4, 1e-5)
     np.testing.assert_array_equal(wrong_bits(logits, batch).numpy(), wrong)
     np.testing.assert_array_equal(exact_match(logits, batch).numpy(), wrong == 0)
+
+
+@SETTINGS
+@given(st.integers(0, 10**6), st.integers(1, 7), st.integers(1, 4), st.integers(2, 5))
+def test_the_metrics_of_symbols_are_those_of_slow_loops(seed, steps, rows, outputs):
+    logits, batch = random_batch(seed, steps, rows, outputs)
+    symbols = torch.randint(outputs, (steps, rows), generator=torch.Generator().manual_seed(seed))
+    one_hot = torch.nn.functional.one_hot(symbols, outputs) * batch.mask.unsqueeze(-1)
+    batch = batch._replace(targets=one_hot)
+    bits, wrong = np.zeros(rows), np.zeros(rows)
+    for row in range(rows):
+        for step in range(steps):
+            if batch.mask[step, row] == 0:
+                continue
+            odds = [math.exp(logit) for logit in logits[step, row].tolist()]
+            bits[row] -= math.log2(odds[symbols[step, row]] / sum(odds))
+            wrong[row] += max(odds) != odds[symbols[step, row]]
+    np.testing.assert_allclose(symbol_bits(logits, batch).numpy(), bits, 1e-4, 1e-5)
+    np.testing.assert_array_equal(wrong_symbols(logits, batch).numpy(), wrong)
+    loss = SYMBOLS.loss(symbol_bits(logits, batch), batch)
+    count = float(batch.mask.sum())
+    if count:
+        assert float(loss) == pytest.approx(bits.sum() * math.log(2) / count, rel=1e-4)
+
+
+def test_a_symbol_that_is_not_ahead_is_wrong():
+    targets = torch.tensor([[[1.0, 0.0, 0.0]]])
+    batch = Batch(torch.zeros(1, 1, 1), targets, torch.ones(1, 1))
+    for logits, wrong in (
+        ([1.0, 0.0, 0.5], 0),
+        ([1.0, 1.0, 0.5], 1),  # a tie
+        ([math.nan, 0.0, 0.0], 1),
+        ([1.0, math.nan, 0.0], 1),
+        ([1.0, 2.0, 3.0], 1),
+    ):
+        assert wrong_symbols(torch.tensor([[logits]]), batch).tolist() == [wrong]
+
+
+def test_squared_errors_by_hand():
+    # Row 0: step 1 is scored, off by 0.5 and 0. Row 1: both steps, off by 1, 1, 0 and 0.125.
+    outputs = torch.tensor([[[9.0, 9.0], [1.0, 1.0]], [[0.5, 1.0], [0.0, 0.125]]])
+    targets = torch.tensor([[[0.0, 0.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 0.0]]])
+    batch = Batch(torch.zeros(2, 2, 1), targets, torch.tensor([[0.0, 1.0], [1.0, 1.0]]))
+    cost = squared_error(0.25)
+    assert cost.per_sequence(outputs, batch).tolist() == [0.25, 2.015625]
+    assert cost.errors(outputs, batch).tolist() == [1.0, 2.0]
+    assert cost.measure(outputs, batch)["exact_match"].tolist() == [False, False]
+    assert float(cost.loss(cost.per_sequence(outputs, batch), batch)) == pytest.approx(2.265625 / 6)
+    assert cost.errors(targets, batch).tolist() == [0.0, 0.0]
+    assert squared_error(1.5).errors(outputs, batch).tolist() == [0.0, 0.0]
+    assert cost.errors(outputs * math.nan, batch).tolist() == [2.0, 4.0]
 
 
 def test_a_worked_example():
@@ -93,7 +145,13 @@ def test_a_nan_is_never_right():
     assert exact_match(logits, batch).tolist() == [False]
 
 
-@pytest.mark.parametrize("metric", [bits_per_sequence, wrong_bits, exact_match])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        *(bits_per_sequence, wrong_bits, exact_match, symbol_bits, wrong_symbols, squared_errors),
+        squared_error(0.1).errors,
+    ],
+)
 @pytest.mark.parametrize("shape", [(4, 2, 1), (2, 4, 3), (4, 2), (1, 2, 3)])
 def test_logits_of_another_shape_are_refused(metric, shape):
     _, batch = random_batch(0, 4, 2, 3)

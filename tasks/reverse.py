@@ -1,0 +1,99 @@
+"""The reverse task: see a sequence of random vectors, then say it backwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from tasks.base import (
+    Axis,
+    Batch,
+    Task,
+    asked,
+    check_range,
+    check_size,
+    question_and_answer,
+    random_bits,
+    random_size,
+)
+from tasks.costs import BITS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reverse:
+    """Show random binary vectors and a delimiter; the answer is the same vectors backwards.
+
+    The reverse string task of Deletang et al. 2023 (arXiv 2207.02098), whose binary strings of 1 to
+    40 symbols are the defaults; a stack solves it. A sequence takes T = 2 length + 1 steps: the
+    vectors, the delimiter, then as many steps without any input, in which they are answered, the
+    last one first. Inputs [T, B, bits + 1], targets [T, B, bits].
+
+    Raises:
+        ValueError: a size is below 1, or min_length is above max_length.
+
+    Four vectors of two bits (input 2 is the delimiter):
+
+    >>> from tasks.base import draw
+    >>> task = Reverse(bits=2, min_length=4, max_length=4)
+    >>> print(draw(task.sample(1, torch.Generator().manual_seed(2))))
+    inputs   0 | # . # # . . . . .
+             1 | # . . . . . . . .
+             2 | . . . . # . . . .
+    targets  0 |           # # . #
+             1 |           . . . #
+    """
+
+    cost = BITS
+    bits: int = 1
+    """Bits in each vector: 1 for the binary strings of the paper."""
+    min_length: int = 1
+    """Fewest vectors in a sequence; uniform from here to max_length, one length a batch."""
+    max_length: int = 40
+    """Most vectors in a sequence (included)."""
+
+    def __post_init__(self) -> None:
+        check_size("bits", self.bits)
+        check_range("min_length", self.min_length, "max_length", self.max_length)
+
+    @property
+    def input_size(self) -> int:
+        """The number of input channels, I."""
+        return self.bits + 1
+
+    @property
+    def output_size(self) -> int:
+        """The number of bits answered at each step, O."""
+        return self.bits
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The length of the sequence."""
+        return (Axis(("min_length", "max_length"), self.min_length, self.max_length),)
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
+        """Draws batch_size sequences; the generator alone decides which."""
+        check_size("batch_size", batch_size)
+        length = random_size(self.min_length, self.max_length, generator)
+        vectors = random_bits((length, batch_size, self.bits), generator)
+        return question_and_answer(vectors, vectors.flip(0))
+
+    def chance_cost(self) -> float:
+        """One bit for each bit of a sequence of mean length."""
+        return self.bits * (self.min_length + self.max_length) / 2
+
+    def solve(self, inputs: Tensor) -> Tensor:
+        """The targets of the inputs: what came before the delimiter, the last one first."""
+        vectors = asked(inputs)
+        targets = torch.zeros_like(inputs[..., : self.bits])
+        for place, vector in enumerate(vectors):
+            targets[-1 - place] = vector
+        return targets
+
+    def evaluations(self) -> dict[str, Task]:
+        """The longest of training, and two of the lengths to 500 that the paper tests."""
+        return {
+            f"length_{length}": replace(self, min_length=length, max_length=length)
+            for length in (40, 100, 500)
+        }

@@ -1,0 +1,257 @@
+"""The table of all tasks: a new one enters the tests of test_task_contract.py by one line of it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from hypothesis import strategies as st
+
+import tasks
+from tasks import Batch
+from tasks.binary_addition import carry_probability
+
+
+def size_range(draw, low: str, high: str, minimum: int, maximum: int) -> dict[str, int]:
+    first, second = draw(st.integers(minimum, maximum)), draw(st.integers(minimum, maximum))
+    return {low: min(first, second), high: max(first, second)}
+
+
+@st.composite
+def copy_sizes(draw):
+    return {"bits": draw(st.integers(1, 9)), **size_range(draw, "min_length", "max_length", 1, 12)}
+
+
+@st.composite
+def repeat_copy_sizes(draw):
+    normalise = draw(st.integers(1, 5))
+    return {
+        **draw(copy_sizes()),
+        **size_range(draw, "min_repeats", "max_repeats", 1, 25),
+        "normalise_min_repeats": normalise,
+        "normalise_max_repeats": normalise + draw(st.integers(1, 20)),
+    }
+
+
+@st.composite
+def recall_sizes(draw):
+    sizes = {"bits": draw(st.integers(1, 7)), "item_length": draw(st.integers(1, 4))}
+    most = min(12, 2 ** (sizes["bits"] * sizes["item_length"]))
+    return {**sizes, **size_range(draw, "min_items", "max_items", 2, most)}
+
+
+@st.composite
+def ngram_sizes(draw):
+    return {"length": draw(st.integers(1, 40)), "context": draw(st.integers(1, 7))}
+
+
+@st.composite
+def sort_sizes(draw):
+    return {"bits": draw(st.integers(1, 9)), **size_range(draw, "answer_length", "length", 1, 25)}
+
+
+@st.composite
+def addition_sizes(draw):
+    return size_range(draw, "min_length", "max_length", 1, 12)
+
+
+@st.composite
+def dyck_sizes(draw):
+    kinds, depth = draw(st.integers(2, 5)), draw(st.integers(1, 6))
+    return {"kinds": kinds, "depth": depth, **size_range(draw, "min_pairs", "max_pairs", 1, 12)}
+
+
+@st.composite
+def key_value_sizes(draw):
+    sizes = size_range(draw, "min_pairs", "max_pairs", 1, 6)
+    enough = st.integers(max(sizes["max_pairs"], 2), 12)
+    return {**sizes, "keys": draw(enough), "values": draw(enough), "slots": draw(st.integers(1, 4))}
+
+
+@st.composite
+def farthest_sizes(draw):
+    labels = draw(st.integers(2, 9))
+    vectors, dimensions = draw(st.integers(1, labels)), draw(st.integers(1, 17))
+    return {"dimensions": dimensions, "vectors": vectors, "labels": labels}
+
+
+@st.composite
+def interference_sizes(draw):
+    return {**draw(copy_sizes()), **size_range(draw, "min_distractors", "max_distractors", 1, 12)}
+
+
+@st.composite
+def adding_sizes(draw):
+    return size_range(draw, "min_length", "max_length", 6, 40)
+
+
+def repeat_copy_size(batch: Batch) -> tuple[int, ...]:
+    length = int((batch.inputs[:, 0, -2] == 1).nonzero())
+    answer = int(batch.mask[:, 0].sum()) - 1  # without the end marker
+    return length, answer // length
+
+
+def addition_size(batch: Batch) -> tuple[int, ...]:
+    plus, equals = (int(batch.inputs[:, 0, channel].nonzero()) for channel in (1, 2))
+    return plus, equals - plus - 1
+
+
+def interference_size(batch: Batch) -> tuple[int, ...]:
+    length, recall = (int((batch.inputs[:, 0, -i] == 1).nonzero()) for i in (2, 1))
+    return length, recall - length - 1
+
+
+def all_alike(batch: Batch) -> torch.Tensor:
+    return torch.zeros_like(batch.targets)
+
+
+def knows_the_end_marker(batch: Batch) -> torch.Tensor:
+    logits = torch.zeros_like(batch.targets)
+    logits[..., -1] = -50  # the marker comes with the last step,
+    logits[-1] = 100 * batch.targets[-1] - 50  # which holds nothing else
+    return logits
+
+
+def knows_how_often_there_is_a_carry(batch: Batch) -> torch.Tensor:
+    logits = torch.zeros_like(batch.targets)
+    logits[-1] = torch.logit(torch.tensor(carry_probability(*addition_size(batch))))
+    return logits
+
+
+def says_the_mean(batch: Batch) -> torch.Tensor:
+    return torch.full_like(batch.targets, 0.5)
+
+
+class Row(NamedTuple):
+    """One task: what it is, how its batches are read, and what it must come to."""
+
+    task: tasks.Task  # the defaults
+    size: Callable[[Batch], tuple[int, ...]]  # the sizes that a batch was drawn with
+    sizes: list[tuple[int, ...]]  # all that the defaults may draw, equally likely
+    options: Any  # a strategy of constructor arguments
+    evaluations: dict[str, int]  # name -> T
+    guess: Callable[[Batch], torch.Tensor] = all_alike
+    # the best outputs [T, B, O] of one who knows the layout, but nothing of the inputs
+    exact: bool = True  # whether the inputs tell the targets
+    rows: int | None = None  # how many sequences to average where guessing costs them unequally
+    other: dict[str, int] = {"bits": 3}  # noqa: RUF012  # options that evaluations must keep
+
+
+TABLE = {
+    "copy": Row(
+        tasks.Copy(),
+        lambda batch: ((len(batch.mask) - 1) // 2,),
+        [(length,) for length in range(1, 21)],
+        copy_sizes(),
+        {f"length_{length}": 2 * length + 1 for length in (10, 20, 30, 50, 120)},
+    ),
+    "repeat_copy": Row(
+        tasks.RepeatCopy(),
+        repeat_copy_size,
+        [(length, repeats) for length in range(1, 11) for repeats in range(1, 11)],
+        repeat_copy_sizes(),
+        {
+            "length_10_repeats_10": 10 + 1 + 100 + 1,
+            "length_20_repeats_10": 20 + 1 + 200 + 1,
+            "length_10_repeats_20": 10 + 1 + 200 + 1,
+        },
+        guess=knows_the_end_marker,
+    ),
+    "associative_recall": Row(
+        tasks.AssociativeRecall(),
+        lambda batch: ((len(batch.mask) - 8) // 4,),
+        [(items,) for items in range(2, 7)],
+        recall_sizes(),
+        {f"items_{items}": 4 * items + 8 for items in (6, 8, 10, 12, 15, 20)},
+    ),
+    "dynamic_ngram": Row(
+        tasks.DynamicNGram(),
+        lambda batch: (len(batch.mask),),
+        [(200,)],
+        ngram_sizes(),
+        {"length_200": 200},
+        exact=False,
+        other={"context": 3},
+    ),
+    "priority_sort": Row(
+        tasks.PrioritySort(),
+        lambda batch: (int((batch.inputs[:, 0, -1] == 1).nonzero()),),
+        [(20,)],
+        sort_sizes(),
+        {"length_20": 20 + 1 + 16, "length_10": 10 + 1 + 8, "length_30": 30 + 1 + 24},
+    ),
+    "reverse": Row(
+        tasks.Reverse(),
+        lambda batch: ((len(batch.mask) - 1) // 2,),
+        [(length,) for length in range(1, 41)],
+        copy_sizes(),
+        {f"length_{length}": 2 * length + 1 for length in (40, 100, 500)},
+    ),
+    "duplicated": Row(
+        tasks.Duplicated(),
+        lambda batch: ((len(batch.mask) - 1) // 3,),
+        [(length,) for length in range(1, 41)],
+        copy_sizes(),
+        {f"length_{length}": 3 * length + 1 for length in (40, 100, 500)},
+    ),
+    "odds_first": Row(
+        tasks.OddsFirst(),
+        lambda batch: ((len(batch.mask) - 1) // 2,),
+        [(length,) for length in range(1, 41)],
+        copy_sizes(),
+        {f"length_{length}": 2 * length + 1 for length in (40, 100, 500)},
+    ),
+    "binary_addition": Row(
+        tasks.BinaryAddition(),
+        addition_size,
+        [(first, second) for first in range(1, 21) for second in range(1, 21)],
+        addition_sizes(),
+        {f"lengths_{length}_{length}": 3 * length + 3 for length in (20, 40, 100)},
+        guess=knows_how_often_there_is_a_carry,
+        rows=1,
+        other={},
+    ),
+    "dyck": Row(
+        tasks.Dyck(),
+        lambda batch: ((len(batch.mask) + 1) // 2,),
+        [(pairs,) for pairs in range(1, 21)],
+        dyck_sizes(),
+        {f"pairs_{pairs}": 2 * pairs - 1 for pairs in (20, 50, 100)},
+        other={"kinds": 3, "depth": 2},
+    ),
+    "key_value_recall": Row(
+        tasks.KeyValueRecall(),
+        lambda batch: (int(batch.mask[:, 0].sum()),),
+        [(pairs,) for pairs in range(1, 9)],
+        key_value_sizes(),
+        {f"pairs_{pairs}": 2 * pairs * (1 + 3) for pairs in (8, 16, 32)},
+        other={"keys": 40, "values": 50, "slots": 2},
+    ),
+    "nth_farthest": Row(
+        tasks.NthFarthest(),
+        lambda batch: (len(batch.mask),),
+        [(8,)],
+        farthest_sizes(),
+        {f"vectors_{vectors}": vectors for vectors in (4, 8)},
+        other={"dimensions": 3, "labels": 9},
+    ),
+    "interference_copy": Row(
+        tasks.InterferenceCopy(),
+        interference_size,
+        [(length, ignored) for length in range(1, 11) for ignored in range(1, 21)],
+        interference_sizes(),
+        {
+            f"length_{length}_distractors_{ignored}": 2 * length + ignored + 2
+            for length, ignored in ((10, 20), (10, 100), (20, 100))
+        },
+    ),
+    "adding": Row(
+        tasks.Adding(),
+        lambda batch: (len(batch.mask),),
+        [(length,) for length in range(100, 111)],
+        adding_sizes(),
+        {f"length_{length}": length for length in (100, 500, 1000)},
+        guess=says_the_mean,
+        rows=64,
+        other={},
+    ),
+}
