@@ -28,6 +28,7 @@ def sequence_figure(
     mask: Tensor | None = None,
     title: str = "",
     all_slots: bool = False,
+    mark_wrong: bool = True,
 ) -> Figure:
     """Draw one sequence over time: inputs, targets, outputs, and the weightings of the heads.
 
@@ -41,6 +42,7 @@ def sequence_figure(
         mask: [T], 0 for steps that are not scored: their targets and outputs are left blank.
         title: printed above.
         all_slots: draw every memory slot, and not only the range of slots that some head used.
+        mark_wrong: whether targets are bits, of which the wrong ones are marked.
 
     Returns:
         A matplotlib figure; `figure.savefig("sequence.png")` saves it.
@@ -64,7 +66,7 @@ def sequence_figure(
     weightings = _weightings(trace)
     window = _window([values for _, values in weightings], all_slots)
     weightings = [(label, values[:, window]) for label, values in weightings]
-    return _draw(panels, weightings, window, title)
+    return _draw(panels, weightings, window, title, mark_wrong)
 
 
 def pixels(figure: Figure) -> np.ndarray:
@@ -138,6 +140,7 @@ def _draw(
     weightings: list[tuple[str, np.ndarray]],
     window: np.ndarray,
     title: str,
+    mark_wrong: bool,
 ) -> Figure:
     from matplotlib.figure import Figure
 
@@ -162,7 +165,8 @@ def _draw(
         _image(axis, weights, label, "viridis", len(window), window)
         for axis, (label, weights) in zip(axes[3:], weightings, strict=True)
     ]
-    _mark_wrong(axes[2], panels[1][1], panels[2][1])
+    if mark_wrong:
+        _mark_wrong(axes[2], panels[1][1], panels[2][1])
     bars = [(images[2], axes[:3], "bit"), (images[-1], axes[3:], "weight")]
     for image, group, label in bars if weightings else bars[:1]:
         bar = figure.colorbar(

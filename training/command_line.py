@@ -12,6 +12,8 @@ from typing import NoReturn
 import tyro
 
 import tasks
+from tasks.curriculum import CURRICULA
+from tasks.levels import levels
 from training import checkpoint
 from training.config import (
     GROUPS,
@@ -19,8 +21,10 @@ from training.config import (
     OPTIMIZERS,
     Config,
     from_json,
+    make_curriculum,
     make_layer,
     make_optimizer,
+    make_task,
     problems,
 )
 from training.recipes import recipe
@@ -31,13 +35,16 @@ DESCRIPTION = f"""Train a memory-augmented network on an algorithmic task.
 
 --model takes {", ".join(MODELS)}. --optimizer takes {", ".join(OPTIMIZERS)}.
 
-The options below are those of the chosen three, with the defaults that train them. For others,
+--curriculum takes {", ".join(CURRICULA)}.
+
+The options below are those of the chosen ones, with the defaults that train them. For others,
 ask for help with them: train.py --task priority_sort --model dnc --help
 
 examples:
   python train.py --task copy
   python train.py --task associative_recall --model dnc --model.memory-size 64 --seed 1
   python train.py --task copy --task.max-length 10 --optimizer graves_rmsprop --run.sequences 50000
+  python train.py --task reverse --curriculum incremental --curriculum.threshold 0.05
   python train.py --resume runs/NAME
 """
 
@@ -65,6 +72,7 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
         fail("\n".join(found))
     try:
         make_optimizer(config, make_layer(config))
+        make_curriculum(config).start(levels(make_task(config)))
     except (ValueError, TypeError, RuntimeError) as error:
         fail(str(error))
     return config
@@ -77,7 +85,7 @@ def fail(message: str) -> NoReturn:
 
 
 def flags(config: Config) -> list[str]:
-    """Every flag that is valid beside the chosen task, model and optimiser.
+    """Every flag that is valid beside the chosen task, model, optimiser and curriculum.
 
     >>> "--task.max-length" in flags(recipe("copy", "ntm"))
     True
@@ -100,7 +108,7 @@ def _defaults(arguments: Sequence[str]) -> Config:
         return dataclasses.replace(saved, resume=folder)
     task = _value(arguments, "task") or Config.task
     model = _value(arguments, "model") or Config.model
-    return recipe(task, model, _value(arguments, "optimizer"))
+    return recipe(task, model, _value(arguments, "optimizer"), _value(arguments, "curriculum"))
 
 
 def _value(arguments: Sequence[str], flag: str) -> str | None:

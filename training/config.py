@@ -18,6 +18,7 @@ from torch import nn
 import memnets
 import tasks
 from tasks.base import Task
+from tasks.curriculum import CURRICULA, Curriculum
 from training.baseline import LSTM
 from training.optimizers import GravesRMSProp
 
@@ -149,6 +150,8 @@ class Config:
     """what learns it"""
     optimizer: str = "adam"
     """how it learns"""
+    curriculum: str = "fixed"
+    """how hard each batch is; fixed: as hard as the task options say"""
     seed: int = 0
     """decides the initial weights and the sequences"""
     device: str = "cpu"
@@ -168,6 +171,7 @@ class Config:
     task_options: Annotated[object, tyro.conf.arg(name="task")] = None
     model_options: Annotated[object, tyro.conf.arg(name="model")] = None
     optimizer_options: Annotated[object, tyro.conf.arg(name="optimizer")] = None
+    curriculum_options: Annotated[object, tyro.conf.arg(name="curriculum")] = None
     run: RunOptions = field(default_factory=RunOptions)
 
     @property
@@ -176,16 +180,21 @@ class Config:
         return math.ceil(self.run.sequences / self.run.batch_size)
 
 
-GROUPS = ("task", "model", "optimizer")
+GROUPS = ("task", "model", "optimizer", "curriculum")
 
 
 def option_class(group: str, name: str) -> type:
-    """The dataclass of options behind a chosen task, model or optimiser.
+    """The dataclass of options behind a chosen task, model, optimiser or curriculum.
 
     Raises:
         ValueError: there is no such choice; the message lists those there are.
     """
-    valid = {"task": tasks.TASKS, "model": MODELS, "optimizer": OPTIMIZERS}[group]
+    valid: dict[str, Any] = {
+        "task": tasks.TASKS,
+        "model": MODELS,
+        "optimizer": OPTIMIZERS,
+        "curriculum": CURRICULA,
+    }[group]
     if name not in valid:
         raise ValueError(f"there is no {group} {name!r}: choose one of {', '.join(valid)}")
     return model_options_class(name) if group == "model" else valid[name]
@@ -200,10 +209,12 @@ def from_json(values: dict[str, Any]) -> Config:
     """The configuration that `to_json` wrote.
 
     Raises:
-        ValueError: a task, model or optimiser is unknown, or a field is missing or unknown.
+        ValueError: a task, model, optimiser or curriculum is unknown, or a field is missing or
+            unknown.
     """
     try:
-        values = dict(values)
+        # A run from before there were curricula had the one that changes nothing.
+        values = {"curriculum": "fixed", "curriculum_options": {}, **values}
         for group in GROUPS:
             chosen = option_class(group, values[group])
             values[f"{group}_options"] = chosen(**values[f"{group}_options"])
@@ -252,6 +263,11 @@ def make_task(config: Config) -> Task:
     """The task of a configuration."""
     assert not isinstance(config.task_options, type)
     return config.task_options  # type: ignore[return-value]  # the options of a task are the task
+
+
+def make_curriculum(config: Config) -> Curriculum:
+    """The curriculum of a configuration."""
+    return config.curriculum_options  # type: ignore[return-value]  # its options are the curriculum
 
 
 def make_layer(config: Config) -> nn.Module:

@@ -13,6 +13,14 @@ from types import FrameType
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 10.0
+SHOWN = {
+    "bits_per_sequence": "bits",
+    "squared_error": "squared error",
+    "wrong_bits": "wrong bits",
+    "wrong_symbols": "wrong symbols",
+    "wrong_answers": "wrong answers",
+    "level": "level",
+}
 
 
 class Console:
@@ -45,11 +53,10 @@ class Console:
 
     def show(self, row: dict[str, float], sequences: int) -> None:
         """Show the latest means."""
-        shown = {
-            "loss": f"{row['loss']:.4f}",
-            "bits": f"{row['bits_per_sequence']:.3g}",
-            "wrong bits": f"{row['wrong_bits']:.3g}",
-        }
+        shown = {"loss": f"{row['loss']:.4f}"}
+        for name, value in row.items():
+            if name in SHOWN:
+                shown[SHOWN[name]] = f"{value:.3g}"
         if self._bar is not None:
             self._bar.set_postfix(shown)
             return

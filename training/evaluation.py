@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import memnets
-from tasks.base import Batch, Task, bits_per_sequence, exact_match, wrong_bits
+from tasks.base import Batch, Task
 from training import checkpoint
 
 if TYPE_CHECKING:
@@ -29,26 +29,25 @@ def evaluate(
     seed: int,
     device: torch.device | str = "cpu",
 ) -> dict[str, float]:
-    """Means over sequences of a task: bits_per_sequence, wrong_bits, and exact_match in [0, 1].
+    """Means over sequences of a task: its cost, its errors, and exact_match in [0, 1].
 
     The sequences come from a generator of their own, made anew of the seed: they are the same at
     each call, and evaluating changes nothing about the training.
     """
     generator = torch.Generator().manual_seed(seed)
-    sums = torch.zeros(3, dtype=torch.float64)
+    sums: dict[str, float] = {}
     training = layer.training
     layer.eval()
     try:
         for first in range(0, sequences, batch_size):
             size = min(batch_size, sequences - first)
             batch = task.sample(size, generator).to(device)
-            logits, _ = layer(batch.inputs)
-            results = (m(logits, batch) for m in (bits_per_sequence, wrong_bits, exact_match))
-            sums += torch.stack([result.cpu().double().sum() for result in results])
+            outputs, _ = layer(batch.inputs)
+            for name, values in task.cost.measure(outputs, batch).items():
+                sums[name] = sums.get(name, 0.0) + float(values.cpu().double().sum())
     finally:
         layer.train(training)
-    bits, wrong, exact = (sums / sequences).tolist()
-    return {"bits_per_sequence": bits, "wrong_bits": wrong, "exact_match": exact}
+    return {name: value / sequences for name, value in sums.items()}
 
 
 def settings(task: Task) -> dict[str, Task]:
@@ -80,7 +79,7 @@ def evaluate_all(
 
 
 def table(results: dict[str, dict[str, float]]) -> str:
-    """The figures as aligned text.
+    """The figures as aligned text; all rows are of one task, and so of one cost.
 
     >>> row = {"bits_per_sequence": 0.5, "wrong_bits": 0.0625, "exact_match": 0.98}
     >>> print(table({"length_10": {**row, "chance_cost": 80.0}}))
@@ -88,13 +87,16 @@ def table(results: dict[str, dict[str, float]]) -> str:
     length_10             0.5         80      0.0625  98.0%
     """
     width = max(len("setting"), *(len(name) for name in results))
+    cost, errors = list(next(iter(results.values())))[:2]
+    headings = (cost.replace("_per_", "/").replace("_", " "), errors.replace("_", " "))
+    wide = max(10, len(headings[1]))
     lines = [
-        f"{'setting':{width}}  {'bits/sequence':>15}  {'(chance)':>9}  {'wrong bits':>10}  exact"
+        f"{'setting':{width}}  {headings[0]:>15}  {'(chance)':>9}  {headings[1]:>{wide}}  exact"
     ]
     for name, row in results.items():
         lines.append(
-            f"{name:{width}}  {row['bits_per_sequence']:15.4g}  {row['chance_cost']:9.4g}  "
-            f"{row['wrong_bits']:10.4g}  {row['exact_match']:.1%}"
+            f"{name:{width}}  {row[cost]:15.4g}  {row['chance_cost']:9.4g}  "
+            f"{row[errors]:{wide}.4g}  {row['exact_match']:.1%}"
         )
     return "\n".join(lines)
 
@@ -112,7 +114,7 @@ def write_results(
 def picture(
     layer: nn.Module, task: Task, name: str, *, seed: int, device: torch.device | str = "cpu"
 ) -> tuple[Figure, str]:
-    """Draw one sequence of a task, and say in the title what it is and how many bits are wrong."""
+    """Draw one sequence of a task, and say in the title what it is and how much is wrong."""
     from memnets.plots import sequence_figure
 
     batch = task.sample(1, torch.Generator().manual_seed(seed)).to(device)
@@ -120,11 +122,18 @@ def picture(
     trace = memnets.record(layer, inputs) if isinstance(layer, memnets.MemoryLayer) else None
     logits = layer(inputs)[0] if trace is None else trace.outputs
     alone = Batch(inputs[:, None], batch.targets, batch.mask)
-    wrong = int(wrong_bits(logits[:, None], alone))
-    scored = int(batch.mask.sum()) * task.output_size
-    title = f"{name}: {inputs.shape[0]} steps, {wrong} wrong of {scored} bits"
+    wrong = int(task.cost.errors(logits[:, None], alone))
+    unit = task.cost.errors_name.removeprefix("wrong_")
+    title = f"{name}: {len(inputs)} steps, {wrong} wrong of {int(task.cost.answers(alone))} {unit}"
+    outputs = task.cost.activate(logits)
     figure = sequence_figure(
-        inputs, batch.targets[:, 0], logits.sigmoid(), trace, mask=batch.mask[:, 0], title=title
+        inputs,
+        batch.targets[:, 0],
+        outputs,
+        trace,
+        mask=batch.mask[:, 0],
+        title=title,
+        mark_wrong=task.cost.name == "bits_per_sequence",
     )
     return figure, title
 

@@ -12,9 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tasks.base import Task, bits_per_sequence, wrong_bits
+from tasks.base import Batch, Task
+from tasks.curriculum import Outcome
+from tasks.levels import at_level, levels
 from training import checkpoint
-from training.config import Config, from_json, make_layer, make_optimizer, make_task, to_json
+from training.config import (
+    Config,
+    from_json,
+    make_curriculum,
+    make_layer,
+    make_optimizer,
+    make_task,
+    to_json,
+)
 from training.console import Console, Stop
 from training.evaluation import evaluate
 from training.tracking import Tracker
@@ -32,12 +42,14 @@ class Training:
     layer: nn.Module
     optimizer: torch.optim.Optimizer
     data: torch.Generator
-    """draws the training sequences, and nothing else"""
+    """draws the training sequences and their levels, and nothing else"""
+    curriculum: dict[str, Any] = field(default_factory=dict)
+    """what the curriculum has learned, in plain numbers"""
     step: int = 0
     seconds: float = 0.0
     """time spent training, over all parts of the run"""
     best: dict[str, float] = field(default_factory=dict)
-    """the evaluation with the fewest bits per sequence so far"""
+    """the evaluation of the lowest cost so far"""
     sums: dict[str, float] = field(default_factory=dict)
     """sums over the steps since the last row of metrics"""
     wandb_id: str | None = None
@@ -55,7 +67,9 @@ def start(config: Config) -> Training:
     torch.manual_seed(weights)
     layer = make_layer(config)
     generator = torch.Generator().manual_seed(data)
-    return Training(make_task(config), layer, make_optimizer(config, layer), generator)
+    task = make_task(config)
+    curriculum = make_curriculum(config).start(levels(task))
+    return Training(task, layer, make_optimizer(config, layer), generator, curriculum)
 
 
 def restore(config: Config, saved: dict[str, Any]) -> Training:
@@ -75,6 +89,8 @@ def restore(config: Config, saved: dict[str, Any]) -> Training:
             torch.cuda.set_rng_state(saved["generators"]["cuda"], config.device)
         for name in ("step", "seconds", "best", "sums", "wandb_id"):
             setattr(training, name, saved[name])
+        # A run from before there were curricula has nothing of one to restore.
+        training.curriculum = saved.get("curriculum", training.curriculum)
     except (KeyError, RuntimeError, ValueError) as error:
         raise ValueError(f"the checkpoint does not fit the configuration: {error}") from error
     return training
@@ -82,7 +98,8 @@ def restore(config: Config, saved: dict[str, Any]) -> Training:
 
 def _check_same_run(config: Config, other: Config) -> None:
     # Weights of the same shapes would load, and train on under another seed or optimiser.
-    for name in ("task", "model", "optimizer", "seed", "task_options", "optimizer_options"):
+    options = ("task_options", "optimizer_options", "curriculum_options")
+    for name in ("task", "model", "optimizer", "curriculum", "seed", *options):
         if getattr(other, name) != getattr(config, name):
             raise ValueError(f"its {name} is {getattr(other, name)}, not {getattr(config, name)}")
 
@@ -99,6 +116,7 @@ def snapshot(config: Config, training: Training) -> dict[str, Any]:
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state(config.device) if cuda else None,
         },
+        "curriculum": training.curriculum,
         "step": training.step,
         "sequences": training.step * config.run.batch_size,
         "seconds": training.seconds,
@@ -211,13 +229,14 @@ def learning_rate(config: Config, step: int) -> float:
 def train_step(config: Config, training: Training) -> dict[str, Tensor]:
     """One step; the metrics stay tensors, because reading a number would make a GPU wait."""
     options: Any = config.optimizer_options
-    batch = training.task.sample(config.run.batch_size, training.data).to(config.device)
-    logits, _ = training.layer(batch.inputs)
-    bits = bits_per_sequence(logits, batch)
-    # The gradient is that of the mean cross-entropy of a scored bit, in nats: its scale does not
-    # grow with the length of the sequences.
-    scored = batch.mask.sum() * batch.targets.shape[-1]
-    loss = bits.sum() * math.log(2) / scored
+    level = make_curriculum(config).choose(training.curriculum, training.data)
+    task = at_level(training.task, level)
+    batch = task.sample(config.run.batch_size, training.data).to(config.device)
+    outputs, _ = training.layer(batch.inputs)
+    costs = task.cost.per_sequence(outputs, batch)
+    # The gradient is that of the mean cost of an answer (a bit's cross-entropy in nats): its scale
+    # does not grow with the length of the sequences.
+    loss = task.cost.loss(costs, batch)
     training.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     parameters = [p for p in training.layer.parameters() if p.grad is not None]
@@ -229,12 +248,34 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
     for group in training.optimizer.param_groups:
         group["lr"] = learning_rate(config, training.step)
     training.optimizer.step()
-    return {
+    found = {
         "loss": loss.detach(),
-        "bits_per_sequence": bits.detach().mean(),
-        "wrong_bits": wrong_bits(logits.detach(), batch).mean(),
+        task.cost.name: costs.detach().mean(),
+        task.cost.errors_name: task.cost.errors(outputs.detach(), batch).mean(),
         "gradient_norm": norm,
     }
+    if level is not None:
+        _note_outcome(config, training, task, level, batch, found[task.cost.name])
+        found["level"] = torch.tensor(float(level))
+    return found
+
+
+@torch.no_grad()
+def _note_outcome(
+    config: Config, training: Training, task: Task, level: int, batch: Batch, cost: Tensor
+) -> None:
+    """Tell the curriculum what came of a batch of this mean cost, as far as it watches that."""
+    curriculum = make_curriculum(config)
+    share, gain = 0.0, 0.0
+    if curriculum.watches_cost:
+        share = float(cost) / task.chance_cost()
+    if curriculum.watches_gain:
+        outputs, _ = training.layer(batch.inputs)
+        now = task.cost.per_sequence(outputs, batch).mean()
+        gain = float(cost - now) / len(batch.inputs)
+    training.curriculum = curriculum.update(
+        training.curriculum, Outcome(level, share, gain), training.data
+    )
 
 
 class Totals:
@@ -299,7 +340,8 @@ def validate(config: Config, training: Training, folder: Path) -> dict[str, floa
         device=config.device,
     )
     sequences = training.step * config.run.batch_size
-    if result["bits_per_sequence"] < training.best.get("bits_per_sequence", math.inf):
+    name = training.task.cost.name
+    if result[name] < training.best.get(name, math.inf):
         training.best = {**result, "step": training.step, "sequences": sequences}
         checkpoint.save(folder / checkpoint.BEST, snapshot(config, training))
     return {f"validation/{name}": value for name, value in result.items()}

@@ -29,7 +29,16 @@ class Finished:
 
     def solved(self, wrong_bits: float) -> float | None:
         """The sequences seen when the mean over a row was first below this; None: never."""
-        return next((r["sequences"] for r in self.rows if r["wrong_bits"] < wrong_bits), None)
+        return next((row["sequences"] for row in self.rows if errors(row) < wrong_bits), None)
+
+
+def errors(row: dict[str, float]) -> float:
+    """The wrong bits of a row of metrics or figures, or what else its task counts as wrong.
+
+    >>> errors({"bits_per_sequence": 3.5, "wrong_symbols": 0.25, "exact_match": 0.8})
+    0.25
+    """
+    return next(value for name, value in row.items() if name.startswith("wrong_"))
 
 
 def read_run(folder: Path) -> Finished:
@@ -45,7 +54,7 @@ def read_run(folder: Path) -> Finished:
     return Finished(
         folder.name,
         json.loads((folder / "config.json").read_text()),
-        [row for row in rows if "wrong_bits" in row],
+        [row for row in rows if any(name.startswith("wrong_") for name in row)],
         json.loads((folder / "evaluation.json").read_text())["settings"],
     )
 
@@ -71,7 +80,7 @@ def table(runs: list[Finished], wrong_bits: float = 0.01) -> str:
         cells += [f"{run.rows[-1]['seconds'] / 60:.1f}"]
         for name in settings:
             found = run.evaluation.get(name)
-            cells.append("" if found is None else f"{found['wrong_bits']:.3g}")
+            cells.append("" if found is None else f"{errors(found):.3g}")
         lines.append(cells)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -86,7 +95,7 @@ def curves(runs: list[Finished]) -> Figure:
     for run in runs:
         axes.plot(
             [row["sequences"] / 1000 for row in run.rows],
-            [row["wrong_bits"] for row in run.rows],
+            [errors(row) for row in run.rows],
             color=f"C{models.index(run.config['model'])}",
             alpha=0.8,
             linewidth=1.2,

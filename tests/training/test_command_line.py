@@ -9,6 +9,7 @@ import re
 import pytest
 
 from tasks import TASKS
+from tasks.curriculum import CURRICULA, Incremental
 from training.command_line import flags, parse
 from training.config import (
     MODEL_FIELDS,
@@ -76,6 +77,19 @@ def test_another_optimizer_has_its_own_defaults():
     assert config.optimizer_options.learning_rate == 1e-4
 
 
+def test_no_curriculum_is_the_task_as_it_is():
+    assert parse([]).curriculum == "fixed"
+    assert parse([]).curriculum_options.level is None
+    config = parse(["--curriculum", "incremental", "--curriculum.window", "3"])
+    assert config.curriculum_options == Incremental(window=3)
+
+
+def test_a_configuration_from_before_there_were_curricula():
+    values = to_json(recipe("copy", "ntm"))
+    del values["curriculum"], values["curriculum_options"]
+    assert from_json(values) == recipe("copy", "ntm")
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_every_argument_of_the_model_is_a_flag_with_its_default(model):
     parameters = inspect.signature(MODELS[model]).parameters
@@ -90,17 +104,18 @@ def test_every_argument_of_the_model_is_a_flag_with_its_default(model):
 @pytest.mark.parametrize("model", MODELS)
 def test_help_mentions_every_field_with_a_text(task, model, capsys):
     optimizer = random.Random(task + model).choice(list(OPTIMIZERS))
-    words = ["--task", task, "--model", model, "--optimizer", optimizer]
+    curriculum = random.Random(model + task).choice(list(CURRICULA))
+    words = ["--task", task, "--model", model, "--optimizer", optimizer, "--curriculum", curriculum]
     with pytest.raises(SystemExit) as exit_:
         parse([*words, "--help"])
     assert exit_.value.code == 0
     text = capsys.readouterr().out
-    for flag in flags(recipe(task, model, optimizer)):
+    for flag in flags(recipe(task, model, optimizer, curriculum)):
         found = re.search(rf"{flag} (\S.*?)\(default", text, re.DOTALL)
         assert found, flag
         described = re.sub(r"[│\s]+", " ", found[1]).split(" ", 1)
         assert len(described[1].split()) >= 2, f"{flag} has no help text"
-    for name in (*TASKS, *MODELS, *OPTIMIZERS):
+    for name in (*TASKS, *MODELS, *OPTIMIZERS, *CURRICULA):
         assert name in text
     other = "--model.word-size" if model == "lstm" else "--no-such-flag"
     assert other not in text
@@ -110,6 +125,10 @@ ERRORS = [
     ("--task foo", "there is no task 'foo': choose one of copy, repeat_copy"),
     ("--model foo", "there is no model 'foo': choose one of ntm, dnc, lstm"),
     ("--optimizer sgd", "there is no optimizer 'sgd': choose one of adam, graves_rmsprop"),
+    ("--curriculum foo", "there is no curriculum 'foo': choose one of fixed, uniform, incremental"),
+    ("--curriculum mixed --curriculum.step-size 1", "The curriculum mixed has --curriculum.thresh"),
+    ("--curriculum.level 21", "level must be from 1 to the 20 levels of the task, got level=21"),
+    ("--curriculum mixed --curriculum.share 2", "share must be from 0 to 1, got share=2.0"),
     ("--sede 1", "there is no flag --sede. Did you mean --seed"),
     ("--model.memorysize 1", "Did you mean --model.memory-size"),
     ("--model dnc --model.shift-range 1", "The model dnc has --model.memory-size"),

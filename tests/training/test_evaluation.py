@@ -10,7 +10,7 @@ import torch
 import memnets
 import train
 from memnets.plots import pixels, sequence_figure
-from tasks import make
+from tasks import TASKS, make
 from tests.training.tiny import arguments, assert_same, rows
 from training import evaluation, loop
 from training.command_line import parse
@@ -66,6 +66,26 @@ def test_evaluation_file():
     assert found["settings"]["length_120"]["chance_cost"] == 240
     table = evaluation.table(found["settings"])
     assert [line.split()[0] for line in table.splitlines()] == ["setting", *names]
+
+
+def test_a_curriculum_does_not_change_what_is_evaluated():
+    training = loop.start(parse(arguments("copy", more=["--curriculum", "incremental"])))
+    found = evaluation.evaluate_all(training.layer, training.task, 4, batch_size=4, seed=0)
+    plain = loop.start(parse(arguments("copy")))
+    expected = evaluation.evaluate_all(plain.layer, plain.task, 4, batch_size=4, seed=0)
+    assert found == expected
+
+
+@pytest.mark.parametrize("task", ["dyck", "adding"])
+def test_figures_and_pictures_of_other_answers(task):
+    more = ["--name", "run", "--run.pictures", "True"]
+    assert train.main(arguments(task, steps=2, more=more)) == 0
+    cost = TASKS[task].cost
+    found = json.loads(Path("runs/run/evaluation.json").read_text())["settings"]["training"]
+    assert list(found) == [cost.name, cost.errors_name, "exact_match", "chance_cost"]
+    text = evaluation.table({"training": found})
+    assert cost.errors_name.replace("_", " ") in text
+    assert Path("runs/run/pictures/training.png").exists()
 
 
 def test_evaluation_stops_when_asked():

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import train
-from tasks import TASKS
+from tasks import TASKS, bits_per_sequence
+from tasks.levels import at_level
 from tests.training.tiny import arguments, rows
 from training import console, loop
 from training.command_line import parse
@@ -32,7 +33,9 @@ def test_every_recipe_runs(task, model, tmp_path):
     assert all(p.isfinite().all() for p in after)
     assert any(not torch.equal(p, q) for p, q in zip(before, after, strict=True))
     last = rows(tmp_path)
-    assert {"loss", "bits_per_sequence", "wrong_bits", "gradient_norm"} <= last[0].keys()
+    cost = training.task.cost
+    assert {"loss", cost.name, cost.errors_name, "gradient_norm"} <= last[0].keys()
+    assert math.isfinite(last[1][f"validation/{cost.name}"])
     assert "validation/exact_match" in last[1]
 
 
@@ -54,6 +57,83 @@ def test_the_loss_is_the_mean_over_scored_bits_in_nats():
     torch.testing.assert_close(found["loss"], scored.mean().detach())
     torch.testing.assert_close(found["bits_per_sequence"], scored.sum().detach() / 4 / math.log(2))
     torch.testing.assert_close(found["gradient_norm"], norm)
+
+
+@pytest.mark.parametrize(
+    ("task", "loss"),
+    [
+        ("dyck", lambda outputs, targets: torch.nn.functional.cross_entropy(outputs, targets)),
+        ("adding", lambda outputs, targets: torch.nn.functional.mse_loss(outputs, targets)),
+    ],
+)
+def test_the_loss_is_the_mean_over_other_answers_too(task, loss):
+    config = parse(arguments(task))
+    training = loop.start(config)
+    generator = torch.Generator()
+    generator.set_state(training.data.get_state())
+    batch = training.task.sample(4, generator)
+    outputs, _ = training.layer(batch.inputs)
+    scored = batch.mask.bool()
+    expected = loss(outputs[scored], batch.targets[scored])
+    torch.testing.assert_close(loop.train_step(config, training)["loss"], expected.detach())
+
+
+LEVELS = ["--task.max-length", "8", "--run.log-every", "1"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_levels_to_train_on(task):
+    config = parse(arguments(task, more=["--curriculum", "prediction_gain"]))
+    training = loop.start(config)
+    for _ in range(3):
+        found = loop.train_step(config, training)
+        assert 1 <= found["level"] <= training.curriculum["levels"]
+    assert training.curriculum["batches"] == 3
+    assert all(math.isfinite(gain) for gain in training.curriculum["gains"])
+
+
+def test_the_level_decides_the_batches_and_is_logged():
+    more = [*LEVELS, "--curriculum", "incremental", "--curriculum.window", "2"]
+    more += ["--curriculum.threshold", "9", "--name", "run"]  # all batches count as solved
+    assert train.main(arguments("copy", steps=20, more=more)) == 0
+    trained = [row for row in rows(Path("runs/run")) if "loss" in row]
+    assert [row["level"] for row in trained] == [min(1 + step // 2, 8) for step in range(20)]
+    # 2 bits a vector, so at most about 2 bits for every vector of the level at first
+    assert trained[0]["bits_per_sequence"] < 3
+    assert trained[-1]["bits_per_sequence"] > 8
+
+
+def test_a_fixed_curriculum_without_a_level_is_the_task_as_it_is():
+    assert train.main(arguments("copy", steps=4, more=[*LEVELS, "--name", "run"])) == 0
+    assert all("level" not in row for row in rows(Path("runs/run")))
+    training = loop.start(parse(arguments("copy", more=LEVELS)))
+    lengths = {len(training.task.sample(1, training.data).mask) // 2 for _ in range(200)}
+    assert lengths == set(range(1, 9))
+
+
+def test_a_curriculum_learns_from_the_share_of_chance_and_from_the_gain_per_step(monkeypatch):
+    config = parse(arguments("copy", more=[*LEVELS, "--curriculum", "prediction_gain"]))
+    training = loop.start(config)
+    seen = []
+
+    def update(_, state, outcome, generator):
+        seen.append(outcome)
+        return state
+
+    monkeypatch.setattr(type(config.curriculum_options), "update", update)
+    before = training.data.get_state()
+    found = loop.train_step(config, training)
+    (outcome,) = seen
+    assert outcome.level == found["level"]
+    chance = 2 * outcome.level
+    assert outcome.cost == pytest.approx(float(found["bits_per_sequence"]) / chance)
+    training.data.set_state(before)
+    level = config.curriculum_options.choose(training.curriculum, training.data)
+    batch = at_level(training.task, level).sample(4, training.data)
+    with torch.no_grad():
+        after = bits_per_sequence(training.layer(batch.inputs)[0], batch).mean()
+    gain = (found["bits_per_sequence"] - after) / (2 * level + 1)
+    assert outcome.gain == pytest.approx(float(gain), rel=1e-3)
 
 
 @pytest.mark.parametrize(

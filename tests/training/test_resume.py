@@ -45,12 +45,17 @@ def crash_at(monkeypatch, step, during="train_step"):
         ("ntm", ["--optimizer", "graves_rmsprop"]),
         ("dnc", ["--model.controller", "gru"]),
         ("lstm", []),
+        ("lstm", ["--curriculum", "uniform"]),
+        ("lstm", ["--curriculum", "incremental", "--curriculum.threshold", "2"]),
+        ("lstm", ["--curriculum", "mixed", "--curriculum.window", "2"]),
+        ("lstm", ["--curriculum", "doubling", "--curriculum.window", "4"]),
+        ("lstm", ["--curriculum", "prediction_gain", "--curriculum.reservoir", "3"]),
     ],
 )
 def test_resume_after_a_crash_is_exact(monkeypatch, model, more):
-    words = arguments(model=model, steps=14, more=more)
+    words = arguments(model=model, steps=14, more=["--task.max-items", "4", *more])
     run(*words, "--name", "whole")
-    for step in random.Random(model).sample(range(14), 2):
+    for step in random.Random(" ".join([model, *more])).sample(range(14), 2):
         name = f"crashed{step}"
         with monkeypatch.context() as patch:
             crash_at(patch, step)

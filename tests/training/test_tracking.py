@@ -31,7 +31,7 @@ def is_offline(tracker):
 
 def test_an_offline_run_holds_everything(capsys):
     words = arguments(model="ntm", steps=10, more=["--name", "run", "--wandb", "auto"])
-    words += ["--run.pictures", "True"]
+    words += ["--run.pictures", "True", "--curriculum", "uniform"]
     assert train.main(words) == 0
     run = wandb_file.read(os.environ["WANDB_DIR"])
     config = json.loads(Path("runs/run/config.json").read_text())
@@ -52,6 +52,7 @@ def test_an_offline_run_holds_everything(capsys):
         "bits_per_sequence",
         "wrong_bits",
         "gradient_norm",
+        "level",
         "learning_rate",
         "sequences_per_second",
     ):

@@ -12,6 +12,15 @@ TASK_SIZES = {
     "associative_recall": ["--task.bits", "2", "--task.item-length", "1", "--task.max-items", "3"],
     "dynamic_ngram": ["--task.length", "8", "--task.context", "2"],
     "priority_sort": ["--task.bits", "2", "--task.length", "4", "--task.answer-length", "3"],
+    "reverse": ["--task.max-length", "3"],
+    "duplicated": ["--task.max-length", "3"],
+    "odds_first": ["--task.max-length", "3"],
+    "binary_addition": ["--task.max-length", "3"],
+    "dyck": ["--task.max-pairs", "3"],
+    "key_value_recall": ["--task.keys", "3", "--task.values", "3", "--task.max-pairs", "2"],
+    "nth_farthest": ["--task.dimensions", "2", "--task.vectors", "3", "--task.labels", "3"],
+    "interference_copy": ["--task.max-length", "2", "--task.max-distractors", "3"],
+    "adding": ["--task.min-length", "6", "--task.max-length", "8"],
 }
 MEMORY_SIZES = ["--model.memory-size", "4", "--model.word-size", "3", "--model.hidden-size", "5"]
 MODEL_SIZES = {"ntm": MEMORY_SIZES, "dnc": MEMORY_SIZES, "lstm": ["--model.hidden-size", "4"]}
