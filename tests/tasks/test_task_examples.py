@@ -20,6 +20,7 @@ from tasks import (
     NthFarthest,
     PrioritySort,
     RepeatCopy,
+    dynamic_ngram,
 )
 
 
@@ -193,6 +194,22 @@ def test_ngram_by_hand():
     inputs = torch.tensor([0.0, 0, 1, 0, 1, 0, 0]).view(7, 1, 1)
     expected = [1 / 2, 1 / 2, 1 / 2, 3 / 4, 1 / 4, 5 / 6, 5 / 8]
     assert task.solve(inputs).flatten().tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("at_once", [0, 2**18])
+def test_ngram_bits_are_those_of_a_slow_loop(monkeypatch, at_once):
+    monkeypatch.setattr(dynamic_ngram, "AT_ONCE", at_once)
+    drawn = DynamicNGram(length=60, context=3).sample(5, torch.Generator().manual_seed(8))
+    generator = torch.Generator().manual_seed(8)
+    odds = torch.sin(torch.rand(5 * 8, generator=generator) * (torch.pi / 2)).square().view(5, 8)
+    coins = torch.randint(0, 2, (3, 5), generator=generator)
+    uniforms = torch.rand(57, 5, generator=generator)
+    for row in range(5):
+        bits = coins[:, row].tolist()
+        for uniform in uniforms[:, row]:
+            seen = 4 * bits[-3] + 2 * bits[-2] + bits[-1]
+            bits.append(int(uniform < odds[row, seen]))
+        assert drawn.targets[:, row, 0].tolist() == bits
 
 
 def test_ngram_inputs_are_the_targets_one_step_late():
