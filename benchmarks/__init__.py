@@ -1,4 +1,5 @@
 """Times of memnets' layers beside those of other packages: `python -m benchmarks --help`.
 
-Reading order: contestants, peers, gate, timing, report, __main__.
+Reading order: cases, contestants, peers, gate, timing, compare, report; then what else can be
+measured: isolated (memory, first call), limits and profiling, data_rate.
 """

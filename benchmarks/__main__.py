@@ -2,143 +2,174 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+import math
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmarks import contestants, gate, peers, report, timing
-from benchmarks.contestants import LSTM, Absent, Contestant, Group, Sizes, own, own_name
-
-
-def parser() -> argparse.ArgumentParser:
-    """The options."""
-    made = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description="Time memnets' layers beside other packages, in turn, in one run. "
-        "The others are used where you have them: "
-        f"`{peers.GET_PYTORCH_NTM}`; `{peers.GET_DNC}`.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    made.add_argument("--batch", type=_positive, default=16, help="sequences at once")
-    made.add_argument("--steps", type=_positive, default=40, help="length of a sequence")
-    made.add_argument("--rounds", type=_positive, default=30, help="times each is measured")
-    made.add_argument("--threads", type=_positive, default=1, help="threads of torch")
-    made.add_argument(
-        "--clock",
-        choices=tuple(timing.CLOCKS),
-        default="wall",
-        help="processor: count only time spent computing, for a machine that is busy",
-    )
-    made.add_argument("--ntm-repository", type=Path, help="a clone of loudinthecloud/pytorch-ntm")
-    made.add_argument("--json", type=Path, help="write all numbers to this file")
-    return made
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-def groups() -> list[Group]:
-    """What is compared with what."""
-    backends = contestants.timed_backends()
-    return [
-        Group(
-            "NTM, ratios to memnets.NTM reference",
-            own_name("NTM", "reference"),
-            (*(own_name("NTM", name) for name in backends), peers.PYTORCH_NTM, LSTM),
-        ),
-        Group(
-            "DNC, ratios to memnets.DNC reference",
-            own_name("DNC", "reference"),
-            (*(own_name("DNC", name) for name in backends), peers.DNC_PACKAGE, LSTM),
-        ),
-    ]
-
-
-def assemble(sizes: Sizes, ntm_repository: Path | None) -> tuple[list[Contestant], list[str]]:
-    """Build every contestant that this machine has, and say in a sentence which it has not."""
-    backends = ["reference", *contestants.timed_backends()]
-    builders = [
-        *(own("NTM", name) for name in backends),
-        peers.pytorch_ntm(ntm_repository),
-        *(own("DNC", name) for name in backends),
-        peers.dnc_package,
-        contestants.lstm,
-    ]
-    present, absent = [], []
-    for build in builders:
-        torch.manual_seed(0)
-        try:
-            present.append(build(sizes))
-        except Absent as reason:
-            absent.append(str(reason))
-    return present, absent
-
-
-def compare(
-    sizes: Sizes, *, rounds: int, clock: str, ntm_repository: Path | None, json_path: Path | None
-) -> str:
-    """Check, then time, then lay out.
-
-    Raises:
-        gate.Disagreement: if contestants that claim to be equal are not; nothing is timed then.
-    """
-    checks = [sentence for kind in ("NTM", "DNC") for sentence in gate.check_backends(kind, sizes)]
-    present, absent = assemble(sizes, ntm_repository)
-    for contestant in present:
-        gate.check_at_work(contestant, sizes)
-    times = timing.measure(present, sizes, rounds=rounds, clock=clock, after_round=_say(rounds))
-    found = list(report.rows(groups(), {one.name: one for one in present}, times))
-    where = report.machine()
-    if json_path is not None:
-        content = {
-            "machine": where,
-            "sizes": asdict(sizes),
-            "clock": clock,
-            "rows": found,
-            "checks": checks,
-            "absent": absent,
-        }
-        json_path.write_text(json.dumps(content, indent=1) + "\n")
-    facts = ", ".join(f"{name} {value}" for name, value in where.items())
-    layout = report.table(found, sizes=sizes, clock=clock)
-    return "\n".join([layout, "", f"{facts}; {rounds} rounds in turn", *checks, *absent])
-
-
-def _say(rounds: int) -> Callable[[int], None]:
-    def say(done: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\rround {done} of {rounds}", end="", file=sys.stderr)
-
-    return say
+from benchmarks import (
+    cases,
+    command_line,
+    compare,
+    contestants,
+    data_rate,
+    gate,
+    isolated,
+    machine,
+    profiling,
+    report,
+)
+from benchmarks.cases import Case
+from benchmarks.peers import Repositories
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    chosen = parser().parse_args(arguments)
-    torch.set_num_threads(chosen.threads)
+    options = command_line.parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
     try:
-        print(
-            compare(
-                Sizes(batch=chosen.batch, steps=chosen.steps),
-                rounds=chosen.rounds,
-                clock=chosen.clock,
-                ntm_repository=chosen.ntm_repository,
-                json_path=chosen.json,
-            )
-        )
-    except gate.Disagreement as verdict:
+        found = RUNS[options.mode](options)
+    except (gate.Disagreement, contestants.Absent) as verdict:
         print(verdict, file=sys.stderr)
         return 1
+    print(f"\n{machine.in_a_line()}")
+    if options.json is not None:
+        content = {"machine": machine.facts(), "options": _plain(options), options.mode: found}
+        options.json.write_text(json.dumps(content, indent=1) + "\n")
     return 0
+
+
+def _plain(options: Namespace) -> dict[str, Any]:
+    return {
+        name: value if value is None or isinstance(value, (int, float, list)) else str(value)
+        for name, value in vars(options).items()
+    }
+
+
+def _settings(options: Namespace, seconds: float) -> compare.Settings:
+    return compare.Settings(
+        seconds=seconds,
+        clock=options.clock,
+        repositories=Repositories(
+            options.ntm_repository, options.dnc_repository, options.csordas_repository
+        ),
+        backends=None if options.backends is None else tuple(options.backends),
+    )
+
+
+def _cases(options: Namespace) -> tuple[Case, ...]:
+    return cases.chosen(options.cases, options.batch, options.steps)
+
+
+def _wanted(options: Namespace) -> list[str]:
+    return options.backends or ["reference", *contestants.timed_backends()]
+
+
+def run_comparison(options: Namespace) -> list[dict[str, Any]]:
+    """The main table, a part for each case, and its picture."""
+    found = []
+    for case in _cases(options):
+        found.append(compare.compare(case, _settings(options, options.seconds)))
+        print(report.comparison(found[-1], clock=options.clock), end="\n\n", flush=True)
+    if options.plot is not None:
+        from benchmarks import picture  # needs matplotlib
+
+        picture.draw(found, options.plot)
+    return [asdict(one) for one in found]
+
+
+def run_growth(options: Namespace) -> list[dict[str, Any]]:
+    """How the cost grows around each chosen case, the first NTM and DNC if none is chosen."""
+    names = options.cases or ["ntm-128x20", "dnc-128x20"]
+    bases = cases.chosen(names, options.batch, options.steps)
+    found = []
+    for base in bases:
+        print(f"around {base.title}: microseconds per training step\n")
+        for axis, values in cases.GROWTH.items():
+            settings = _settings(options, options.seconds / len(values))
+            found.append(compare.growth(base, axis, cases.grown(base, axis), settings))
+            print(report.growth(found[-1]), end="\n\n", flush=True)
+    return found
+
+
+def run_memory(options: Namespace) -> list[dict[str, Any]]:
+    """Peak memory of each backend, with and without recomputing."""
+    found = []
+    for case in _cases(options):
+        print(f"{case.title}: peak of a training step, MiB\n")
+        for backend in _wanted(options):
+            every = options.checkpoint_every or max(math.isqrt(case.steps), 1)
+            for segment in (None, every) if contestants.can_checkpoint(case.kind) else (None,):
+                row = isolated.peak_memory(case, backend, segment)
+                found.append(
+                    {"case": asdict(case), "backend": backend, "checkpoint_every": segment, **row}
+                )
+                name = backend if segment is None else f"{backend}, checkpoint_every={segment}"
+                print(f"{name:40}  {_memory(row)}", flush=True)
+        print()
+    return found
+
+
+def _memory(row: dict[str, Any]) -> str:
+    if "failed" in row:
+        return f"left out: {row['failed']}"
+    return (
+        f"{row['mebibytes']:8,.0f} above the imports, {row['of_the_sequence']:8,.0f} above what a "
+        f"short sequence leaves"
+    )
+
+
+def run_first_call(options: Namespace) -> list[dict[str, Any]]:
+    """Seconds of the first training step of each backend."""
+    found = []
+    for case in _cases(options):
+        print(f"{case.title}: seconds of the first training step\n")
+        for backend in _wanted(options):
+            row = isolated.first_call(case, backend)
+            found.append({"case": asdict(case), "backend": backend, **row})
+            said = [f"{name} {_seconds(one)}" for name, one in row.items()]
+            print(f"{backend:12}  {'; '.join(said)}", flush=True)
+        print()
+    return found
+
+
+def _seconds(row: dict[str, Any]) -> str:
+    if "failed" in row:
+        return f"left out: {row['failed']}"
+    return f"{row['first']:.2f}, the second {row['second']:.3f}"
+
+
+def run_profile(options: Namespace) -> list[dict[str, Any]]:
+    """Where the time goes, and how far it is from the limit, for each chosen case."""
+    found = []
+    for case in _cases(options):
+        one = profiling.profiled(case, options.backend, seconds=options.seconds / 6)
+        found.append({"case": asdict(case), **one})
+        print(profiling.page(case, one), end="\n\n", flush=True)
+    return found
+
+
+def run_tasks(options: Namespace) -> dict[str, dict[str, float]]:
+    """How fast the tasks make sequences."""
+    batch = (options.batch or [Case.batch])[0]
+    found = data_rate.rates(seconds=options.seconds / 15, backend=options.backend, batch=batch)
+    print(data_rate.page(found, batch=batch))
+    return found
+
+
+RUNS: dict[str, Callable[[Namespace], Any]] = {
+    "compare": run_comparison,
+    "growth": run_growth,
+    "memory": run_memory,
+    "first-call": run_first_call,
+    "profile": run_profile,
+    "tasks": run_tasks,
+}
 
 
 if __name__ == "__main__":

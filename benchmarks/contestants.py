@@ -1,30 +1,23 @@
-"""What is timed: a model with its sizes, the same sizes for all that are compared.
+"""What is timed: a model of a case, the same sizes for all that are compared.
 
 Axes: B batch, T time, I input, O output.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 import memnets
+from benchmarks.cases import Case
 from memnets.unroll import BACKENDS
 
-
-@dataclass(frozen=True)
-class Sizes:
-    """The sizes that all contestants share: those of the copy task in the NTM paper."""
-
-    input_size: int = 9
-    output_size: int = 8
-    memory_size: int = 128
-    word_size: int = 20
-    hidden_size: int = 100
-    batch: int = 16
-    steps: int = 40
+LSTM = "torch.nn.LSTM"
+MODELS: dict[str, Callable[..., memnets.MemoryLayer]] = {"NTM": memnets.NTM, "DNC": memnets.DNC}
 
 
 @dataclass(frozen=True)
@@ -33,7 +26,7 @@ class Contestant:
 
     `run(x)` takes [T, B, I] through the model from a fresh state and returns [T, B, outputs];
     `model` owns the parameters; `outputs` is the last axis of what `run` returns; `note` says in
-    which way it is not the same as what it is compared with.
+    which way it is not the same as what it is compared with; `own` is whether it is memnets'.
     """
 
     name: str
@@ -41,44 +34,40 @@ class Contestant:
     run: Callable[[Tensor], Tensor]
     outputs: int
     note: str = ""
+    own: bool = False
 
 
 class Absent(Exception):  # noqa: N818 - it is no error: the row is left out, and the reason printed
     """A contestant that this machine does not have; the message says how to get it."""
 
 
-Build = Callable[[Sizes], Contestant]
+REFUSALS = (RuntimeError, ValueError, OSError, ImportError)
+"""What a backend that cannot serve may raise (NotImplementedError is a RuntimeError)."""
+
+Build = Callable[[Case], Contestant]
 
 
-@dataclass(frozen=True)
-class Group:
-    """Contestants that are compared: all ratios are to the reference."""
-
-    title: str
-    reference: str
-    rivals: tuple[str, ...]
-
-
-def layer(kind: str, backend: str, sizes: Sizes, **options: object) -> memnets.MemoryLayer:
-    """Build `memnets.NTM` or `memnets.DNC` with one read and one write head."""
-    return {"NTM": memnets.NTM, "DNC": memnets.DNC}[kind](
-        sizes.input_size,
-        sizes.output_size,
-        memory_size=sizes.memory_size,
-        word_size=sizes.word_size,
-        hidden_size=sizes.hidden_size,
-        read_heads=1,
+def layer(case: Case, backend: str, **options: object) -> memnets.MemoryLayer:
+    """Build `memnets.NTM` or `memnets.DNC` with one write head."""
+    return MODELS[case.kind](
+        case.input_size,
+        case.output_size,
+        memory_size=case.memory_size,
+        word_size=case.word_size,
+        hidden_size=case.hidden_size,
+        read_heads=case.read_heads,
         backend=backend,
-        **options,  # pyright: ignore[reportArgumentType]
+        **options,
     )
 
 
-def own(kind: str, backend: str) -> Build:
-    """Return a builder of `memnets.NTM` or `memnets.DNC` on a backend."""
+def own(backend: str, **options: object) -> Build:
+    """Return a builder of memnets' layer on a backend."""
 
-    def build(sizes: Sizes) -> Contestant:
-        model = layer(kind, backend, sizes)
-        return Contestant(own_name(kind, backend), model, lambda x: model(x)[0], sizes.output_size)
+    def build(case: Case) -> Contestant:
+        model = layer(case, backend, **options)
+        name = own_name(case.kind, backend)
+        return Contestant(name, model, lambda x: model(x)[0], case.output_size, own=True)
 
     return build
 
@@ -88,22 +77,36 @@ def own_name(kind: str, backend: str) -> str:
     return f"memnets.{kind} {backend}"
 
 
-def lstm(sizes: Sizes) -> Contestant:
+def lstm(case: Case) -> Contestant:
     """torch's own LSTM with as much input as the controllers have: the floor."""
-    inputs = sizes.input_size + sizes.word_size
-    model = nn.LSTM(inputs, sizes.hidden_size)
+    read_size = case.read_heads * case.word_size
+    model = nn.LSTM(case.input_size + read_size, case.hidden_size)
 
     def run(x: Tensor) -> Tensor:
-        padded = nn.functional.pad(x, (0, sizes.word_size))
+        padded = nn.functional.pad(x, (0, read_size))
         return model(padded)[0]
 
-    note = "no memory, no readout: the floor"
-    return Contestant(LSTM, model, run, sizes.hidden_size, note)
-
-
-LSTM = "torch.nn.LSTM"
+    note = f"{model.input_size} inputs, no memory, no readout: the floor"
+    return Contestant(LSTM, model, run, case.hidden_size, note)
 
 
 def timed_backends(backends: Mapping[str, object] = BACKENDS) -> list[str]:
-    """The backends that do not run the reference's own code, and so have a time of their own."""
-    return [name for name, run in backends.items() if run is not backends["reference"]]
+    """The backends that do not run the reference's own code, and so have a time of their own.
+
+    `auto` has none: it takes one of the others.
+    """
+    reference = backends["reference"]
+    return [name for name, run in backends.items() if run is not reference and name != "auto"]
+
+
+def can_checkpoint(kind: str) -> bool:
+    """Whether memnets' layer of that kind has the option `checkpoint_every`."""
+    return "checkpoint_every" in inspect.signature(MODELS[kind]).parameters
+
+
+def inputs(case: Case, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The same random x [T, B, I] for every contestant of a case."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(
+        case.steps, case.batch, case.input_size, generator=generator, dtype=torch.float64
+    ).to(dtype)

@@ -6,18 +6,35 @@ No times are asserted.
 import json
 import sys
 import types
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 
+import tasks
 from benchmarks import __main__ as command
-from benchmarks import contestants, gate, peers, report, timing
-from benchmarks.contestants import Absent, Contestant, Group, Sizes
-from memnets import compiled, unroll
+from benchmarks import (
+    cases,
+    compare,
+    contestants,
+    data_rate,
+    gate,
+    isolated,
+    limits,
+    machine,
+    peers,
+    timing,
+)
+from benchmarks.cases import Case
+from benchmarks.contestants import LSTM, Absent, Contestant
+from memnets import unroll
 
-TINY = Sizes(
+TINY = Case(
     input_size=3, output_size=2, memory_size=4, word_size=3, hidden_size=5, batch=2, steps=3
 )
+QUICK = compare.Settings(seconds=0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -45,15 +62,47 @@ class DNCStub(torch.nn.Module):
         super().__init__()
         self.linear = torch.nn.Linear(input_size, input_size)
 
-    def forward(self, x):
+    def forward(self, x, state=None):
         return self.linear(x), None
+
+
+CSORDAS_STUB = """
+import torch
+class LSTMController:
+    def __init__(self, sizes):
+        self.sizes = sizes
+class DNC(torch.nn.Module):
+    def __init__(self, input_size, output_size, **others):
+        super().__init__()
+        self.linear = torch.nn.Linear(input_size, output_size)
+    def forward(self, x):
+        return self.linear(x)
+"""
+
+# As the repository's newest code, it takes [B, T, I] and returns [T, B, I].
+DNC_REPOSITORY_STUB = """
+import torch
+class DNC(torch.nn.Module):
+    def __init__(self, input_size, batch_first, **others):
+        super().__init__()
+        assert batch_first
+        self.linear = torch.nn.Linear(input_size, input_size)
+    def forward(self, x, state):
+        return self.linear(x).transpose(0, 1), None
+"""
 
 
 @pytest.fixture
 def repository(tmp_path):
-    (tmp_path / "ntm").mkdir()
-    (tmp_path / "ntm" / "__init__.py").write_text("")
-    (tmp_path / "ntm" / "aio.py").write_text(NTM_STUB)
+    files = {
+        "ntm/aio.py": NTM_STUB,
+        "dnc/dnc.py": DNC_REPOSITORY_STUB,
+        "Models/DNC.py": CSORDAS_STUB,
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).parent.joinpath("__init__.py").write_text("")
+        (tmp_path / name).write_text(content)
     return tmp_path
 
 
@@ -70,37 +119,71 @@ def no_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "dnc", None)  # import raises ImportError
 
 
-def compare(**options):
-    given = {"rounds": 2, "clock": "wall", "ntm_repository": None, "json_path": None}
-    return command.compare(TINY, **{**given, **options})
+@pytest.fixture
+def tiny(monkeypatch):
+    """The command with tiny cases, which all commands share."""
+    small = {"ntm-128x20": TINY, "dnc-128x20": replace(TINY, kind="DNC")}
+    monkeypatch.setattr(cases, "CASES", small)
+    monkeypatch.setattr(cases, "MAIN", tuple(small.values()))
+    monkeypatch.setattr(cases, "GROWTH", {"memory_size": (4, 8), "steps": (2, 3)})
+    monkeypatch.setattr(Case, "batch", 2)
+    monkeypatch.setattr(Case, "steps", 3)
 
 
-def test_table_and_json(tmp_path, repository, package):
-    target = tmp_path / "times.json"
-    printed = compare(ntm_repository=repository, json_path=target)
+def given(repository: Path) -> list[str]:
+    flags = ("--ntm-repository", "--dnc-repository", "--csordas-repository")
+    return [part for flag in flags for part in (flag, str(repository))]
+
+
+def test_table_json_and_picture(tmp_path, repository, package, tiny, capsys):
+    target, picture = tmp_path / "times.json", tmp_path / "times.png"
+    flags = ["--seconds", "0.01", "--json", str(target), "--plot", str(picture)]
+    assert command.main([*given(repository), *flags]) == 0
+    printed = capsys.readouterr().out
     content = json.loads(target.read_text())
-    names = {row["contestant"] for row in content["rows"]}
-    assert names >= {"memnets.NTM reference", "pytorch-ntm", "memnets.DNC reference", "dnc (PyPI)"}
-    assert content["absent"] == []
-    assert all(name in printed for name in names)
     assert {"processor", "cores", "threads", "torch", "python", "commit"} <= set(content["machine"])
-    for row in content["rows"]:
-        assert len(row["rounds"]) == 2
-        assert min(row["rounds"]) > 0
-        if row["contestant"].endswith("reference"):
-            assert row["ratio_to_reference"] == {"median": 1, "lower": 1, "upper": 1}
+    ntm, dnc = content["compare"]
+    assert ntm["absent"] == dnc["absent"] == []
+    everyone = {"memnets.NTM reference", "memnets.DNC reference", *peers.GET, LSTM}
+    rows = [*ntm["rows"], *dnc["rows"]]
+    assert {row["contestant"] for row in rows} >= everyone
+    assert all(name in printed for name in everyone)
+    for row in rows:
+        assert len(row["rounds"]) >= timing.LEAST_TURNS
+        assert min(row["rounds"].values()) > 0
+        if row["contestant"] == LSTM:
+            assert row["ratio_to_lstm"] == {"median": 1, "lower": 1, "upper": 1}
+        if row["contestant"] == "memnets.DNC reference":
+            assert set(row["times_faster"]) == set(peers.GET) - {"pytorch-ntm"}
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_missing_packages_give_a_sentence(no_package):
-    printed = compare(rounds=1)
-    assert "pytorch-ntm is left out: no --ntm-repository" in printed
-    assert "dnc (PyPI) is left out" in printed
-    assert "pip install --no-deps dnc==1.1.0" in printed
+    absent = [*compare.compare(TINY, QUICK).absent]
+    absent += compare.compare(replace(TINY, kind="DNC"), QUICK).absent
+    for name, how in peers.GET.items():
+        assert any(f"{name} is left out" in said and how in said for said in absent)
 
 
-def test_a_folder_that_is_no_repository(tmp_path):
-    with pytest.raises(Absent, match=r"has no ntm/aio.py"):
-        peers.pytorch_ntm(tmp_path)(TINY)
+@pytest.mark.parametrize("build", [peers.pytorch_ntm, peers.pytorch_dnc, peers.csordas_dnc])
+def test_a_folder_that_is_no_repository(tmp_path, build):
+    with pytest.raises(Absent, match=r"is left out: .* has no \w+/\w+.py \(git clone"):
+        build(tmp_path)(TINY)
+
+
+def test_a_repository_that_cannot_be_imported(repository):
+    (repository / "ntm" / "aio.py").write_text("import a_module_that_is_gone")
+    with pytest.raises(Absent, match=r"cannot be imported with torch .*a_module_that_is_gone"):
+        peers.pytorch_ntm(repository)(TINY)
+
+
+def test_a_repository_that_does_not_run(repository):
+    broken = CSORDAS_STUB.replace("self.linear(x)", "self.linear(x).view(-1, 7, 5)")
+    (repository / "Models" / "DNC.py").write_text(broken)
+    settings = replace(QUICK, repositories=peers.Repositories(csordas=repository))
+    present, absent = compare.assemble(replace(TINY, kind="DNC"), [], settings)
+    assert peers.CSORDAS_DNC not in {one.name for one in present}
+    assert any("does not run with torch" in said and "invalid for input" in said for said in absent)
 
 
 def test_a_repository_leaves_nothing_behind(repository, monkeypatch):
@@ -114,25 +197,59 @@ def test_a_repository_leaves_nothing_behind(repository, monkeypatch):
     assert sys.path == before
 
 
-def test_backends_are_compared(monkeypatch):
-    monkeypatch.setattr(compiled, "COMPILER", "eager")
-    monkeypatch.setitem(unroll.BACKENDS, "compiled", compiled.compiled)
-    sentences = gate.check_backends("NTM", TINY)
-    assert any("memnets.NTM auto" in sentence for sentence in sentences)
-    assert any("memnets.NTM compiled" in sentence for sentence in sentences)
+def test_the_repository_of_the_package_is_not_the_package(repository, package):
+    contestant = peers.pytorch_dnc(repository)(TINY)
+    assert not isinstance(contestant.model, DNCStub)
+    assert contestant.run(torch.zeros(3, 2, 3)).shape == (3, 2, 3)
+
+
+def same(layer, x, state, lengths):
+    return unroll.reference(layer, x, state, lengths)
+
+
+def test_a_new_backend_appears_by_itself(monkeypatch):
+    monkeypatch.setitem(unroll.BACKENDS, "quick", same)
+    found = compare.compare(TINY, replace(QUICK, rivals=False))
+    assert any("memnets.NTM quick" in sentence for sentence in found.checks)
+    (row,) = [
+        row
+        for row in found.rows
+        if row["contestant"] == "memnets.NTM quick" and row["pass"] == "training"
+    ]
+    assert set(row["times_faster"]) == {"memnets.NTM reference"}
+
+
+def test_a_backend_that_cannot_serve_is_left_out_with_its_reason(monkeypatch):
+    def refuse(layer, x, state, lengths):
+        raise RuntimeError("quick needs a compiler; none was found.\nAnd more.")
+
+    monkeypatch.setitem(unroll.BACKENDS, "quick", refuse)
+    found = compare.compare(TINY, replace(QUICK, rivals=False))
+    assert "memnets.NTM quick" not in {row["contestant"] for row in found.rows}
+    assert found.absent == (
+        "memnets.NTM quick is left out: RuntimeError: quick needs a compiler; none was found.",
+    )
+
+
+def test_what_memory_has_no_room_for_is_left_out(monkeypatch):
+    case = replace(TINY, kind="DNC", memory_size=64)
+    monkeypatch.setattr(machine, "free_memory", lambda: 2e5)
+    found = compare.compare(case, replace(QUICK, rivals=False))
+    assert {row["contestant"] for row in found.rows} == {LSTM}
+    assert "keeps about" in found.absent[0]
+    assert gate.steps_with_room(replace(case, steps=40)) < 40
 
 
 @pytest.mark.parametrize("kind", ["NTM", "DNC"])
-def test_the_gate_is_red_when_outputs_differ(monkeypatch, kind, capsys):
-    def wrong(layer, x, state, lengths, checkpoint_every):
+def test_the_gate_is_red_when_outputs_differ(monkeypatch, kind, capsys, tiny):
+    def wrong(layer, x, state, lengths):
         right = unroll.reference(layer, x, state, lengths)
         return right._replace(h=right.h * (1 + 1e-4))
 
     monkeypatch.setitem(unroll.BACKENDS, "auto", wrong)
     with pytest.raises(gate.Disagreement, match=rf"memnets.{kind} auto: output differs"):
-        gate.check_backends(kind, TINY)
-    monkeypatch.setattr(command, "Sizes", lambda **_: TINY)
-    assert command.main(["--rounds", "1"]) == 1
+        gate.check_backends(replace(TINY, kind=kind))
+    assert command.main(["--seconds", "0.01"]) == 1
     assert "us/step" not in capsys.readouterr().out
 
 
@@ -144,7 +261,29 @@ def test_the_gate_is_red_when_only_gradients_differ(monkeypatch):
 
     monkeypatch.setitem(unroll.BACKENDS, "auto", wrong)
     with pytest.raises(gate.Disagreement, match="gradient of"):
-        gate.check_backends("NTM", TINY)
+        gate.check_backends(TINY)
+
+
+def narrow_only(layer, x, state, lengths):
+    """Right in float64; in float32 wrong where there are more than two steps."""
+    right = unroll.reference(layer, x, state, lengths)
+    if x.dtype == torch.float64 or len(x) <= 2:
+        return right
+    return right._replace(h=right.h * (1 + 1e-4))
+
+
+def test_rounding_shortens_the_float32_comparison_and_is_said(monkeypatch):
+    monkeypatch.setitem(unroll.BACKENDS, "quick", narrow_only)
+    monkeypatch.setattr(gate, "rounding", lambda case: 1.1e-5)
+    (sentence,) = gate.check_backends(replace(TINY, steps=8), ["quick"]).sentences
+    assert "float32 over 2 steps" in sentence
+
+
+def test_a_float32_error_that_rounding_does_not_explain_is_red(monkeypatch):
+    assert gate.rounding(TINY) < 1e-5
+    monkeypatch.setitem(unroll.BACKENDS, "quick", narrow_only)
+    with pytest.raises(gate.Disagreement, match="output differs"):
+        gate.check_backends(replace(TINY, steps=8), ["quick"])
 
 
 def test_the_gate_is_red_at_a_nan():
@@ -166,7 +305,7 @@ def test_a_contestant_must_be_at_work():
         gate.check_at_work(Contestant("short", model, lambda x: model(x[1:]), 2), TINY)
 
 
-def test_contestants_take_turns():
+def test_contestants_take_turns(monkeypatch):
     model = torch.nn.Linear(3, 2)
     calls = []
 
@@ -177,21 +316,56 @@ def test_contestants_take_turns():
 
         return Contestant(name, model, run, 2)
 
-    times = timing.measure([named("a"), named("b")], TINY, rounds=2, clock="processor")
-    assert calls == ["a", "a", "b", "b"] * 3  # forward and training; the first round warms up
-    assert {name: len(passes["training"]) for name, passes in times.items()} == {"a": 2, "b": 2}
+    turns = {"a": timing.Turns(1, 1), "b": timing.Turns(2, 3)}
+    monkeypatch.setattr(timing, "plan", lambda costs, seconds: (3, turns))
+    both = [named("a"), named("b")]
+    times = timing.measure(both, TINY, seconds=1.0, clock="processor")
+    # Forward and training, twice to warm up; then b stays out of round 1 and runs thrice in others.
+    a, b = ["a"] * 2, ["b"] * 6
+    assert calls == [*a, *a, *["b"] * 4, *a, *b, *a, *a, *b]
+    rounds = {name: list(passes["training"]) for name, passes in times.items()}
+    assert rounds == {"a": [0, 1, 2], "b": [0, 2]}
 
 
-def test_ratios_are_medians_of_rounds():
+@pytest.mark.parametrize(
+    "costs",
+    [
+        {"one": 1.0},
+        {"fast": 1e-5, "slow": 60.0},
+        {"a": 0.03, "b": 0.4, "c": 1.1, "d": 0.0004},
+        {"a": 5.0, "b": 5.0},
+    ],
+)
+def test_a_plan_keeps_to_its_seconds_and_pairs_rounds(costs):
+    seconds = 20.0
+    rounds, turns = timing.plan(costs, seconds)
+    share = seconds / len(costs)
+    taken_part = {name: set(range(0, rounds, turn.stride)) for name, turn in turns.items()}
+    for name, turn in turns.items():
+        assert timing.LEAST_TURNS <= len(taken_part[name]) <= timing.MOST_ROUNDS
+        spent = len(taken_part[name]) * turn.repeats * costs[name]
+        # A turn more than the share, or the least number of turns with the next smaller stride.
+        least = (2 * timing.LEAST_TURNS + 1) * turn.repeats * costs[name]
+        assert spent <= max(share + turn.repeats * costs[name], least)
+    ordered = sorted(taken_part.values(), key=len)
+    assert all(few <= many for few, many in pairwise(ordered))
+
+
+def test_ratios_are_medians_of_rounds_in_which_both_ran():
+    sample = {0: 1.0, 1: 2.0, 2: 4.0}
     times = {
-        "a": {name: [1.0, 2.0, 4.0] for name in timing.PASSES},
-        "b": {name: [3.0, 4.0, 12.0] for name in timing.PASSES},
+        "memnets.NTM reference": dict.fromkeys(timing.PASSES, sample),
+        "peer": {name: {0: 3.0, 2: 12.0} for name in timing.PASSES},
+        LSTM: {name: {0: 0.5, 1: 0.5, 2: 1.0} for name in timing.PASSES},
     }
     model = torch.nn.Linear(1, 1)
-    present = {name: Contestant(name, model, model, 1) for name in times}
-    found = list(report.rows([Group("g", "a", ("b", "absent"))], present, times))
-    assert [row["contestant"] for row in found] == ["a", "a", "b", "b"]
-    assert found[2]["ratio_to_reference"] == {"median": 3.0, "lower": 2.5, "upper": 3.0}
+    present = [Contestant(name, model, model, 1, own=name.startswith("memnets")) for name in times]
+    found = list(compare.rows(TINY, present, times))
+    assert [row["contestant"] for row in found[::2]] == list(times)
+    assert found[0]["times_faster"] == {"peer": {"median": 3.0, "lower": 3.0, "upper": 3.0}}
+    assert found[0]["ratio_to_lstm"] == {"median": 4.0, "lower": 3.0, "upper": 4.0}
+    assert found[2]["ratio_to_lstm"] == {"median": 9.0, "lower": 7.5, "upper": 10.5}
+    assert found[2]["times_faster"] == {}
     assert timing.Spread.of([2.0]) == timing.Spread(2.0, 2.0, 2.0)
 
 
@@ -204,9 +378,98 @@ def test_backends_with_the_references_own_code_are_not_timed():
 
     backends = {"auto": reference, "reference": reference, "other": other}
     assert contestants.timed_backends(backends) == ["other"]
+    assert contestants.timed_backends({**backends, "auto": other}) == ["other"]
 
 
-def test_a_bad_number_is_refused(capsys):
+def test_growth_has_a_line_for_each_backend_and_axis(tiny, capsys, tmp_path):
+    target = tmp_path / "growth.json"
+    flags = ["--growth", "--cases", "dnc-128x20", "--seconds", "0.01", "--json", str(target)]
+    assert command.main(flags) == 0
+    assert "memory_size^" in capsys.readouterr().out
+    slots, steps = json.loads(target.read_text())["growth"]
+    assert set(slots["microseconds_per_step"]) == {"memnets.DNC reference", LSTM}
+    assert list(slots["microseconds_per_step"]["memnets.DNC reference"]) == ["4", "8"]
+    assert steps["axis"] == "steps"
+    assert timing.exponent({5: 1.0}) is None
+
+
+def test_profile_says_how_far_from_the_limit(tiny, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "peak_flops", lambda: 1e6)
+    monkeypatch.setattr(limits, "copy_rate", lambda size: 1e6)
+    target = tmp_path / "profile.json"
+    flags = ["--profile", "--cases", "ntm-128x20", "--backend", "reference", "--seconds", "0.01"]
+    assert command.main([*flags, "--json", str(target)]) == 0
+    printed = capsys.readouterr().out
+    assert "aten::" in printed
+    assert "x the limit" in printed
+    (found,) = json.loads(target.read_text())["profile"]
+    for name, one in found["limits"].items():
+        assert one["computing_microseconds"] == limits.step_flops(TINY, name)
+        assert one["moving_microseconds"] == limits.step_bytes(TINY, name)
+        slower = max(one["computing_microseconds"], one["moving_microseconds"])
+        assert one["times_the_limit"] == pytest.approx(one["microseconds_per_step"] / slower)
+
+
+def test_profile_of_a_backend_that_cannot_serve(tiny, monkeypatch, capsys):
+    def refuse(layer, x, state, lengths):
+        raise ValueError("quick cannot.")
+
+    monkeypatch.setitem(unroll.BACKENDS, "quick", refuse)
+    assert command.main(["--profile", "--backend", "quick"]) == 1
+    assert "quick cannot." in capsys.readouterr().err
+
+
+def test_peak_memory_is_that_of_a_fresh_process():
+    small = replace(TINY, kind="DNC", memory_size=64, steps=20)
+    large = replace(small, memory_size=256)
+    few, many = (isolated.peak_memory(case, "reference") for case in (small, large))
+    # 4 links a step, 15 times as large: 37 MiB more.
+    assert many["of_the_sequence"] - few["of_the_sequence"] > 20
+    assert many["mebibytes"] > many["of_the_sequence"]
+
+
+def test_a_failure_in_a_fresh_process_is_told():
+    found = isolated.peak_memory(TINY, "no such backend")
+    assert "backend must be one of" in found["failed"]
+
+
+def test_first_call_in_fresh_processes_with_caches_of_its_own(monkeypatch):
+    asked = []
+
+    def answer(request, case, environment):
+        asked.append(environment)
+        return {"first": 1.0, "second": 0.5}
+
+    monkeypatch.setattr(isolated, "_ask", answer)
+    found = isolated.first_call(TINY, "reference")
+    assert list(found) == ["cold", "cached"]
+    cold, cached = asked
+    assert cold == cached
+    assert {*isolated.CACHES, "HOME"} <= set(cold)
+    assert not Path(cold["HOME"]).exists()
+
+
+def test_first_and_second_call_are_timed():
+    found = isolated.measure_first_call(TINY, {"backend": "reference"})
+    assert min(found["first"], found["second"]) > 0
+
+
+def test_every_task_has_its_rate(monkeypatch):
+    assert data_rate.TASKS is tasks.TASKS
+    short = {
+        "copy": lambda: tasks.Copy(max_length=2),
+        "sort": lambda: tasks.PrioritySort(length=16),
+    }
+    monkeypatch.setattr(data_rate, "TASKS", short)
+    found = data_rate.rates(seconds=0.001, batch=2)
+    assert set(found) == set(short)
+    for one in found.values():
+        assert one["ratio"] == pytest.approx(one["made"] / one["trained"])
+    assert all(name in data_rate.page(found) for name in found)
+
+
+@pytest.mark.parametrize("flags", [["--batch", "0"], ["--seconds", "-1"], ["--memory", "--tasks"]])
+def test_bad_flags_are_refused(capsys, flags):
     with pytest.raises(SystemExit):
-        command.main(["--rounds", "0"])
-    assert "--rounds" in capsys.readouterr().err
+        command.main(flags)
+    assert flags[0] in capsys.readouterr().err
