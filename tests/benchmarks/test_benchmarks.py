@@ -34,6 +34,7 @@ from memnets import unroll
 TINY = Case(
     input_size=3, output_size=2, memory_size=4, word_size=3, hidden_size=5, batch=2, steps=3
 )
+REFERENCE = unroll.BACKENDS["reference"]
 QUICK = compare.Settings(seconds=0.01)
 
 
@@ -203,8 +204,8 @@ def test_the_repository_of_the_package_is_not_the_package(repository, package):
     assert contestant.run(torch.zeros(3, 2, 3)).shape == (3, 2, 3)
 
 
-def same(layer, x, state, lengths):
-    return unroll.reference(layer, x, state, lengths)
+def same(layer, x, state, *others):
+    return REFERENCE(layer, x, state, *others)
 
 
 def test_a_new_backend_appears_by_itself(monkeypatch):
@@ -220,7 +221,7 @@ def test_a_new_backend_appears_by_itself(monkeypatch):
 
 
 def test_a_backend_that_cannot_serve_is_left_out_with_its_reason(monkeypatch):
-    def refuse(layer, x, state, lengths):
+    def refuse(layer, x, state, *others):
         raise RuntimeError("quick needs a compiler; none was found.\nAnd more.")
 
     monkeypatch.setitem(unroll.BACKENDS, "quick", refuse)
@@ -242,8 +243,8 @@ def test_what_memory_has_no_room_for_is_left_out(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["NTM", "DNC"])
 def test_the_gate_is_red_when_outputs_differ(monkeypatch, kind, capsys, tiny):
-    def wrong(layer, x, state, lengths):
-        right = unroll.reference(layer, x, state, lengths)
+    def wrong(layer, x, state, *others):
+        right = REFERENCE(layer, x, state, *others)
         return right._replace(h=right.h * (1 + 1e-4))
 
     monkeypatch.setitem(unroll.BACKENDS, "auto", wrong)
@@ -254,8 +255,8 @@ def test_the_gate_is_red_when_outputs_differ(monkeypatch, kind, capsys, tiny):
 
 
 def test_the_gate_is_red_when_only_gradients_differ(monkeypatch):
-    def wrong(layer, x, state, lengths, checkpoint_every):
-        right = unroll.reference(layer, x, state, lengths)
+    def wrong(layer, x, state, *others):
+        right = REFERENCE(layer, x, state, *others)
         fixed = right.h.detach()
         return right._replace(h=fixed + 1.001 * (right.h - fixed))
 
@@ -264,9 +265,9 @@ def test_the_gate_is_red_when_only_gradients_differ(monkeypatch):
         gate.check_backends(TINY)
 
 
-def narrow_only(layer, x, state, lengths):
+def narrow_only(layer, x, state, *others):
     """Right in float64; in float32 wrong where there are more than two steps."""
-    right = unroll.reference(layer, x, state, lengths)
+    right = REFERENCE(layer, x, state, *others)
     if x.dtype == torch.float64 or len(x) <= 2:
         return right
     return right._replace(h=right.h * (1 + 1e-4))
@@ -411,7 +412,7 @@ def test_profile_says_how_far_from_the_limit(tiny, capsys, tmp_path, monkeypatch
 
 
 def test_profile_of_a_backend_that_cannot_serve(tiny, monkeypatch, capsys):
-    def refuse(layer, x, state, lengths):
+    def refuse(layer, x, state, *others):
         raise ValueError("quick cannot.")
 
     monkeypatch.setitem(unroll.BACKENDS, "quick", refuse)
