@@ -11,7 +11,7 @@ import torch
 import memnets
 from benchmarks import report
 from benchmarks.cases import Case
-from tasks import TASKS, Task, bits_per_sequence
+from tasks import TASKS, Task
 
 SHOULD_BE = 10
 """How many times as fast as the model a task should be, so that data is never waited for."""
@@ -48,7 +48,7 @@ def _task(task: Task, seconds: float, backend: str, batch: int) -> dict[str, flo
     def train() -> None:
         drawn = next(turn)
         layer.zero_grad(set_to_none=True)
-        bits_per_sequence(layer(drawn.inputs)[0], drawn).mean().backward()
+        layer(drawn.inputs)[0].square().mean().backward()  # every task has a cost of its own
 
     made = batch * _calls_a_second(make, seconds)
     trained = batch * _calls_a_second(train, seconds)
