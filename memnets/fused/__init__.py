@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from memnets.controllers import Controller
-from memnets.fused.library import Unavailable, reason_against
+from memnets.fused.library import UnavailableError, reason_against
 from memnets.fused.node import Call, Sequences, Tensors, split_products, states_of
 from memnets.fused.plan import ADDRESSINGS, CELLS, RANGES, Plan
 from memnets.reference import Unrolled
@@ -23,7 +23,7 @@ from memnets.state import State
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
 
-__all__ = ["RECORD_BUDGET", "Unavailable", "limit_threads", "run", "supports", "threads"]
+__all__ = ["RECORD_BUDGET", "UnavailableError", "limit_threads", "run", "supports", "threads"]
 
 RECORD_BUDGET = 2**30
 """How many bytes of the memory's records a training call keeps at most for its backward; a longer
@@ -44,7 +44,7 @@ def limit_threads(count: int | None) -> None:
     Raises:
         ValueError: if the count is below 1.
     """
-    global _limit  # noqa: PLW0603
+    global _limit
     if count is not None and count < 1:
         raise ValueError(f"There must be at least 1 thread; got {count}.")
     _limit = count
@@ -52,7 +52,10 @@ def limit_threads(count: int | None) -> None:
 
 def threads(batch_size: int) -> int:
     """Return how many threads a call with that many rows uses."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        available = len(os.sched_getaffinity(0))
+    else:
+        available = os.cpu_count() or 1
     return max(1, min(_limit or available, batch_size // ROWS_A_THREAD))
 
 
@@ -62,13 +65,15 @@ def supports(layer: MemoryLayer, x: Tensor, state: State) -> str | None:
 
 
 def _layer_reason(layer: Any) -> str | None:
-    from memnets.dnc import DNC  # noqa: PLC0415 - they import the seam that imports this
-    from memnets.ntm import NTM  # noqa: PLC0415
+    from memnets.dnc import DNC  # here: they import the seam that imports this
+    from memnets.ntm import NTM
 
     if type(layer) not in (NTM, DNC):
         return f"It knows memnets.NTM and memnets.DNC; {type(layer).__name__} is another class."
     if type(layer.controller) is not Controller:
-        return f"It knows the controllers of memnets; this one is a {type(layer.controller).__name__}."
+        return (
+            f"It knows the controllers of memnets; this one is a {type(layer.controller).__name__}."
+        )
     if any(type(cell) not in CELLS for cell in layer.controller.cells):
         return "It knows the cells of memnets.controllers; this controller has others."
     if type(layer) is NTM:

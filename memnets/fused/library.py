@@ -1,4 +1,4 @@
-"""The compiled kernel: built once for this machine and this torch, kept in a cache, loaded by ctypes.
+"""The compiled kernel: built once for this machine and torch, kept in a cache, loaded by ctypes.
 
 The sources take plain pointers, so that a build needs a C++ compiler and the headers that come with
 torch, and no more. One library holds one kind of number.
@@ -28,7 +28,7 @@ OPTIONS = ("-O3", "-march=native", "-std=c++20", "-fPIC", "-shared", "-pthread",
 logger = logging.getLogger("memnets")
 
 
-class Unavailable(RuntimeError):
+class UnavailableError(RuntimeError):
     """The kernel cannot be built or loaded here; the message says why, and what would help."""
 
 
@@ -80,7 +80,9 @@ def library_path(program: str, number: str) -> Path:
     digest = hashlib.sha256(macros)
     for source in sorted(SOURCES.iterdir()):
         digest.update(source.read_bytes())
-    digest.update(" ".join([torch.__version__, torch.__file__, *OPTIONS, *extra_options()]).encode())
+    digest.update(
+        " ".join([torch.__version__, torch.__file__, *OPTIONS, *extra_options()]).encode()
+    )
     return cache_folder() / f"{number}-{digest.hexdigest()[:20]}.so"
 
 
@@ -88,7 +90,7 @@ def build(program: str, number: str, target: Path) -> None:
     """Compile to `target`, which appears whole or not at all, however many build at once.
 
     Raises:
-        Unavailable: if the compiler fails or the folder cannot be written.
+        UnavailableError: if the compiler fails or the folder cannot be written.
     """
     logger.info("memnets: compiling the fused kernel (%s) once; this takes some 20 s.", number)
     try:
@@ -99,15 +101,15 @@ def build(program: str, number: str, target: Path) -> None:
                 command(program, number, made), capture_output=True, text=True, check=False
             )
             if done.returncode != 0:
-                raise Unavailable(
+                raise UnavailableError(
                     f"{program} could not compile the kernel; its last words: "
                     f"{done.stderr.strip()[-500:]}"
                 )
             made.replace(target)
     except OSError as error:
-        raise Unavailable(
-            f"The kernel cannot be kept in {target.parent} ({error}); set MEMNETS_CACHE to a folder "
-            "that can be written."
+        raise UnavailableError(
+            f"The kernel cannot be kept in {target.parent} ({error}); set MEMNETS_CACHE to a "
+            "folder that can be written."
         ) from error
 
 
@@ -116,11 +118,11 @@ def load(dtype: torch.dtype) -> ctypes.CDLL:
     """Return the library for numbers of `dtype`, compiled first if it is not in the cache.
 
     Raises:
-        Unavailable: if there is no compiler, or compiling or loading fails.
+        UnavailableError: if there is no compiler, or compiling or loading fails.
     """
     program = compiler()
     if program is None:
-        raise Unavailable(
+        raise UnavailableError(
             "There is no C++ compiler here; install g++ or clang++, or set CXX to one."
         )
     path = library_path(program, NUMBERS[dtype])
@@ -129,11 +131,11 @@ def load(dtype: torch.dtype) -> ctypes.CDLL:
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
-        raise Unavailable(f"The kernel at {path} cannot be loaded: {error}") from error
+        raise UnavailableError(f"The kernel at {path} cannot be loaded: {error}") from error
     library.memnets_problem_size.restype = ctypes.c_int64
     library.memnets_vectors.restype = ctypes.c_char_p
     if library.memnets_problem_size() != ctypes.sizeof(Problem):
-        raise Unavailable("The kernel and its caller are of different versions.")
+        raise UnavailableError("The kernel and its caller are of different versions.")
     return library
 
 
@@ -142,6 +144,6 @@ def reason_against(dtype: torch.dtype) -> str | None:
     """Say why the kernel cannot be used here for numbers of `dtype`; None where it can."""
     try:
         load(dtype)
-    except Unavailable as error:
+    except UnavailableError as error:
         return str(error)
     return None

@@ -34,9 +34,7 @@ class Call(NamedTuple):
     training: bool
 
 
-def split_products(
-    controller: Controller, x: Tensor, reads: int
-) -> list[tuple[Tensor, Tensor]]:
+def split_products(controller: Controller, x: Tensor, reads: int) -> list[tuple[Tensor, Tensor]]:
     """For each layer: what its product holds of x and the biases [T, B, rows], and the weights of
     the rest [rows, width] (the z of cpp/problem.h).
     """
@@ -63,7 +61,9 @@ def split_products(
 def _four_blocks(cell: GRUCell) -> tuple[Tensor, Tensor, Tensor]:
     """A GRU's weights with the new value's two parts, without and with h(t-1), as two blocks."""
     hidden = cell.weight_hh.shape[1]
-    nothing = [tensor.new_zeros(hidden, tensor.shape[1]) for tensor in (cell.weight_ih, cell.weight_hh)]
+    nothing = [
+        tensor.new_zeros(hidden, tensor.shape[1]) for tensor in (cell.weight_ih, cell.weight_hh)
+    ]
     weight = torch.cat([cell.weight_ih, nothing[0]])
     gates = 2 * hidden
     own = torch.cat([cell.weight_hh[:gates], nothing[1], cell.weight_hh[gates:]])
@@ -143,7 +143,7 @@ class Problems:
             self.problem.lengths = self.address(call.lengths)
 
     def address(self, tensor: Tensor | None) -> int | None:
-        """The address of a tensor's numbers, made contiguous first; None of none and of empty ones."""
+        """The address of a tensor's numbers, made contiguous first; None of none and of empty."""
         if tensor is None or not tensor.numel():
             return None
         tensor = tensor.contiguous()
@@ -181,16 +181,17 @@ class Problems:
 
 def _is_zero(tensor: Tensor) -> bool:
     """Whether it is one zero, expanded: a memory's state before the first step."""
-    return tensor.untyped_storage().nbytes() == tensor.element_size() and not tensor.flatten()[:1].any()
+    return (
+        tensor.untyped_storage().nbytes() == tensor.element_size()
+        and not tensor.flatten()[:1].any()
+    )
 
 
 def _allocate(call: Call, tensors: Tensors, time: int, batch: int) -> tuple[Problems, Kept]:
     like = tensors.interface_weights
     run = Problems(call, time, batch, like.dtype)
     record, state = ctypes.c_int64(), ctypes.c_int64()
-    run.library.memnets_sizes(
-        ctypes.byref(run.problem), ctypes.byref(record), ctypes.byref(state)
-    )
+    run.library.memnets_sizes(ctypes.byref(run.problem), ctypes.byref(record), ctypes.byref(state))
     times = time if call.training else 1
     segments = -(-time // call.segment)
     checkpoints = segments if segments > 1 and call.training else 0
@@ -275,7 +276,9 @@ class Sequences(torch.autograd.Function):
         run.problem.records_spent, ctx.spent = int(ctx.spent), kept.checkpoints.numel() > 0
         d_h, d_read_vectors, *d_rest = given
         # The final state's gradients, without the products that are no part of it.
-        d_ends = Tensors.of([None, None, d_rest[0], *[None] * 2 * problem.depth, *d_rest[1:]], problem.depth, states)
+        d_ends = Tensors.of(
+            [None, None, d_rest[0], *[None] * 2 * problem.depth, *d_rest[1:]], problem.depth, states
+        )
         run.problem.d_h, run.problem.d_read_vectors = run.address(d_h), run.address(d_read_vectors)
         run.problem.d_end_reads = run.address(d_ends.start_reads)
         run.controller("d_end", d_ends.controller)
@@ -286,7 +289,10 @@ class Sequences(torch.autograd.Function):
             _fresh(tensors.start_reads),
             (),
             [[_fresh(part) for part in state] for state in tensors.controller],  # pyright: ignore[reportArgumentType]
-            [_fresh(part) if want else None for part, want in zip(tensors.memory, wanted.memory, strict=True)],  # pyright: ignore[reportArgumentType]
+            [
+                _fresh(part) if want else None
+                for part, want in zip(tensors.memory, wanted.memory, strict=True)
+            ],  # pyright: ignore[reportArgumentType]
         )
         run.problem.d_start_reads = run.address(d_starts.start_reads)
         run.controller("d_start", d_starts.controller)

@@ -12,9 +12,9 @@ import math
 from ctypes import POINTER, c_double, c_int64, c_void_p
 from typing import TYPE_CHECKING, Any
 
-from memnets.stock_addressings import Content, ContentAndLocation, Location
 from memnets.controllers import Controller, ElmanCell, FeedforwardCell, GRUCell, LSTMCell
 from memnets.interface import Interface, oneplus, positive, real, simplex, unit
+from memnets.stock_addressings import Content, ContentAndLocation, Location
 
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
@@ -78,7 +78,10 @@ class Problem(ctypes.Structure):
         ("fields", POINTER(Field)),
         *((n, c_void_p) for n in ("interface_weights", "interface_bias", "raw", "values", "d_raw")),
         *((name, c_void_p) for name in ("h", "read_vectors", "d_h", "d_read_vectors")),
-        *((name, c_void_p) for name in ("start_reads", "end_reads", "d_start_reads", "d_end_reads")),
+        *(
+            (name, c_void_p)
+            for name in ("start_reads", "end_reads", "d_start_reads", "d_end_reads")
+        ),
         ("heads", POINTER(Head)),
         ("dnc", POINTER(DncPlaces)),
         *((name, c_int64) for name in ("read_first", "erase_vectors", "write_vectors")),
@@ -141,7 +144,9 @@ def controller_layers(controller: Controller, reads: int) -> list[Layer]:
             layer.below, layer.width = layer.width, layer.width + hidden
         if not isinstance(cell, FeedforwardCell):
             layer.own, layer.width = layer.width, layer.width + hidden
-        layer.rows = hidden * {LSTMCell: 4, GRUCell: 4, ElmanCell: 1, FeedforwardCell: 1}[type(cell)]
+        layer.rows = (
+            hidden * {LSTMCell: 4, GRUCell: 4, ElmanCell: 1, FeedforwardCell: 1}[type(cell)]
+        )
         made.append(layer)
     return made
 
