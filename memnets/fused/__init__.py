@@ -100,7 +100,7 @@ def _call_reason(layer: MemoryLayer, x: Tensor, state: State) -> str | None:
         return "All parameters and the input must have one dtype."
     if torch.is_autocast_enabled("cpu"):
         return "It does not follow autocast."
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
         return "torch is tracing the layer."
     if torch._C._are_functorch_transforms_active():
         return "A transform of torch.func is at work."

@@ -96,7 +96,8 @@ class Tensors(NamedTuple):
         parts = iter(flat[3:])
         products = [(next(parts), next(parts)) for _ in range(depth)]
         controller = [tuple(next(parts) for _ in range(states)) for _ in range(depth)]
-        return cls(*flat[:3], products, controller, list(parts))
+        weights, bias, reads = flat[:3]
+        return cls(weights, bias, reads, products, controller, list(parts))
 
 
 def states_of(plan: Plan) -> int:
@@ -121,8 +122,9 @@ class Kept(NamedTuple):
     @classmethod
     def of(cls, flat: Sequence[Any]) -> Kept:
         """Undo `flat`."""
-        rest = flat[4:]
-        return cls(*flat[:4], [tuple(rest[i : i + 3]) for i in range(0, len(rest), 3)])  # pyright: ignore[reportArgumentType]
+        raw, values, records, checkpoints, *rest = flat
+        layers = [(rest[i], rest[i + 1], rest[i + 2]) for i in range(0, len(rest), 3)]
+        return cls(raw, values, records, checkpoints, layers)
 
 
 class Problems:
@@ -206,12 +208,12 @@ def _allocate(call: Call, tensors: Tensors, time: int, batch: int) -> tuple[Prob
         sizes.append((times + 1, batch, layer.width))
         sizes.append((times, batch, layer.rows))
         sizes.append((times + 1, batch, hidden if run.problem.cell == 0 else 0))
-    tensors = take(sizes, like.dtype)
+    room = take(sizes, like.dtype)
     if call.lengths is not None:
         # Steps past a row's length are never filled, and must be numbers in the weights' products.
-        for tensor in (*tensors[:2], *tensors[4:]):
+        for tensor in (*room[:2], *room[4:]):
             tensor.zero_()
-    return run, Kept.of(tensors)
+    return run, Kept.of(room)
 
 
 class Sequences(torch.autograd.Function):
@@ -261,7 +263,9 @@ class Sequences(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *given: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         """Return the gradients of all tensors of the forward."""
         call: Call = ctx.call
         problem = call.plan.problem

@@ -13,14 +13,14 @@ from ctypes import POINTER, c_double, c_int64, c_void_p
 from typing import TYPE_CHECKING, Any
 
 from memnets.controllers import Controller, ElmanCell, FeedforwardCell, GRUCell, LSTMCell
-from memnets.interface import Interface, oneplus, positive, real, simplex, unit
+from memnets.interface import Activation, Interface, oneplus, positive, real, simplex, unit
 from memnets.stock_addressings import Content, ContentAndLocation, Location
 
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
 
 CELLS = {LSTMCell: 0, GRUCell: 1, ElmanCell: 2, FeedforwardCell: 3}
-RANGES = {real: 0, unit: 1, oneplus: 2, positive: 3, simplex: 4}
+RANGES: dict[Activation, int] = {real: 0, unit: 1, oneplus: 2, positive: 3, simplex: 4}
 ADDRESSINGS = (Content, Location, ContentAndLocation)
 STATE_PARTS = 6
 ABSENT = -1
@@ -188,7 +188,7 @@ class Plan:
         self.problem.write_vectors = where[-1]["add_vectors"]
 
     def _plan_dnc(self, layer: Any, where: dict[str, int]) -> None:
-        names = [name for name, _ in DncPlaces._fields_]
+        names = [field[0] for field in DncPlaces._fields_]
         self.dnc = DncPlaces(**{name: where[name] for name in names if name in where})
         self.dnc.stop_usage_gradient = layer.stop_usage_gradient
         self.dnc.similarity_epsilon = layer.similarity_epsilon
