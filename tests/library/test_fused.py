@@ -106,7 +106,8 @@ def test_backward_twice(every):
     assert all(map(torch.equal, first, torch.autograd.grad(loss, parameters)))
 
 
-def test_room_is_used_again_only_when_it_is_free():
+def test_room_is_used_again_only_when_it_is_free(monkeypatch):
+    monkeypatch.setattr(buffers, "_spare", [])
     (first,) = buffers.take([(2**18,)], torch.float32)
     (second,) = buffers.take([(2**18,)], torch.float32)
     assert first.data_ptr() != second.data_ptr()

@@ -241,7 +241,10 @@ def test_signals_finish_the_step_and_save(monkeypatch, capsys, number):
     assert saved["step"] == 6
 
 
-def test_a_second_signal_is_not_held_back():
+def test_a_second_signal_is_not_held_back(request):
+    # A shell starts what runs in its background with this signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with stop_on_signals() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.requested
