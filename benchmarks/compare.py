@@ -93,9 +93,11 @@ def assemble(
 
 def _check_room(contestant: Contestant, case: Case) -> None:
     """Leave out what would fill the memory: a loop under autograd keeps every link of a DNC."""
-    if contestant.name in (LSTM, contestants.own_name(case.kind, "fused")):
+    if contestant.name == LSTM:
         return
-    needed, room = limits.kept_by_autograd(case), machine.free_memory()
+    fused = contestant.name == contestants.own_name(case.kind, "fused")
+    needed = limits.kept_by_fused(case) if fused else limits.kept_by_autograd(case)
+    room = machine.free_memory()
     if needed > 0.8 * room:
         raise Absent(
             f"{contestant.name} is left out: training {case.title} keeps about "

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.cases import Case
+from memnets import fused
 
 SHIFTS = 3
 BYTES = 4
@@ -139,6 +140,14 @@ def kept_by_autograd(case: Case, itemsize: int = BYTES) -> float:
     links = case.memory_size**2 if case.kind == "DNC" else 0
     step = LINKS_KEPT * links + MEMORIES_KEPT * case.memory_size * case.word_size
     return float(itemsize * case.batch * case.steps * step)
+
+
+def kept_by_fused(case: Case, itemsize: int = BYTES) -> float:
+    """Bytes that the fused backend holds at the end of a sequence, at most about.
+
+    Beyond its budget for records it keeps segments, and makes the rest again.
+    """
+    return min(kept_by_autograd(case, itemsize), float(fused.RECORD_BUDGET))
 
 
 def best_of(run: Callable[[], object], *, seconds: float = 1.0) -> float:
