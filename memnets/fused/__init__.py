@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from memnets.controllers import Controller
 from memnets.fused.library import UnavailableError, reason_against
 from memnets.fused.node import Call, Sequences, Tensors, split_products, states_of
-from memnets.fused.plan import ADDRESSINGS, CELLS, RANGES, Plan
+from memnets.fused.plan import Plan
+from memnets.fused.planned import modules_of, planned
 from memnets.reference import Unrolled
 from memnets.state import State
 
@@ -61,43 +61,23 @@ def threads(batch_size: int) -> int:
 
 def supports(layer: MemoryLayer, x: Tensor, state: State) -> str | None:
     """Say in a sentence why the kernel cannot serve this call; None where it can."""
-    return _layer_reason(layer) or _call_reason(layer, x, state) or reason_against(x.dtype)
+    return planned(layer).reason or _call_reason(layer, x) or reason_against(x.dtype)
 
 
-def _layer_reason(layer: Any) -> str | None:
-    from memnets.dnc import DNC  # here: they import the seam that imports this
-    from memnets.ntm import NTM
-
-    if type(layer) not in (NTM, DNC):
-        return f"It knows memnets.NTM and memnets.DNC; {type(layer).__name__} is another class."
-    if type(layer.controller) is not Controller:
-        return (
-            f"It knows the controllers of memnets; this one is a {type(layer.controller).__name__}."
-        )
-    if any(type(cell) not in CELLS for cell in layer.controller.cells):
-        return "It knows the cells of memnets.controllers; this controller has others."
-    if type(layer) is NTM:
-        for head in layer.heads:
-            if type(head.addressing) not in ADDRESSINGS:
-                return f"It knows content and location addressing; a head has {head.addressing!r}."
-    fields = [field for table in layer.interface.tables for field in table.fields.values()]
-    if any(field.activation not in RANGES for field in fields):
-        return "It knows the ranges of memnets.interface; a field has another."
-    for name, module in layer.named_modules():
-        hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
-        if name not in ("", "readout") and any(hooks):
-            return f"The hooks of {name} would not be called: it runs all steps at once."
-    return None
-
-
-def _call_reason(layer: MemoryLayer, x: Tensor, state: State) -> str | None:
-    tensors = [x, *layer.parameters()]
-    if any(tensor.device.type != "cpu" for tensor in tensors):
+def _call_reason(layer: MemoryLayer, x: Tensor) -> str | None:
+    dtype = x.dtype
+    if dtype not in (torch.float32, torch.float64):
+        return f"It computes in float32 and float64; the input is {dtype}."
+    if not x.is_cpu:
         return f"It runs on the CPU; the layer or its input is on {x.device}."
-    if x.dtype not in (torch.float32, torch.float64):
-        return f"It computes in float32 and float64; the input is {x.dtype}."
-    if any(tensor.dtype != x.dtype for tensor in tensors):
-        return "All parameters and the input must have one dtype."
+    for module in modules_of(layer):
+        for parameter in module._parameters.values():
+            if parameter is not None and not (parameter.is_cpu and parameter.dtype == dtype):
+                return "All parameters and the input must be on the CPU, of one dtype."
+        hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
+        if hooks and module is not layer and module is not layer.readout:
+            name = type(module).__name__
+            return f"The hooks of its {name} would not be called: it runs all steps at once."
     if torch.is_autocast_enabled("cpu"):
         return "It does not follow autocast."
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
@@ -117,7 +97,7 @@ def run(
     checkpoint_every: int | None = None,
 ) -> Unrolled:
     """Run a sequence x [T, B, I] that `supports` has nothing against; see `memnets.reference`."""
-    plan = Plan(layer)
+    plan = planned(layer).plan
     reads = layer.read_heads * layer.word_size
     controller: Any = layer.controller
     memory = [part for part in state.memory if isinstance(part, Tensor)]

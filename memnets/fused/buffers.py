@@ -6,6 +6,8 @@ zero, which takes longer than filling them; and what was used a moment ago is st
 
 from __future__ import annotations
 
+import itertools
+import math
 import threading
 import weakref
 from collections.abc import Sequence
@@ -30,28 +32,40 @@ def take(sizes: Sequence[Sequence[int]], dtype: torch.dtype) -> list[Tensor]:
     (torch.Size([2, 3]), torch.Size([4]))
     """
     step = ALIGNMENT // dtype.itemsize
-    counts = [torch.Size(size).numel() for size in sizes]
-    rooms = [-(-count // step) * step for count in counts]
-    whole = _borrow(max(sum(rooms), step) * dtype.itemsize).view(dtype)
-    parts = zip(whole[: sum(rooms)].split(rooms), counts, sizes, strict=True)
-    return [part[:count].view(*size) for part, count, size in parts]
+    counts = [math.prod(size) for size in sizes]
+    starts = [0, *itertools.accumulate(-(-count // step) * step for count in counts)]
+    whole = _borrow(max(starts[-1], step) * dtype.itemsize).view(dtype)
+    return [
+        whole.as_strided(size, _strides(size), start)
+        for size, start in zip(sizes, starts, strict=False)
+    ]
+
+
+def _strides(size: Sequence[int]) -> list[int]:
+    """Those of a contiguous tensor."""
+    return [math.prod(size[axis + 1 :]) for axis in range(len(size))]
 
 
 def _borrow(size: int) -> Tensor:
     with _lock:
-        fitting = [room for room in _spare if room.nbytes >= size + ALIGNMENT]
+        fitting = [room for room in _spare if room.nbytes >= size]
         room = min(fitting, key=lambda one: one.nbytes) if fitting else None
         # One that is too small would wait for nothing: what is needed grows to the largest call.
         taken = room if room is not None else (_spare[0] if _spare else None)
         if taken is not None:
             _spare[:] = [one for one in _spare if one is not taken]
     if room is None:
-        room = np.empty(size + ALIGNMENT, np.uint8)
-    start = -room.ctypes.data % ALIGNMENT
-    lent = room[start : start + size]
+        room = _aligned(size)
+    lent = room[:size]
     # torch holds on to the array it was made from for as long as any tensor on it lives.
     weakref.finalize(lent, _give_back, room)
     return torch.from_numpy(lent)
+
+
+def _aligned(size: int) -> np.ndarray:
+    room = np.empty(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + size]
 
 
 def _give_back(room: np.ndarray) -> None:

@@ -146,11 +146,12 @@ class Problems:
 
     def address(self, tensor: Tensor | None) -> int | None:
         """The address of a tensor's numbers, made contiguous first; None of none and of empty."""
-        if tensor is None or not tensor.numel():
+        if tensor is None:
             return None
-        tensor = tensor.contiguous()
+        if not tensor.is_contiguous():
+            tensor = tensor.contiguous()
         self.held.append(tensor)
-        return tensor.data_ptr()
+        return tensor.data_ptr() or None
 
     def inputs(self, tensors: Tensors) -> None:
         """Point to what both directions read."""
