@@ -11,9 +11,12 @@
 namespace memnets {
 
 // A record holds the state after a step, and what the step's backward needs. In rows of `length`:
-//   memory W, squares 1, usage 1, precedence H, read weights R, write weights H, link H * N
+//   memory W, squares 1, usage 1, precedence H, read weights R, write weights H,
+//   link H * N where a backward will need it
 //   for each write head: content 3, allocation 1, free list 1; for each read head: content 3;
 //   backward R * H, forward R * H (reader by reader)
+// The link itself is held apart, [H * N, length], and updated in place: it stays in the cache, while
+// records go to memory.
 template <class T>
 class DncMemory {
  public:
@@ -26,7 +29,10 @@ class DncMemory {
     scratch_.assign((6 + 2 * readers_ * writers_ + 2 * writers_) * shape_.length, T(0));
   }
 
-  Size state_size() const { return (link_row() + writers_ * shape_.slots) * shape_.length; }
+  Size held_size() const { return writers_ * shape_.slots * shape_.length; }
+  Size state_size() const {
+    return link_row() * shape_.length + (problem_.times_kept ? held_size() : 0);
+  }
   Size record_size() const {
     const Size rows = writers_ * (Content<T>::rows + 2) + readers_ * Content<T>::rows +
                       2 * readers_ * writers_;
@@ -37,26 +43,33 @@ class DncMemory {
     return (shape_.word + 1 + 2 * writers_ + readers_ + writers_ * shape_.slots) * shape_.length;
   }
 
-  void start(Size row, T* record) const {
+  void start(Size row, T* record, T* held) const {
     memory_in(shape_, part(problem_.start, 0, row), record, at(record, shape_.word));
     rows_in(shape_, 1, part(problem_.start, 1, row), usage(record));
-    rows_in(shape_, writers_ * shape_.slots, part(problem_.start, 2, row), link(record, 0));
+    rows_in(shape_, writers_ * shape_.slots, part(problem_.start, 2, row), held);
+    if (problem_.times_kept) std::memcpy(link(record, 0), held, held_size() * sizeof(T));
     rows_in(shape_, writers_, part(problem_.start, 3, row), precedence(record));
     rows_in(shape_, readers_, part(problem_.start, 4, row), read_weights(record));
     rows_in(shape_, writers_, part(problem_.start, 5, row), write_weights(record));
-    restart(record);
+    list_slots(record);
+  }
+
+  // Go on from a record.
+  void restart(T* record, T* held) const {
+    std::memcpy(held, link(record, 0), held_size() * sizeof(T));
+    list_slots(record);
   }
 
   // A free list to begin sorting from, where no step came before.
-  void restart(T* record) const {
+  void list_slots(T* record) const {
     for (Size h = 0; h < writers_; ++h)
       std::iota(free_list(record, h), free_list(record, h) + shape_.slots, 0);
   }
 
-  void end(Size row, T* record) const {
+  void end(Size row, T* record, const T* held) const {
     memory_out(shape_, record, part(problem_.end, 0, row));
     rows_out(shape_, 1, usage(record), part(problem_.end, 1, row));
-    rows_out(shape_, writers_ * shape_.slots, link(record, 0), part(problem_.end, 2, row));
+    rows_out(shape_, writers_ * shape_.slots, held, part(problem_.end, 2, row));
     rows_out(shape_, writers_, precedence(record), part(problem_.end, 3, row));
     rows_out(shape_, readers_, read_weights(record), part(problem_.end, 4, row));
     rows_out(shape_, writers_, write_weights(record), part(problem_.end, 5, row));
@@ -81,14 +94,15 @@ class DncMemory {
     if (T* to = part(problem_.d_start, 5, row)) rows_out(shape_, writers_, d_write_weights(carry), to);
   }
 
-  void forward(const T* values, T* before, T* after, T* read_vectors) {
+  void forward(const T* values, T* before, T* after, T* held, T* read_vectors) {
     const Size length = shape_.length;
     update_usage(shape_, usage_update(values, before), usage(before), usage(after));
     write_weigh(values, before, after);
     write(shape_, writes(values, after), before, after, at(after, shape_.word));
     for (Size h = 0; h < writers_; ++h) {
-      update_link(shape_, readers_, links(before, after, h), link(after, h), ways(after) + h * length,
-                  ways(after) + (readers_ * writers_ + h) * length, writers_ * length);
+      update_link(shape_, readers_, links(before, after, h), held + h * shape_.slots * length,
+                  ways(after) + h * length, ways(after) + (readers_ * writers_ + h) * length,
+                  writers_ * length);
       const T* w = write_weights(after) + h * length;
       const T* old = precedence(before) + h * length;
       T* fresh = precedence(after) + h * length;
@@ -201,7 +215,9 @@ class DncMemory {
             values + problem_.write_vectors};
   }
   Links<T> links(T* before, T* after, Size h) const {
-    return {link(before, h), write_weights(after) + h * shape_.length,
+    const bool kept = problem_.times_kept != 0;
+    return {kept ? link(before, h) : nullptr, kept ? link(after, h) : nullptr,
+            write_weights(after) + h * shape_.length,
             precedence(before) + h * shape_.length, read_weights(before)};
   }
 
@@ -331,7 +347,7 @@ class DncMemory {
   const DncPlaces& places_;
   Shape shape_;
   Size readers_, writers_;
-  std::vector<T> scratch_;
+  Room<T> scratch_;
 };
 
 }  // namespace memnets

@@ -23,15 +23,28 @@ class FlushDenormals {
 #endif
 };
 
+// How many rows go through all steps together: as many as keep their states in the cache, where the
+// next step finds them; each product with the weights serves all of them.
+template <class T, class Memory>
+Size rows_at_once(const Problem& problem) {
+  constexpr Size cache = 1 << 19;
+  const Memory memory(problem);
+  const Size row = (memory.held_size() ? memory.held_size() : memory.record_size()) * sizeof(T);
+  return std::max<Size>(1, cache / row);
+}
+
 template <class T, class Memory>
 void run(const Problem& problem, bool forward) {
   const Weights<T> weights = pack<T>(problem, forward);
   const Size threads = std::max<Size>(1, std::min(problem.threads, problem.batch));
   const auto work = [&](Size index) {
     const FlushDenormals flush;
-    const Size first = problem.batch * index / threads;
-    Rows<T, Memory> rows(problem, weights, first, problem.batch * (index + 1) / threads - first);
-    forward ? rows.forward() : rows.backward();
+    const Size end = problem.batch * (index + 1) / threads;
+    const Size most = rows_at_once<T, Memory>(problem);
+    for (Size first = problem.batch * index / threads; first < end; first += most) {
+      Rows<T, Memory> rows(problem, weights, first, std::min(most, end - first));
+      forward ? rows.forward() : rows.backward();
+    }
   };
   std::vector<std::thread> others;
   for (Size index = 1; index < threads; ++index) others.emplace_back(work, index);

@@ -62,17 +62,24 @@ class Packed {
   template <Size count>
   void tile(const T* a, Size a_stride, const T* b, T* c, Size c_stride, Size columns) const {
     Vector<T> sums[count][panel];
+    MEMNETS_UNROLL
     for (Size i = 0; i < count; ++i)
+      MEMNETS_UNROLL
       for (Size p = 0; p < panel; ++p) sums[i][p] = Vector<T>(0);
     for (Size k = 0; k < rows_; ++k, b += panel * lanes<T>) {
       Vector<T> parts[panel];
+      MEMNETS_UNROLL
       for (Size p = 0; p < panel; ++p) parts[p] = load(b + p * lanes<T>);
+      MEMNETS_UNROLL
       for (Size i = 0; i < count; ++i) {
         const Vector<T> factor(a[i * a_stride + k]);
+        MEMNETS_UNROLL
         for (Size p = 0; p < panel; ++p) sums[i][p] = multiply_add(factor, parts[p], sums[i][p]);
       }
     }
+    MEMNETS_UNROLL
     for (Size i = 0; i < count; ++i)
+      MEMNETS_UNROLL
       for (Size p = 0; p < panel; ++p) {
         const Size left = std::min(columns - p * lanes<T>, lanes<T>);
         if (left <= 0) continue;
@@ -82,7 +89,7 @@ class Packed {
   }
 
   Size rows_, columns_;
-  std::vector<T> content_;
+  Room<T> content_;
 };
 
 }  // namespace memnets

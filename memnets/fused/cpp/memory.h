@@ -8,20 +8,21 @@
 
 namespace memnets {
 
+// It and its like are passed by value: behind a reference, every store might have changed them.
 struct Shape {
   Size slots, length, word;  // length: slots, padded
 };
 
 // r = M^T w (fused.md 2.1)
 template <class T>
-inline void read(const Shape& shape, const T* memory, const T* weights, T* vector) {
+inline void read(Shape shape, const T* memory, const T* weights, T* vector) {
   for (Size w = 0; w < shape.word; ++w)
     vector[w] = dot(memory + w * shape.length, weights, shape.length);
 }
 
 // d_memory += d_r w^T; d_weights += M d_r
 template <class T>
-inline void read_backward(const Shape& shape, const T* memory, const T* weights, const T* d_vector,
+inline void read_backward(Shape shape, const T* memory, const T* weights, const T* d_vector,
                           T* d_memory, T* d_weights) {
   for (Size n = 0; n < shape.length; n += lanes<T>) {
     Vector<T> sum = load(d_weights + n);
@@ -47,7 +48,7 @@ struct Write {
 
 // M = M_before * prod_h (1 - w e^T) + sum_h w a^T, and squares = sum_W M^2 (fused.md 2.2)
 template <class T>
-inline void write(const Shape& shape, const Write<T>& given, const T* before, T* memory,
+inline void write(Shape shape, Write<T> given, const T* before, T* memory,
                   T* squares) {
   const Vector<T> one(1);
   for (Size n = 0; n < shape.length; n += lanes<T>) {
@@ -70,7 +71,7 @@ inline void write(const Shape& shape, const Write<T>& given, const T* before, T*
 
 // One head: d_memory becomes that of M_before; d_weights is added to, d_erase and d_add are set.
 template <class T>
-inline void write_backward_one(const Shape& shape, const Write<T>& given, const T* before,
+inline void write_backward_one(Shape shape, Write<T> given, const T* before,
                                T* d_memory, T* d_weights, T* d_erase, T* d_add) {
   const Vector<T> one(1);
   for (Size w = 0; w < shape.word; ++w) {
@@ -92,7 +93,7 @@ inline void write_backward_one(const Shape& shape, const Write<T>& given, const 
 
 // Several heads: each factor's gradient holds the product of the others', from both ends.
 template <class T>
-inline void write_backward(const Shape& shape, const Write<T>& given, const T* before, T* d_memory,
+inline void write_backward(Shape shape, Write<T> given, const T* before, T* d_memory,
                            T* d_weights, T* d_erase, T* d_add) {
   if (given.heads == 1)
     return write_backward_one(shape, given, before, d_memory, d_weights, d_erase, d_add);
@@ -152,8 +153,8 @@ inline T square(const T* vector, Size count) {
 
 // c = softmax_N(strength * cos(key, M_i)) (fused.md 2.3)
 template <class T>
-inline void look(const Shape& shape, const T* memory, const T* squares, const T* key, T strength,
-                 T epsilon, const Content<T>& content) {
+inline void look(Shape shape, const T* memory, const T* squares, const T* key, T strength,
+                 T epsilon, Content<T> content) {
   const Vector<T> norm(square(key, shape.word)), least(epsilon);
   for (Size n = 0; n < shape.length; n += lanes<T>) {
     Vector<T> product(0);
@@ -169,8 +170,8 @@ inline void look(const Shape& shape, const T* memory, const T* squares, const T*
 
 // From d_weights: d_key is set, d_strength returned, d_memory added to. scratch: 2 * length.
 template <class T>
-inline T look_backward(const Shape& shape, const T* memory, const T* squares, const T* key,
-                       T strength, const Content<T>& content, const T* d_weights, T* d_memory,
+inline T look_backward(Shape shape, const T* memory, const T* squares, const T* key,
+                       T strength, Content<T> content, const T* d_weights, T* d_memory,
                        T* d_key, T* scratch) {
   T* d_product = scratch;
   T* d_square = scratch + shape.length;
@@ -205,7 +206,7 @@ inline T look_backward(const Shape& shape, const T* memory, const T* squares, co
 
 // Between torch's [N, W] and the kernel's [W, length].
 template <class T>
-inline void memory_in(const Shape& shape, const T* from, T* memory, T* squares) {
+inline void memory_in(Shape shape, const T* from, T* memory, T* squares) {
   fill(memory, shape.word * shape.length);
   fill(squares, shape.length);
   for (Size n = 0; n < shape.slots; ++n)
@@ -217,14 +218,14 @@ inline void memory_in(const Shape& shape, const T* from, T* memory, T* squares) 
 }
 
 template <class T>
-inline void memory_out(const Shape& shape, const T* memory, T* to) {
+inline void memory_out(Shape shape, const T* memory, T* to) {
   for (Size n = 0; n < shape.slots; ++n)
     for (Size w = 0; w < shape.word; ++w) to[n * shape.word + w] = memory[w * shape.length + n];
 }
 
 // Between [count, N] and [count, length].
 template <class T>
-inline void rows_in(const Shape& shape, Size count, const T* from, T* to) {
+inline void rows_in(Shape shape, Size count, const T* from, T* to) {
   fill(to, count * shape.length);
   if (!from) return;
   for (Size i = 0; i < count; ++i)
@@ -232,7 +233,7 @@ inline void rows_in(const Shape& shape, Size count, const T* from, T* to) {
 }
 
 template <class T>
-inline void rows_out(const Shape& shape, Size count, const T* from, T* to) {
+inline void rows_out(Shape shape, Size count, const T* from, T* to) {
   for (Size i = 0; i < count; ++i)
     std::memcpy(to + i * shape.slots, from + i * shape.length, shape.slots * sizeof(T));
 }

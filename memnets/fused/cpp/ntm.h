@@ -25,20 +25,21 @@ class NtmMemory {
     scratch_.assign(5 * shape_.length, T(0));
   }
 
+  Size held_size() const { return 0; }  // nothing is updated in place
   Size state_size() const { return (shape_.word + 1 + heads_) * shape_.length; }
   Size record_size() const { return state_size() + heads_ * head_rows * shape_.length; }
   Size carry_size() const { return (shape_.word + heads_) * shape_.length; }
 
-  void start(Size row, T* record) const {
+  void start(Size row, T* record, T*) const {
     memory_in(shape_, part(problem_.start, 0, row), record, squares(record));
     rows_in(shape_, problem_.read_heads, part(problem_.start, 1, row), weights(record, 0));
     rows_in(shape_, problem_.write_heads, part(problem_.start, 2, row),
             weights(record, problem_.read_heads));
   }
 
-  void restart(T*) const {}  // a step needs nothing but the state
+  void restart(T*, T*) const {}  // a step needs nothing but the state
 
-  void end(Size row, T* record) const {
+  void end(Size row, T* record, const T*) const {
     memory_out(shape_, record, part(problem_.end, 0, row));
     rows_out(shape_, problem_.read_heads, weights(record, 0), part(problem_.end, 1, row));
     rows_out(shape_, problem_.write_heads, weights(record, problem_.read_heads),
@@ -61,7 +62,7 @@ class NtmMemory {
       rows_out(shape_, problem_.write_heads, d_weights(carry, problem_.read_heads), to);
   }
 
-  void forward(const T* values, T* before, T* after, T* read_vectors) {
+  void forward(const T* values, T* before, T* after, T*, T* read_vectors) {
     const Size readers = problem_.read_heads;
     for (Size i = readers; i < heads_; ++i) focus(i, values, before, before, after);
     write(shape_, writes(values, after), before, after, squares(after));
@@ -110,7 +111,7 @@ class NtmMemory {
   }
 
   // around = the row with its ends repeated on either side, so that a shift is an offset.
-  void wrap(const T* row, Size reach, std::vector<T>& around) const {
+  void wrap(const T* row, Size reach, Room<T>& around) const {
     const Size slots = shape_.slots;
     std::memcpy(around.data() + reach, row, slots * sizeof(T));
     for (Size i = 0; i < reach; ++i) {
@@ -120,7 +121,7 @@ class NtmMemory {
   }
 
   // g c + (1 - g) w(t-1), or what of it the head has.
-  const T* gated(const Head& head, const T* values, const Content<T>& content, const T* previous) {
+  const T* gated(const Head& head, const T* values, Content<T> content, const T* previous) {
     if (head.key < 0) return previous;
     if (head.gate < 0) return content.weights;
     const Vector<T> gate(values[head.gate]);
@@ -235,7 +236,7 @@ class NtmMemory {
   const Problem& problem_;
   Shape shape_;
   Size heads_;
-  std::vector<T> around_, around_d_, scratch_;
+  Room<T> around_, around_d_, scratch_;
 };
 
 }  // namespace memnets

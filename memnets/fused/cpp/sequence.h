@@ -52,6 +52,7 @@ class Rows {
   // Every step of a sequence keeps what a backward needs, for `segment` steps at once; the state
   // at each segment's start is kept for all.
   void forward() {
+    held_.resize(count_ * memory_.held_size());
     begin();
     for (Size t = 0; t < p_.time; ++t) {
       if (p_.checkpoints && t % p_.segment == 0) keep(t);
@@ -97,6 +98,8 @@ class Rows {
   T* record(Size t, Size b) const {
     return at(p_.records, b * (p_.segment + 1) + t % (p_.segment + 1), record_);
   }
+  // What the row's steps update in place.
+  T* held(Size b) { return held_.data() + (b - first_) * memory_.held_size(); }
   T* checkpoint(Size t, Size b) const {
     const Size segments = (p_.time + p_.segment - 1) / p_.segment;
     return at(p_.checkpoints, b * segments + t / p_.segment, memory_.state_size());
@@ -104,7 +107,7 @@ class Rows {
 
   void begin() {
     for (Size b = first_; b < first_ + count_; ++b) {
-      memory_.start(b, record(0, b));
+      memory_.start(b, record(0, b), held(b));
       for (Size l = 0; l < p_.depth; ++l) {
         const Layer& layer = p_.layers[l];
         if (layer.reads >= 0)
@@ -128,13 +131,14 @@ class Rows {
 
   // The records of the steps from `from` to `to`, from the state at `from` and the kept values.
   void repeat(Size from, Size to) {
-    std::vector<T> unused(reads_);
+    Room<T> unused(reads_);
+    held_.resize(count_ * memory_.held_size());
     for (Size b = first_; b < first_ + count_; ++b) {
       if (from >= length(b)) continue;
       std::memcpy(record(from, b), checkpoint(from, b), memory_.state_size() * sizeof(T));
-      memory_.restart(record(from, b));
+      memory_.restart(record(from, b), held(b));
       for (Size t = from; t < std::min(to, length(b)); ++t)
-        memory_.forward(values(t, b), record(t, b), record(t + 1, b), unused.data());
+        memory_.forward(values(t, b), record(t, b), record(t + 1, b), held(b), unused.data());
     }
   }
 
@@ -194,14 +198,14 @@ class Rows {
 
   void memory_forward(Size t, Size b) {
     T* vectors = at(p_.read_vectors, t * p_.batch + b, reads_);
-    memory_.forward(values(t, b), record(t, b), record(t + 1, b), vectors);
+    memory_.forward(values(t, b), record(t, b), record(t + 1, b), held(b), vectors);
     for (Size l = 0; l < p_.depth; ++l) {
       const Layer& layer = p_.layers[l];
       if (layer.reads >= 0)
         std::memcpy(z(layer, t + 1, b) + layer.reads, vectors, reads_ * sizeof(T));
     }
     if (t + 1 == length(b)) {
-      memory_.end(b, record(t + 1, b));
+      memory_.end(b, record(t + 1, b), held(b));
       std::memcpy(at(p_.end_reads, b, reads_), vectors, reads_ * sizeof(T));
     }
   }
@@ -305,7 +309,7 @@ class Rows {
   const Weights<T>& weights_;
   Memory memory_;
   Size first_, count_, outputs_, reads_, record_;
-  std::vector<T> carry_, d_reads_, d_values_, d_outputs_, d_below_, d_own_, d_c_, d_z_;
+  Room<T> held_, carry_, d_reads_, d_values_, d_outputs_, d_below_, d_own_, d_c_, d_z_;
 };
 
 }  // namespace memnets

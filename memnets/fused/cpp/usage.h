@@ -31,14 +31,14 @@ struct Allocation {
 
 // What the products take: usage kept away from 0.
 template <class T>
-inline T lifted(const Allocation<T>& given, T usage) {
+inline T lifted(Allocation<T> given, T usage) {
   return given.epsilon + (1 - given.epsilon) * usage;
 }
 
 // a[phi_j] = (1 - u[phi_j]) prod_{i<j} u[phi_i]. `order` holds the list before, and then this one;
 // `keys` is scratch of `length`.
 template <class T>
-inline void allocate(const Shape& shape, const Allocation<T>& given, const T* usage, int32_t* order,
+inline void allocate(Shape shape, Allocation<T> given, const T* usage, int32_t* order,
                      T* keys, T* weights) {
   for (Size n = 0; n < shape.slots; ++n)
     keys[n] = given.resolution != 0 ? std::nearbyint(usage[n] / given.resolution) : usage[n];
@@ -54,7 +54,7 @@ inline void allocate(const Shape& shape, const Allocation<T>& given, const T* us
 
 // d_usage += what d_weights says; the order has no gradient. `before`: scratch of `length`.
 template <class T>
-inline void allocate_backward(const Shape& shape, const Allocation<T>& given, const T* usage,
+inline void allocate_backward(Shape shape, Allocation<T> given, const T* usage,
                               const int32_t* order, const T* weights, const T* d_weights, T* before,
                               T* d_usage) {
   T product = 1;
@@ -82,7 +82,7 @@ struct UsageUpdate {
 };
 
 template <class T>
-inline void update_usage(const Shape& shape, const UsageUpdate<T>& given, const T* usage, T* after) {
+inline void update_usage(Shape shape, UsageUpdate<T> given, const T* usage, T* after) {
   const Vector<T> one(1);
   for (Size n = 0; n < shape.length; n += lanes<T>) {
     Vector<T> value = load(usage + n);
@@ -97,7 +97,7 @@ inline void update_usage(const Shape& shape, const UsageUpdate<T>& given, const 
 
 // d_usage becomes that of the step before; the others are added to (d_write_weights: unless null).
 template <class T>
-inline void update_usage_backward(const Shape& shape, const UsageUpdate<T>& given, const T* usage,
+inline void update_usage_backward(Shape shape, UsageUpdate<T> given, const T* usage,
                                   T* d_usage, T* d_read_weights, T* d_write_weights,
                                   T* d_free_gates) {
   const Vector<T> one(1);

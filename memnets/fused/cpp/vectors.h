@@ -19,6 +19,16 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <new>
+#include <vector>
+
+// Before a loop of a few constant turns over an array of vectors: only unrolled does the array live in
+// registers.
+#if defined(__clang__)
+#define MEMNETS_UNROLL _Pragma("unroll")
+#else
+#define MEMNETS_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 namespace memnets {
 
@@ -29,6 +39,24 @@ using Vector = at::vec::Vectorized<T>;
 
 template <class T>
 constexpr Size lanes = Vector<T>::size();
+
+// Memory that begins where a vector does: one that lies across two cache lines costs twice.
+template <class T>
+struct Aligned {
+  using value_type = T;
+  static constexpr std::align_val_t line{64};
+  Aligned() = default;
+  template <class U>
+  Aligned(const Aligned<U>&) {}
+  T* allocate(std::size_t count) {
+    return static_cast<T*>(::operator new(count * sizeof(T), line));
+  }
+  void deallocate(T* place, std::size_t) { ::operator delete(place, line); }
+  bool operator==(const Aligned&) const { return true; }
+};
+
+template <class T>
+using Room = std::vector<T, Aligned<T>>;
 
 template <class T>
 constexpr Size padded(Size count) {
@@ -53,6 +81,24 @@ inline void store(Vector<T> value, T* to) {
 template <class T>
 inline void store(Vector<T> value, T* to, Size count) {
   count == lanes<T> ? value.store(to) : value.store(to, count);
+}
+
+// Past the caches, for what is not read again soon: `to` is at the beginning of a vector.
+template <class T>
+inline void store_away(Vector<T> value, T* to) {
+#if defined(CPU_CAPABILITY_AVX512)
+  if constexpr (sizeof(T) == 4)
+    _mm512_stream_ps(to, value);
+  else
+    _mm512_stream_pd(to, value);
+#elif defined(CPU_CAPABILITY_AVX2)
+  if constexpr (sizeof(T) == 4)
+    _mm256_stream_ps(to, value);
+  else
+    _mm256_stream_pd(to, value);
+#else
+  store(value, to);
+#endif
 }
 
 template <class T>
