@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from memnets.fused.library import UnavailableError, reason_against
-from memnets.fused.node import Call, Sequences, Tensors, split_products, states_of
+from memnets.fused.node import Call, Sequences, Tensors, states_of
 from memnets.fused.plan import Plan
 from memnets.fused.planned import modules_of, planned
+from memnets.fused.products import parameters_of
 from memnets.reference import Unrolled
 from memnets.state import State
 
@@ -98,16 +99,15 @@ def run(
 ) -> Unrolled:
     """Run a sequence x [T, B, I] that `supports` has nothing against; see `memnets.reference`."""
     plan = planned(layer).plan
-    reads = layer.read_heads * layer.word_size
     controller: Any = layer.controller
-    memory = [part for part in state.memory if isinstance(part, Tensor)]
     tensors = Tensors(
+        x,
         layer.interface.linear.weight,
         layer.interface.linear.bias,
         state.read_vectors.flatten(1),
-        split_products(controller, x, reads),
+        [parameters_of(cell) for cell in controller.cells],
         state.controller,
-        memory,
+        [part for part in state.memory if isinstance(part, Tensor)],
     )
     flat = tensors.flat()
     training = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in flat)

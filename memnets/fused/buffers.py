@@ -6,11 +6,8 @@ zero, which takes longer than filling them; and what was used a moment ago is st
 
 from __future__ import annotations
 
-import itertools
-import math
 import threading
 import weakref
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -24,29 +21,13 @@ _spare: list[np.ndarray] = []
 _lock = threading.Lock()
 
 
-def take(sizes: Sequence[Sequence[int]], dtype: torch.dtype) -> list[Tensor]:
-    """Return tensors of these sizes, of any content; their room comes back when all are gone.
+def borrow(count: int, dtype: torch.dtype) -> Tensor:
+    """Return `count` numbers of any content; their room comes back when no tensor has it.
 
-    >>> first, second = take([(2, 3), (4,)], torch.float32)
-    >>> first.shape, second.shape
-    (torch.Size([2, 3]), torch.Size([4]))
+    >>> borrow(4, torch.float32).shape
+    torch.Size([4])
     """
-    step = ALIGNMENT // dtype.itemsize
-    counts = [math.prod(size) for size in sizes]
-    starts = [0, *itertools.accumulate(-(-count // step) * step for count in counts)]
-    whole = _borrow(max(starts[-1], step) * dtype.itemsize).view(dtype)
-    return [
-        whole.as_strided(size, _strides(size), start)
-        for size, start in zip(sizes, starts, strict=False)
-    ]
-
-
-def _strides(size: Sequence[int]) -> list[int]:
-    """Those of a contiguous tensor."""
-    return [math.prod(size[axis + 1 :]) for axis in range(len(size))]
-
-
-def _borrow(size: int) -> Tensor:
+    size = max(count, 1) * dtype.itemsize
     with _lock:
         fitting = [room for room in _spare if room.nbytes >= size]
         room = min(fitting, key=lambda one: one.nbytes) if fitting else None
@@ -59,7 +40,7 @@ def _borrow(size: int) -> Tensor:
     lent = room[:size]
     # torch holds on to the array it was made from for as long as any tensor on it lives.
     weakref.finalize(lent, _give_back, room)
-    return torch.from_numpy(lent)
+    return torch.from_numpy(lent).view(dtype)[:count]
 
 
 def _aligned(size: int) -> np.ndarray:

@@ -133,6 +133,7 @@ def load(dtype: torch.dtype) -> ctypes.CDLL:
     except OSError as error:
         raise UnavailableError(f"The kernel at {path} cannot be loaded: {error}") from error
     library.memnets_problem_size.restype = ctypes.c_int64
+    library.memnets_divide.restype = ctypes.c_int64
     library.memnets_vectors.restype = ctypes.c_char_p
     if library.memnets_problem_size() != ctypes.sizeof(Problem):
         raise UnavailableError("The kernel and its caller are of different versions.")

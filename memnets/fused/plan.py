@@ -19,7 +19,8 @@ from memnets.stock_addressings import Content, ContentAndLocation, Location
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
 
-CELLS = {LSTMCell: 0, GRUCell: 1, ElmanCell: 2, FeedforwardCell: 3}
+LSTM, GRU, ELMAN, FEEDFORWARD = range(4)
+CELLS = {LSTMCell: LSTM, GRUCell: GRU, ElmanCell: ELMAN, FeedforwardCell: FEEDFORWARD}
 RANGES: dict[Activation, int] = {real: 0, unit: 1, oneplus: 2, positive: 3, simplex: 4}
 ADDRESSINGS = (Content, Location, ContentAndLocation)
 STATE_PARTS = 6
@@ -31,8 +32,9 @@ class Layer(ctypes.Structure):
 
     _fields_ = [
         *((name, c_int64) for name in ("width", "reads", "below", "own", "rows")),
-        *((name, c_void_p) for name in ("weights", "from_input")),
-        *((name, c_int64) for name in ("from_input_time", "from_input_batch")),
+        *((name, c_int64) for name in ("inputs", "input_stride")),
+        *((name, c_void_p) for name in ("input_weights", "own_weights", "from_input")),
+        ("from_input_row", c_int64),
         *((name, c_void_p) for name in ("z", "gates", "cell")),
         *((name, c_void_p) for name in ("start_h", "start_c", "end_h", "end_c", "d_gates")),
         *((name, c_void_p) for name in ("d_start_h", "d_start_c", "d_end_h", "d_end_c")),

@@ -108,12 +108,12 @@ def test_backward_twice(every):
 
 def test_room_is_used_again_only_when_it_is_free(monkeypatch):
     monkeypatch.setattr(buffers, "_spare", [])
-    (first,) = buffers.take([(2**18,)], torch.float32)
-    (second,) = buffers.take([(2**18,)], torch.float32)
+    first = buffers.borrow(2**18, torch.float32)
+    second = buffers.borrow(2**18, torch.float32)
     assert first.data_ptr() != second.data_ptr()
     place = first.data_ptr()
     del first
-    (third,) = buffers.take([(2**18,)], torch.float32)
+    third = buffers.borrow(2**18, torch.float32)
     assert third.data_ptr() == place
 
 

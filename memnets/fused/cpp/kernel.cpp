@@ -60,17 +60,36 @@ void run(const Problem& problem, bool forward) {
     run<T, NtmMemory<T>>(problem, forward);
 }
 
-template <class T>
-void sizes(const Problem& problem, Size* record, Size* state) {
-  if (problem.dnc) {
-    const DncMemory<T> memory(problem);
-    *record = memory.record_size();
-    *state = memory.state_size();
-  } else {
-    const NtmMemory<T> memory(problem);
-    *record = memory.record_size();
-    *state = memory.state_size();
+// Divides `room` among what is kept, each part at the beginning of a cache line, and returns how many
+// numbers that takes; without room only the latter.
+template <class T, class Memory>
+Size divide(Problem& p, T* room) {
+  constexpr Size line = 64 / sizeof(T);
+  Size used = 0;
+  const auto take = [&](void*& part, Size count) {
+    part = room && count ? room + used : nullptr;
+    used += (count + line - 1) / line * line;
+  };
+  const Memory memory(p);
+  const Size times = p.times_kept ? p.time : 1, segments = (p.time + p.segment - 1) / p.segment;
+  take(p.raw, times * p.batch * p.numbers);
+  take(p.values, times * p.batch * p.numbers);
+  for (Size l = 0; l < p.depth; ++l) {
+    Layer& layer = p.layers[l];
+    take(layer.z, (times + 1) * p.batch * layer.width);
+    take(layer.gates, times * p.batch * layer.rows);
+    take(layer.cell, static_cast<Cell>(p.cell) == Cell::lstm ? (times + 1) * p.batch * p.hidden : 0);
   }
+  take(p.records, p.batch * (p.segment + 1) * memory.record_size());
+  const bool several = p.times_kept && segments > 1;
+  take(p.checkpoints, several ? p.batch * segments * memory.state_size() : 0);
+  return used;
+}
+
+template <class T>
+Size divide(Problem& problem, T* room) {
+  return problem.dnc ? divide<T, DncMemory<T>>(problem, room)
+                     : divide<T, NtmMemory<T>>(problem, room);
 }
 
 }  // namespace memnets
@@ -80,9 +99,9 @@ using Number = MEMNETS_NUMBER;
 
 extern "C" {
 
-// Numbers of one step's record and of one state, for one row of the batch.
-void memnets_sizes(const memnets::Problem* problem, int64_t* record, int64_t* state) {
-  memnets::sizes<Number>(*problem, record, state);
+// Points to the parts of what is kept, in `room` or nowhere; returns how many numbers they take.
+int64_t memnets_divide(memnets::Problem* problem, void* room) {
+  return memnets::divide<Number>(*problem, static_cast<Number*>(room));
 }
 
 void memnets_forward(const memnets::Problem* problem) { memnets::run<Number>(*problem, true); }

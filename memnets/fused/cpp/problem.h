@@ -21,11 +21,13 @@ struct Layer {
   Size reads;         // where they stand in z; -1 for nowhere
   Size below;
   Size own;
-  Size rows;          // of the weights: gates * hidden
-  void* weights;      // [rows, width]
-  void* from_input;   // what z does not hold: input and biases, [T, B, rows] with strides
-  Size from_input_time;
-  Size from_input_batch;
+  Size rows;          // of the product: gates * hidden (4 * hidden of a GRU)
+  Size inputs;        // numbers of x that it sees: columns of input_weights before z's
+  Size input_stride;  // of input_weights
+  void* input_weights;  // [rows, inputs + width - hidden]; of a GRU 3 blocks, the first three
+  void* own_weights;    // [rows, hidden], null without `own`; of a GRU its blocks 1, 2 and 4
+  void* from_input;   // what z does not hold: input and biases, [T * B, rows]
+  Size from_input_row;  // stride; 0 where all rows are the same
   void* z;            // kept [T + 1, B, width]
   void* gates;        // kept [T, B, rows], activated
   void* cell;         // kept [T + 1, B, hidden], of an LSTM
