@@ -5,6 +5,8 @@ import logging
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
 import memnets
@@ -45,12 +47,17 @@ def results(layer, backend, x, lengths=None, checkpoint_every=None):
 
 
 def assert_agree(layer, x, lengths=None, checkpoint_every=None):
+    """In float32 also as far as the reference is from itself in float64: some cases round badly."""
     expected = results(layer, "reference", x, lengths)
     actual = results(layer, "fused", x, lengths, checkpoint_every)
-    for one, other in zip(actual, expected, strict=True):
+    exact = results(copy.deepcopy(layer).double(), "reference", x.double(), lengths)
+    sizes = [float(one.abs().max()) if one.numel() else 0.0 for one in expected]
+    for one, other, best, size in zip(actual, expected, exact, sizes, strict=True):
         assert one.shape == other.shape
-        difference = float((one - other).abs().max() / other.abs().max().clamp(min=1e-30))
-        assert difference <= TOLERANCES[x.dtype]
+        # What is small because large parts cancel is as exact as they are, not as it is.
+        scale = max(size, 1e-2 * max(sizes))
+        rounding = float((other - best).abs().max()) if one.numel() else 0.0
+        assert ((one - other).abs() <= TOLERANCES[x.dtype] * scale + 2 * rounding).all()
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=["float64", "float32"])
@@ -74,6 +81,37 @@ def test_odd_sizes(kind, sizes, steps):
     torch.manual_seed(0)
     layer = kind(3, 2, memory_size=sizes[0], word_size=sizes[1], hidden_size=9, dtype=torch.float64)
     assert_agree(layer, torch.randn(steps, 9, 3, dtype=torch.float64))
+
+
+@st.composite
+def calls(draw):
+    """A layer of any size and kind, a sequence for it, its lengths and where it is cut."""
+    whole = st.integers
+    options = {
+        "memory_size": draw(whole(1, 40)),
+        "word_size": draw(whole(1, 20)),
+        "hidden_size": draw(whole(1, 20)),
+        "read_heads": draw(whole(1, 6)),
+        "write_heads": draw(whole(1, 3)),
+        "controller": draw(st.sampled_from(["lstm", "gru", "elman", "feedforward"])),
+        "num_layers": draw(whole(1, 3)),
+        "skip_connections": draw(st.booleans()),
+        "learned_initial_state": draw(st.booleans()),
+        "dtype": draw(st.sampled_from(list(TOLERANCES))),
+    }
+    kind = draw(st.sampled_from([memnets.NTM, memnets.DNC]))
+    torch.manual_seed(draw(whole(0, 2**31)))
+    layer = kind(draw(whole(1, 9)), 2, **options)
+    steps, batch = draw(whole(1, 6)), draw(whole(1, 9))
+    x = torch.randn(steps, batch, layer.input_size, dtype=options["dtype"])
+    some = st.lists(whole(1, steps), min_size=batch, max_size=batch).map(torch.tensor)
+    return layer, x, draw(st.none() | some), draw(st.none() | whole(1, 6))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(calls())
+def test_agrees_whatever_the_sizes(call):
+    assert_agree(*call)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
