@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from training import checkpoint, command_line, evaluation
+from training import checkpoint, command_line, evaluation, generalisation, provenance
 from training.config import to_json
 from training.console import Console, Stop, duration, stop_on_signals
 from training.loop import NonFiniteError, seeds, train
@@ -20,6 +20,10 @@ from training.tracking import Tracker, start_tracker
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; return the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if any(word.partition("=")[0] == "--evaluate" for word in arguments):
+        return generalisation.main(arguments)
+
     # 1. What to do: the recipe of the task and the model (training/recipes.py), changed by flags.
     config = command_line.parse(arguments)
     torch.set_num_threads(config.threads)
@@ -30,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         command_line.fail(str(error))
     config, training, folder = run.config, run.training, run.folder
+    provenance.note(folder)
     sequences = training.step * config.run.batch_size
     weights = sum(p.numel() for p in training.layer.parameters() if p.requires_grad)
     print(f"{config.task} with {config.model}: {weights:,} weights, run folder {folder}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Task, check_range, check_size, random_size
+from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_size
 from tasks.costs import squared_error
 
 SHORTEST = 6  # else there is no second number to mark
@@ -104,6 +104,11 @@ class Adding:
             f"length_{length}": replace(self, min_length=length, max_length=length)
             for length in (100, 500, 1000)
         }
+
+    @property
+    def grid(self) -> tuple[Sizes, ...]:
+        """The lengths of the paper, and others between them and below."""
+        return (Sizes("length", ("min_length", "max_length"), (50, 100, 200, 500, 1000)),)
 
 
 def _places(length: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Task, check_range, check_size, random_bits, random_size
+from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_bits, random_size
 from tasks.costs import BITS
 
 
@@ -146,3 +146,8 @@ class AssociativeRecall:
             for items in (6, 8, 10, 12, 15, 20)
             if items <= self._different_items
         }
+
+    @property
+    def grid(self) -> tuple[Sizes, ...]:
+        """The list lengths of the paper's figure 11, and shorter ones."""
+        return (Sizes("items", ("min_items", "max_items"), (2, 4, 6, 8, 10, 12, 15, 20)),)

@@ -42,6 +42,17 @@ class Axis(NamedTuple):
     hardest: int
 
 
+class Sizes(NamedTuple):
+    """Sizes at which a trained network is measured, whether or not it was trained on them.
+
+    Every value is given to all of the fields, or is a tuple with a value for each of them.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    values: tuple[int | tuple[int, ...], ...]
+
+
 class Task(Protocol):
     """The contract of a task: a frozen dataclass of sizes that samples and solves sequences.
 
@@ -101,6 +112,11 @@ class Task(Protocol):
 
     def evaluations(self) -> dict[str, Task]:
         """Named variants to evaluate a trained network on: the paper's, with this task's widths."""
+        ...
+
+    @property
+    def grid(self) -> tuple[Sizes, ...]:
+        """The sizes that `train.py --evaluate` measures, in all combinations: see `tasks.grid`."""
         ...
 
 

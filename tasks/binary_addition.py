@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Task, check_range, check_size, random_bits, random_size
+from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_bits, random_size
 from tasks.costs import BITS
 
 
@@ -110,6 +110,11 @@ class BinaryAddition:
             f"lengths_{length}_{length}": replace(self, min_length=length, max_length=length)
             for length in (20, 40, 100)
         }
+
+    @property
+    def grid(self) -> tuple[Sizes, ...]:
+        """The longest numbers of training, and longer ones."""
+        return (Sizes("length", ("min_length", "max_length"), (10, 20, 30, 40, 60, 100)),)
 
 
 def carry_probability(first: int, second: int) -> float:

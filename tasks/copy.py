@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Task, check_range, check_size, random_bits, random_size
+from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_bits, random_size
 from tasks.costs import BITS
 
 
@@ -96,3 +96,8 @@ class Copy:
             f"length_{length}": replace(self, min_length=length, max_length=length)
             for length in (10, 20, 30, 50, 120)
         }
+
+    @property
+    def grid(self) -> tuple[Sizes, ...]:
+        """The lengths of figures 4 and 5, and some between them."""
+        return (Sizes("length", ("min_length", "max_length"), (10, 20, 30, 40, 50, 70, 100, 120)),)

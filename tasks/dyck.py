@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from tasks.base import Axis, Batch, Task, check_range, check_size, random_size
+from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_size
 from tasks.costs import SYMBOLS
 
 
@@ -120,6 +120,11 @@ class Dyck:
             f"pairs_{pairs}": replace(self, min_pairs=pairs, max_pairs=pairs)
             for pairs in (20, 50, 100)
         }
+
+    @property
+    def grid(self) -> tuple[Sizes, ...]:
+        """The longest strings of training, and longer ones."""
+        return (Sizes("pairs", ("min_pairs", "max_pairs"), (10, 20, 30, 50, 100)),)
 
 
 def _shapes(uniform: np.ndarray, depth: int) -> np.ndarray:

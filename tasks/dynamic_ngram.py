@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Task, check_size, random_bits
+from tasks.base import Axis, Batch, Sizes, Task, check_size, random_bits
 from tasks.costs import BITS
 
 
@@ -139,6 +139,11 @@ class DynamicNGram:
     def evaluations(self) -> dict[str, Task]:
         """The paper's validation: sequences of 200 bits (it takes 1000 of them)."""
         return {"length_200": replace(self, length=200)}
+
+    @property
+    def grid(self) -> tuple[Sizes, ...]:
+        """The paper's 200 bits, and twice as many."""
+        return (Sizes("length", ("length",), (200, 400)),)
 
 
 AT_ONCE = 2**18

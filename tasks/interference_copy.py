@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Task, check_range, check_size, random_bits, random_size
+from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_bits, random_size
 from tasks.costs import BITS
 
 
@@ -122,3 +122,11 @@ class InterferenceCopy:
             )
             for length, distractors in ((10, 20), (10, 100), (20, 100))
         }
+
+    @property
+    def grid(self) -> tuple[Sizes, ...]:
+        """The hardest of training, and beyond it along both axes."""
+        return (
+            Sizes("length", ("min_length", "max_length"), (10, 15, 20)),
+            Sizes("distractors", ("min_distractors", "max_distractors"), (20, 50, 100)),
+        )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Task, check_range, check_size, random_size
+from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_size
 from tasks.costs import SYMBOLS
 
 POWER = 0.01  # of the gaps between queries, as in Arora et al.
@@ -127,3 +127,8 @@ class KeyValueRecall:
             for pairs in (8, 16, 32)
             if pairs <= min(self.keys, self.values)
         }
+
+    @property
+    def grid(self) -> tuple[Sizes, ...]:
+        """As many pairs as in training, and more."""
+        return (Sizes("pairs", ("min_pairs", "max_pairs"), (4, 8, 12, 16, 24, 32)),)

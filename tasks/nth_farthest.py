@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from tasks.base import Axis, Batch, Task, check_size
+from tasks.base import Axis, Batch, Sizes, Task, check_size
 from tasks.costs import SYMBOLS
 
 
@@ -130,3 +130,8 @@ class NthFarthest:
             f"vectors_{vectors}": replace(self, vectors=vectors)
             for vectors in sorted({max(self.labels // 2, 1), self.labels})
         }
+
+    @property
+    def grid(self) -> tuple[Sizes, ...]:
+        """From few vectors to as many as there are labels: more would need more labels."""
+        return (Sizes("vectors", ("vectors",), (2, 4, 6, 8)),)

@@ -10,6 +10,7 @@ from torch import Tensor
 from tasks.base import (
     Axis,
     Batch,
+    Sizes,
     Task,
     asked,
     check_range,
@@ -98,3 +99,8 @@ class OddsFirst:
             f"length_{length}": replace(self, min_length=length, max_length=length)
             for length in (40, 100, 500)
         }
+
+    @property
+    def grid(self) -> tuple[Sizes, ...]:
+        """The longest of training and longer, as the paper tests up to 500."""
+        return (Sizes("length", ("min_length", "max_length"), (20, 40, 60, 100, 200, 500)),)

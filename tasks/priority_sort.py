@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Task, check_range, check_size, random_bits
+from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_bits
 from tasks.costs import BITS
 
 
@@ -115,6 +115,17 @@ class PrioritySort:
             f"length_{length}": replace(self, length=length, answer_length=answer_length)
             for length, answer_length in ((20, 16), (10, 8), (30, 24))
         }
+
+    @property
+    def grid(self) -> tuple[Sizes, ...]:
+        """From half to 1.5 times the vectors, of which four fifths are asked for."""
+        return (
+            Sizes(
+                "length",
+                ("length", "answer_length"),
+                ((10, 8), (15, 12), (20, 16), (25, 20), (30, 24)),
+            ),
+        )
 
 
 def _highest(vectors: Tensor, priorities: Tensor, count: int) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Task, check_range, check_size, random_bits, random_size
+from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_bits, random_size
 from tasks.costs import BITS
 
 
@@ -145,3 +145,11 @@ class RepeatCopy:
             )
             for length, repeats in ((10, 10), (20, 10), (10, 20))
         }
+
+    @property
+    def grid(self) -> tuple[Sizes, ...]:
+        """The corner of the training range, and beyond it along both axes."""
+        return (
+            Sizes("length", ("min_length", "max_length"), (10, 15, 20)),
+            Sizes("repeats", ("min_repeats", "max_repeats"), (10, 15, 20)),
+        )

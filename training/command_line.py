@@ -46,6 +46,9 @@ examples:
   python train.py --task copy --task.max-length 10 --optimizer graves_rmsprop --run.sequences 50000
   python train.py --task reverse --curriculum incremental --curriculum.threshold 0.05
   python train.py --resume runs/NAME
+  python train.py --evaluate runs/NAME --memory-size 256
+
+--evaluate has flags of its own: train.py --evaluate runs/NAME --help
 """
 
 
