@@ -157,7 +157,7 @@ def _fill_in(defaults: Config, arguments: Sequence[str]) -> Config:
 
 def _changes(saved: Config, config: Config) -> list[str]:
     """What was asked for beside --resume, and cannot be: it would not be the same run."""
-    before, after = _flat(saved), _flat(config)
+    before, after = flat(saved), flat(config)
     changed = [name for name in after if after[name] != before[name]]
     refused = [name for name in changed if name not in ("run.sequences", "wandb")]
     messages = [
@@ -182,7 +182,8 @@ def _changes(saved: Config, config: Config) -> list[str]:
     return messages
 
 
-def _flat(config: Config) -> dict[str, object]:
+def flat(config: Config) -> dict[str, object]:
+    """Every value of a configuration, under the name of its flag with underscores."""
     values: dict[str, object] = {}
     for name, value in dataclasses.asdict(config).items():
         if isinstance(value, dict):

@@ -1,6 +1,7 @@
 """One run of the table, in a process of its own: train or go on, then evaluate.
 
-`python -m training.job runs/reproduce/copy-ntm-seed0 FLAGS...`, as `training/reproduce.py` calls it.
+`python -m training.job FOLDER SEQUENCES FLAGS...`, as `training/reproduce.py` calls it: SEQUENCES
+of each setting are evaluated, and FLAGS are those of train.py.
 """
 
 from __future__ import annotations
