@@ -38,7 +38,23 @@ def errors(row: dict[str, float]) -> float:
     >>> errors({"bits_per_sequence": 3.5, "wrong_symbols": 0.25, "exact_match": 0.8})
     0.25
     """
-    return next(value for name, value in row.items() if name.startswith("wrong_"))
+    return row[errors_name(row)]
+
+
+def errors_name(row: dict[str, float]) -> str:
+    """What a row counts as wrong: wrong_bits, wrong_symbols or wrong_answers."""
+    return next(name for name in row if name.startswith("wrong_"))
+
+
+def unit(runs: list[Finished]) -> str:
+    """What runs count as wrong, in words; runs of several tasks may count several things.
+
+    >>> bits = Finished("a", {}, [{"wrong_bits": 0.0}], {})
+    >>> unit([bits, Finished("b", {}, [{"wrong_symbols": 0.0}], {})])
+    'wrong bits or wrong symbols'
+    """
+    names = dict.fromkeys(errors_name(row) for run in runs for row in run.rows[:1])
+    return " or ".join(names).replace("_", " ")
 
 
 def read_run(folder: Path) -> Finished:
@@ -60,7 +76,7 @@ def read_run(folder: Path) -> Finished:
 
 
 def table(runs: list[Finished], wrong_bits: float = 0.01) -> str:
-    """One row a run: when it was solved, its time, and wrong bits per sequence at each setting.
+    """One row a run: when it was solved, its time, and what is wrong in a sequence of each setting.
 
     >>> row = {"sequences": 800, "wrong_bits": 0.0, "seconds": 90.0}
     >>> setting = {"length_10": {"wrong_bits": 0.25}}
@@ -71,7 +87,7 @@ def table(runs: list[Finished], wrong_bits: float = 0.01) -> str:
     | copy | ntm | 1 | 800 | 1.5 | 0.25 |
     """
     settings = list(dict.fromkeys(name for run in runs for name in run.evaluation))
-    heading = ["task", "model", "seed", f"below {wrong_bits:g} wrong bits after", "minutes"]
+    heading = ["task", "model", "seed", f"below {wrong_bits:g} {unit(runs)} after", "minutes"]
     lines = [heading + settings, ["---"] * (len(heading) + len(settings))]
     for run in runs:
         solved = run.solved(wrong_bits)
@@ -86,7 +102,7 @@ def table(runs: list[Finished], wrong_bits: float = 0.01) -> str:
 
 
 def curves(runs: list[Finished]) -> Figure:
-    """Wrong bits per sequence against the sequences seen, in thousands: a line a run."""
+    """What is wrong in a sequence, against the sequences seen, in thousands: a line a run."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3.2), dpi=150, layout="constrained")
@@ -107,7 +123,7 @@ def curves(runs: list[Finished]) -> Figure:
     axes.set_yscale("symlog", linthresh=0.01)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("sequences seen (thousands)")
-    axes.set_ylabel("wrong bits per sequence")
+    axes.set_ylabel(f"{unit(runs)} per sequence")
     axes.set_title(", ".join(sorted({run.config["task"] for run in runs})), loc="left")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
@@ -124,7 +140,8 @@ def main(
     Args:
         runs: their folders.
         picture: where to draw their curves.
-        wrong_bits: a task is solved when the mean over a row of metrics is below this.
+        wrong_bits: a task is solved when the mean over a row of metrics is below this (where its
+            answers are symbols or numbers, so many of them).
     """
     try:
         found = [read_run(folder) for folder in runs]

@@ -6,7 +6,7 @@ import pytest
 
 import train
 from tests.training.tiny import arguments
-from training.summary import Finished, curves, main, read_run
+from training.summary import Finished, curves, main, read_run, table
 
 
 def run(rows):
@@ -35,6 +35,24 @@ def test_a_real_run_is_summed_up(tmp_path, monkeypatch, capsys):
     line = curves([finished]).axes[0].lines[0]
     assert list(line.get_ydata()) == [row["wrong_bits"] for row in finished.rows]
     assert list(line.get_xdata()) == [row["sequences"] / 1000 for row in finished.rows]
+
+
+@pytest.mark.parametrize(
+    ("task", "unit"),
+    [("dyck", "wrong symbols"), ("adding", "wrong answers"), ("copy", "wrong bits")],
+)
+def test_headings_say_what_is_counted(task, unit):
+    name = unit.replace(" ", "_")
+    rows = [
+        {"sequences": 10, name: 2.0, "seconds": 60.0},
+        {"sequences": 20, name: 0.0, "seconds": 60.0},
+    ]
+    config = {"task": task, "model": "ntm", "seed": 0}
+    finished = Finished("run", config, rows, {"length_10": {"squared_error": 9.0, name: 3.0}})
+    heading, _, line = table([finished]).splitlines()
+    assert f"| below 0.01 {unit} after |" in heading
+    assert line == f"| {task} | ntm | 0 | 20 | 1.0 | 3 |"
+    assert curves([finished]).axes[0].get_ylabel() == f"{unit} per sequence"
 
 
 def test_a_run_that_is_not_finished(tmp_path):
