@@ -18,7 +18,11 @@ class LSTM(nn.Module):
     [T, B, output_size], which are logits; the state is one (h [B, hidden], c [B, hidden]) a layer.
 
     Each gate has one bias, as in the papers: ``nn.LSTM`` has two, so its second is zero and frozen.
-    With that the numbers of trainable parameters are exactly those of the paper's table 3.
+    With that the numbers of trainable parameters are exactly those of the paper's table 3, for
+    copy, repeat copy, associative recall and N-grams: `--task copy --task.bits 9` (as if the paper
+    had one channel more there), `--task repeat_copy --task.bits 6` (its text says eight), and
+    `--task associative_recall` and `--task dynamic_ngram` as they are. No numbers of inputs and
+    outputs give the count that it prints for priority sort.
 
     Raises:
         ValueError: a size is less than 1.

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from training.baseline import LSTM
+from training.command_line import parse
+from training.config import make_layer
 
 
 @pytest.mark.parametrize(
@@ -17,6 +19,21 @@ from training.baseline import LSTM
 )
 def test_parameter_counts_are_the_papers(input_size, output_size, hidden_size, count):
     layer = LSTM(input_size, output_size, hidden_size=hidden_size)
+    assert sum(p.numel() for p in layer.parameters() if p.requires_grad) == count
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        # The count implies one input and one output more than 8 bits and a delimiter need.
+        ("--task copy --task.bits 9", 1_352_969),
+        ("--task repeat_copy --task.bits 6", 5_312_007),
+        ("--task associative_recall", 1_344_518),
+        ("--task dynamic_ngram", 331_905),
+    ],
+)
+def test_the_commands_of_the_baseline_have_the_papers_counts(words, count):
+    layer = make_layer(parse([*words.split(), "--model", "lstm"]))
     assert sum(p.numel() for p in layer.parameters() if p.requires_grad) == count
 
 
