@@ -51,12 +51,34 @@ def body(summaries: dict[str, Summary], pictures: set[str]) -> str:
     if not summaries:
         return "No run has been made yet.\n"
     evaluated = sorted({f"{summary['evaluated']:,}" for summary in summaries.values()})
-    parts = [INTRODUCTION.format(evaluated=" or ".join(evaluated))]
+    parts = [INTRODUCTION.format(evaluated=" or ".join(evaluated)), table(*overview(summaries))]
     for task, target in TARGETS.items():
         of_task = [summary for summary in summaries.values() if summary["task"] == task]
         if of_task:
             parts.append(section(task, target, of_task, pictures))
     return "\n".join(parts)
+
+
+def overview(summaries: dict[str, Summary]) -> tuple[list[str], list[list[str]]]:
+    """Every row in a cell: sequences to solve in the median, and how many goals are reached."""
+    models = list(dict.fromkeys(row["model"] for row in summaries.values()))
+    lines: list[list[str]] = []
+    for task, target in TARGETS.items():
+        of_task = {row["model"]: row for row in summaries.values() if row["task"] == task}
+        if of_task:
+            cells = [summed_up(target, of_task[m]) if m in of_task else "" for m in models]
+            lines.append([target.title, *cells])
+    return ["sequences to solve; goals reached", *models], lines
+
+
+def summed_up(target: Target, row: Summary) -> str:
+    """The sequences to solve, how many seeds did, and how many of the goals are reached."""
+    values = [(solved_after(row), target.solve.sequences)]
+    values += [(reached(row, reach), reach.limit) for reach in target.goals]
+    goals = sum(value <= limit for value, limit in values)
+    solved = sum(run["solved"] is not None for run in row["runs"])
+    seeds = f"{solved} of {len(row['runs'])} seeds"
+    return f"{number(values[0][0])} ({seeds}); {goals} of {len(values)}"
 
 
 def section(task: str, target: Target, rows: list[Summary], pictures: set[str]) -> str:

@@ -208,6 +208,19 @@ def test_medians_and_verdicts_of_goals():
     assert results_page.verdict(results_page.solved_after(row), 79) == "no: 80"
 
 
+def test_the_overview_counts_seeds_and_goals():
+    def run(sequences, wrong):
+        solved = None if sequences is None else {"sequences": sequences}
+        return {"solved": solved, "settings": {"length_120": {"wrong_bits": [wrong, wrong, wrong]}}}
+
+    runs = [run(30_000, 0.5), run(8_000, 3.0), run(None, 0.9)]
+    row = {"task": "copy", "model": "NTM", "runs": runs}
+    assert results_page.overview({"copy-ntm": row}) == (
+        ["sequences to solve; goals reached", "NTM"],
+        [["Copy", "30,000 (2 of 3 seeds); 1 of 2"]],
+    )
+
+
 def test_the_table_is_of_recipes_targets_and_settings_that_exist():
     assert len({row.name for row in ROWS}) == len(ROWS) == len(TARGETS) * len(MODELS)
     for row in ROWS:
