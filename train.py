@@ -10,12 +10,21 @@ from collections.abc import Sequence
 
 import torch
 
-from training import checkpoint, command_line, evaluation, generalisation, provenance
+from training import (
+    checkpoint,
+    closing,
+    command_line,
+    evaluation,
+    generalisation,
+    provenance,
+    words,
+)
 from training.config import to_json
 from training.console import Console, Stop, duration, stop_on_signals
 from training.loop import NonFiniteError, seeds, train
 from training.run_folder import Run, open_run, save_start
-from training.tracking import Tracker, start_tracker
+from training.tracker import Tracker
+from training.tracking import start_tracker
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,25 +44,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command_line.fail(str(error))
     config, training, folder = run.config, run.training, run.folder
     provenance.note(folder)
-    sequences = training.step * config.run.batch_size
     weights = sum(p.numel() for p in training.layer.parameters() if p.requires_grad)
-    print(f"{config.task} with {config.model}: {weights:,} weights, run folder {folder}")
-    if training.step:
-        print(f"continuing at {sequences:,} sequences")
 
     # 3. Where the curves go beside metrics.jsonl: Weights & Biases, online or offline.
     tracker = start_tracker(
-        config.wandb, config=to_json(config), folder=folder, run_id=training.wandb_id
+        config.wandb,
+        config={**to_json(config), "weights": weights},
+        folder=folder,
+        run_id=training.wandb_id,
+        options=config.wandb_options,
     )
     if training.wandb_id != tracker.run_id:  # a run killed at any moment goes on under this id
         training.wandb_id = tracker.run_id
         save_start(run)
+    watch = tracker.watch()
+    sequences = training.step * config.run.batch_size
+    print(
+        words.introduction(config, folder, weights=weights, sequences=sequences, watch=watch),
+        flush=True,
+    )
 
     # 4. Train, evaluate, draw. SIGINT and SIGTERM finish the step first, and save.
     status = 1
     try:
         with stop_on_signals() as stop:
             learn(run, tracker, stop)
+            closing.keep(run, tracker)
             if not stop.requested:
                 finish(run, tracker, stop)
         status = stop.status
@@ -99,9 +115,9 @@ def finish(run: Run, tracker: Tracker, stop: Stop) -> None:
     figures = {f"evaluation/{n}/{m}": x for n, row in results.items() for m, x in row.items()}
     tracker.log(figures, training.step, sequences)
     tracker.summary({f"final/{m}": x for m, x in results["training"].items()})
-    tracker.summary({f"best/{m}": x for m, x in training.best.items()})
+    closing.show_examples(run, tracker)
     if config.run.pictures:
-        evaluation.draw_pictures(
+        paths = evaluation.draw_pictures(
             training.layer,
             training.task,
             config.task,
@@ -112,7 +128,9 @@ def finish(run: Run, tracker: Tracker, stop: Stop) -> None:
             device=config.device,
             stopped=lambda: stop.requested,
         )
-        print(f"pictures: {run.folder / 'pictures'}")
+        print("\n".join(["pictures:", *(f"  {path}" for path in paths)]))
+    cost = training.task.cost
+    print(words.result(results, closing.solved(run), cost.name, cost.errors_name))
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def _check_flags(arguments: Sequence[str], config: Config) -> None:
             continue
         close = difflib.get_close_matches(name, valid, n=3)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
-        group = next((g for g in (*GROUPS, "run") if name.startswith(f"--{g}.")), None)
+        group = next((g for g in (*GROUPS, "run", "wandb") if name.startswith(f"--{g}.")), None)
         if group in GROUPS:
             heading = f"The {group} {getattr(config, group)} has"
         else:
@@ -159,7 +159,7 @@ def _changes(saved: Config, config: Config) -> list[str]:
     """What was asked for beside --resume, and cannot be: it would not be the same run."""
     before, after = flat(saved), flat(config)
     changed = [name for name in after if after[name] != before[name]]
-    refused = [name for name in changed if name not in ("run.sequences", "wandb")]
+    refused = [name for name in changed if name != "run.sequences" and not name.startswith("wandb")]
     messages = [
         f"--{name.replace('_', '-')} {after[name]} differs from the {before[name]} of "
         f"{config.resume}: beside --resume, only --run.sequences and --wandb can change; "

@@ -19,8 +19,10 @@ import memnets
 import tasks
 from tasks.base import Task
 from tasks.curriculum import CURRICULA, Curriculum
+from training import wandb_options
 from training.baseline import LSTM
 from training.optimizers import GravesRMSProp
+from training.wandb_options import WandbOptions
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "ntm": memnets.NTM,
@@ -173,6 +175,9 @@ class Config:
     optimizer_options: Annotated[object, tyro.conf.arg(name="optimizer")] = None
     curriculum_options: Annotated[object, tyro.conf.arg(name="curriculum")] = None
     run: RunOptions = field(default_factory=RunOptions)
+    wandb_options: Annotated[WandbOptions, tyro.conf.arg(name="wandb")] = field(
+        default_factory=WandbOptions
+    )
 
     @property
     def steps(self) -> int:
@@ -214,11 +219,13 @@ def from_json(values: dict[str, Any]) -> Config:
     """
     try:
         # A run from before there were curricula had the one that changes nothing.
-        values = {"curriculum": "fixed", "curriculum_options": {}, **values}
+        old = {"curriculum": "fixed", "curriculum_options": {}, "wandb_options": {}}
+        values = {**old, **values}
         for group in GROUPS:
             chosen = option_class(group, values[group])
             values[f"{group}_options"] = chosen(**values[f"{group}_options"])
         values["run"] = RunOptions(**values["run"])
+        values["wandb_options"] = WandbOptions(**values["wandb_options"])
         return Config(**values)
     except (LookupError, TypeError) as error:
         raise ValueError(f"the configuration is of another version of memnets: {error}") from error
@@ -251,6 +258,7 @@ def problems(config: Config) -> Iterator[str]:
             yield f"--optimizer.{name} must be at least 0 and below 1, got {optimizer[name]}"
     if not 0 <= optimizer["cooldown"] <= 1:
         yield f"--optimizer.cooldown must be from 0 to 1, got {optimizer['cooldown']}"
+    yield from wandb_options.problems(config.wandb_options)
     if config.name is not None and not re.fullmatch(r"[\w+=@-][\w+=@. -]*", config.name):
         yield f"--name must be the plain name of a folder, got {config.name!r}"
     try:

@@ -16,7 +16,7 @@ from training import checkpoint
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from training.tracking import Tracker
+    from training.tracker import Tracker
 
 
 @torch.no_grad()

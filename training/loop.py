@@ -27,7 +27,8 @@ from training.config import (
 )
 from training.console import Console, Stop
 from training.evaluation import evaluate
-from training.tracking import Tracker
+from training.gallery import Gallery
+from training.tracker import Tracker, best_so_far, in_sections
 
 
 class NonFiniteError(ArithmeticError):
@@ -147,6 +148,8 @@ def train(
     training.layer.train()
     saved_at = None
     try:
+        if training.step == 0:
+            notes.look()
         while training.step < config.steps and not stop.requested:
             notes.totals.add(train_step(config, training))
             training.step += 1
@@ -160,6 +163,7 @@ def train(
                 notes.totals.clear()
             if run.evaluate_every and training.step % run.evaluate_every == 0:
                 notes.validate()
+            notes.look()
             if training.step % run.checkpoint_every == 0:
                 notes.save()
                 saved_at = training.step
@@ -184,6 +188,7 @@ class _Notes:
         self._metrics, self._tracker = metrics, tracker
         self._begun = time.perf_counter() - training.seconds
         self.totals = Totals(training.sums)
+        self._gallery = Gallery(config, training.task, tracker)
 
     def log(self, console: Console) -> None:
         """Record and show the means since the last row."""
@@ -198,6 +203,13 @@ class _Notes:
         """Evaluate, and record the figures."""
         self._note_state()
         self._record(validate(self._config, self._training, self._folder))
+        step = self._training.step
+        best = best_so_far(self._training.best)
+        self._tracker.log(best, step, step * self._config.run.batch_size)
+
+    def look(self) -> None:
+        """Log the pictures and histograms that are due."""
+        self._gallery.look(self._training.layer, self._training.step)
 
     def save(self) -> None:
         """Save a checkpoint, once the rows that belong to it are on the disk."""
@@ -213,8 +225,7 @@ class _Notes:
         step = self._training.step
         sequences = step * self._config.run.batch_size
         self._metrics.write({"step": step, "sequences": sequences, **row})
-        named = {name if "/" in name else f"train/{name}": value for name, value in row.items()}
-        self._tracker.log(named, step, sequences)
+        self._tracker.log(in_sections(row), step, sequences)
 
 
 def learning_rate(config: Config, step: int) -> float:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+SOLVED = 0.01
+"""a task is solved when the mean over a row of metrics has fewer wrong answers a sequence"""
+
+
 @dataclass(frozen=True)
 class Finished:
     """What a run left in its folder."""
@@ -29,7 +33,8 @@ class Finished:
 
     def solved(self, wrong_bits: float) -> float | None:
         """The sequences seen when the mean over a row was first below this; None: never."""
-        return next((row["sequences"] for row in self.rows if errors(row) < wrong_bits), None)
+        row = first_solved(self.rows, wrong_bits)
+        return None if row is None else row["sequences"]
 
 
 def errors(row: dict[str, float]) -> float:
@@ -57,6 +62,29 @@ def unit(runs: list[Finished]) -> str:
     return " or ".join(names).replace("_", " ")
 
 
+def first_solved(rows: list[dict[str, float]], wrong_bits: float) -> dict[str, float] | None:
+    """The first row whose mean is below this; None: there is none.
+
+    >>> rows = [{"wrong_bits": 1.0, "sequences": 8}, {"wrong_bits": 0.0, "sequences": 16}]
+    >>> first_solved(rows, 0.01)
+    {'wrong_bits': 0.0, 'sequences': 16}
+    """
+    return next((row for row in rows if errors(row) < wrong_bits), None)
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl, as far as they are written; none before the first."""
+    path = folder / "metrics.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    # Without its end, the last line is of a run that goes on, or was killed in the middle of it.
+    return [json.loads(line) for line in lines if line.endswith(b"\n")]
+
+
+def training_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those about training, and not of an evaluation."""
+    return [row for row in rows if any(name.startswith("wrong_") for name in row)]
+
+
 def read_run(folder: Path) -> Finished:
     """Read a run's files.
 
@@ -66,16 +94,15 @@ def read_run(folder: Path) -> Finished:
     for name in ("metrics.jsonl", "config.json", "evaluation.json"):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} has no {name}: give the folder of a finished run")
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return Finished(
         folder.name,
         json.loads((folder / "config.json").read_text()),
-        [row for row in rows if any(name.startswith("wrong_") for name in row)],
+        training_rows(read_rows(folder)),
         json.loads((folder / "evaluation.json").read_text())["settings"],
     )
 
 
-def table(runs: list[Finished], wrong_bits: float = 0.01) -> str:
+def table(runs: list[Finished], wrong_bits: float = SOLVED) -> str:
     """One row a run: when it was solved, its time, and what is wrong in a sequence of each setting.
 
     >>> row = {"sequences": 800, "wrong_bits": 0.0, "seconds": 90.0}
@@ -133,7 +160,7 @@ def curves(runs: list[Finished]) -> Figure:
 def main(
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional],
     picture: Path | None = None,
-    wrong_bits: float = 0.01,
+    wrong_bits: float = SOLVED,
 ) -> None:
     """Sum up finished runs.
 

@@ -11,57 +11,20 @@ import os
 import re
 import shlex
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+
+from training import wandb_objects
+from training.groups import group_name
+from training.tracker import NullTracker, Tracker
+from training.wandb_options import WandbOptions
 
 PROJECT = "memnets"
 INIT_SECONDS = 20.0
 FINISH_SECONDS = 120.0
-
-
-class Tracker(Protocol):
-    """What the trainer tells a tracker."""
-
-    run_id: str | None
-    """the tracker's own name of the run; a resumed run passes it on"""
-
-    def log(self, values: Mapping[str, float], step: int, sequences: int) -> None:
-        """Log scalars."""
-        ...
-
-    def image(self, name: str, pixels: np.ndarray, caption: str, step: int) -> None:
-        """Log a picture: uint8 [height, width, 3]."""
-        ...
-
-    def summary(self, values: Mapping[str, float]) -> None:
-        """Set figures of the run as a whole."""
-        ...
-
-    def finish(self, status: int) -> None:
-        """Write everything out; status 0 is success."""
-        ...
-
-
-class NullTracker:
-    """A tracker that keeps nothing."""
-
-    def __init__(self, run_id: str | None = None) -> None:
-        self.run_id = run_id
-
-    def log(self, values: Mapping[str, float], step: int, sequences: int) -> None:
-        """Do nothing."""
-
-    def image(self, name: str, pixels: np.ndarray, caption: str, step: int) -> None:
-        """Do nothing."""
-
-    def summary(self, values: Mapping[str, float]) -> None:
-        """Do nothing."""
-
-    def finish(self, status: int) -> None:
-        """Do nothing."""
 
 
 class WandbTracker:
@@ -71,8 +34,13 @@ class WandbTracker:
         self._run = run
         self._lost = False
         self.run_id: str | None = run.id
-        run.define_metric("sequences")
+        run.define_metric("sequences", hidden=True)
         run.define_metric("*", step_metric="sequences")
+
+    @property
+    def listening(self) -> bool:
+        """Whether W&B is still there."""
+        return not self._lost
 
     def log(self, values: Mapping[str, float], step: int, sequences: int) -> None:
         """Log scalars; several calls at one step make one row."""
@@ -80,16 +48,55 @@ class WandbTracker:
         self._try(lambda: self._run.log({**values, "sequences": sequences}, step=step))
 
     def image(self, name: str, pixels: np.ndarray, caption: str, step: int) -> None:
-        """Log a picture: uint8 [height, width, 3] (W&B would draw floats in [0, 1] all black)."""
-        import wandb
+        """Log a picture: uint8 [height, width, 3]."""
+        self._try(lambda: self._run.log({name: wandb_objects.image(pixels, caption)}, step=step))
 
-        if pixels.dtype != np.uint8:
-            raise TypeError(f"pixels must be uint8, got {pixels.dtype}")
-        self._try(lambda: self._run.log({name: wandb.Image(pixels, caption=caption)}, step=step))
+    def images(self, name: str, pictures: Sequence[tuple[np.ndarray, str]], step: int) -> None:
+        """Log several pictures, with their captions, as one gallery."""
+        make = wandb_objects.image
+        self._try(lambda: self._run.log({name: [make(*one) for one in pictures]}, step=step))
+
+    def histograms(self, values: Mapping[str, tuple[np.ndarray, np.ndarray]], step: int) -> None:
+        """Log histograms, each by its counts and edges."""
+        make = wandb_objects.histogram
+        self._try(lambda: self._run.log({k: make(*v) for k, v in values.items()}, step=step))
+
+    def table(
+        self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], step: int
+    ) -> None:
+        """Log a table, whose cells are numbers, words or pixels."""
+        self._try(lambda: self._run.log({name: wandb_objects.table(columns, rows)}, step=step))
+
+    def checkpoint(self, path: Path, aliases: Sequence[str], metadata: Mapping[str, Any]) -> None:
+        """Keep a version of the run's checkpoint; metadata has its step."""
+        self._try(
+            lambda: self._run.log_artifact(
+                wandb_objects.checkpoint(self._run, path, metadata), aliases=list(aliases)
+            )
+        )
+
+    def keep_code(self) -> None:
+        """Keep the code as it is now."""
+        self._try(lambda: self._run.log_artifact(wandb_objects.code(self._run)))
+
+    def use_last_checkpoint(self) -> None:
+        """Say which checkpoint a resumed run began with, where the server can be asked."""
+        if not self._run.resumed:  # offline, it never is
+            return
+        try:
+            self._run.use_artifact(f"checkpoint-{self.run_id}:last")
+        except Exception as error:  # it was killed before it kept one, or keeps none
+            print(f"W&B has no checkpoint that this run goes on from ({_first_line(error)})")
 
     def summary(self, values: Mapping[str, float]) -> None:
         """Set figures of the run as a whole."""
         self._try(lambda: self._run.summary.update(dict(values)))
+
+    def watch(self) -> list[str]:
+        """Lines that say how to look at the run while it trains."""
+        if not self._run.settings._offline:
+            return [str(self._run.url)]
+        return [shlex.join(["wandb", "leet", _shortest(Path(self._run.settings.sync_dir))])]
 
     def finish(self, status: int) -> None:
         """Write everything out, and say how to look at it, unless W&B was lost on the way."""
@@ -110,7 +117,12 @@ class WandbTracker:
 
 
 def start_tracker(
-    mode: str, *, config: dict[str, Any], folder: Path, run_id: str | None
+    mode: str,
+    *,
+    config: dict[str, Any],
+    folder: Path,
+    run_id: str | None,
+    options: WandbOptions | None = None,
 ) -> Tracker:
     """Start tracking a run.
 
@@ -120,9 +132,10 @@ def start_tracker(
         config: the configuration of the run, as nested dictionaries.
         folder: the run folder; its name is the run's name.
         run_id: the id of the run that is continued, or None for a new one.
+        options: what the flags say of the run.
 
     What the environment sets (WANDB_PROJECT, WANDB_NAME, WANDB_DIR, ...) wins over the trainer's
-    own. Whatever goes wrong in here costs the tracking, never the training.
+    own, and a flag over both. Whatever goes wrong in here costs the tracking, never the training.
     """
     if mode == "disabled" or (mode == "auto" and os.environ.get("WANDB_MODE") == "disabled"):
         return NullTracker(run_id)
@@ -133,20 +146,31 @@ def start_tracker(
         return NullTracker(run_id)
     folder = folder.resolve()  # else that of `--resume .` has no name
     run_id = run_id or os.environ.get("WANDB_RUN_ID") or _new_id(folder.name)
+    options = options or WandbOptions()
     mode = _choose_mode(mode, wandb)
+    arguments = _arguments(config, folder, run_id, options)
     try:
-        return WandbTracker(_init(wandb, mode, config, folder, run_id))
+        return _started(wandb, mode, arguments, options)
     except Exception as error:  # W&B raises many kinds, its settings' validation errors among them
         print(f"W&B cannot be used {mode} ({_first_line(error)}): going on offline", flush=True)
     try:
         # Without the teardown the service remembers the failed run, and refuses its id.
         wandb.teardown()
-        return WandbTracker(_init(wandb, "offline", config, folder, run_id))
+        return _started(wandb, "offline", arguments, options)
     except Exception as error:
         print(
             f"W&B cannot be used at all ({_first_line(error)}): metrics go to the run folder only"
         )
         return NullTracker(run_id)
+
+
+def _started(wandb: Any, mode: str, arguments: dict[str, Any], options: WandbOptions) -> Tracker:
+    tracker = WandbTracker(_init(wandb, mode, arguments))
+    if options.code and not os.environ.get("WANDB_DISABLE_CODE"):
+        tracker.keep_code()
+    if options.checkpoints:
+        tracker.use_last_checkpoint()
+    return tracker
 
 
 def _choose_mode(mode: str, wandb: Any) -> str:
@@ -165,26 +189,41 @@ def _choose_mode(mode: str, wandb: Any) -> str:
     return "online" if logged_in else "offline"
 
 
-def _init(wandb: Any, mode: str, config: dict[str, Any], folder: Path, run_id: str) -> Any:
-    def unless_set(variable: str, value: Any) -> Any:
-        return None if os.environ.get(variable) else value
+def _arguments(
+    config: dict[str, Any], folder: Path, run_id: str, options: WandbOptions
+) -> dict[str, Any]:
+    """What a run is told of itself: by a flag, else by the environment, else by the trainer."""
 
+    def choose(flag: str | None, variable: str, own: Any) -> Any:
+        if flag is not None:
+            return flag
+        return None if os.environ.get(variable) else own
+
+    tags = [config["task"], config["model"], config["optimizer"]]
+    if options.tags is not None:
+        tags += [tag.strip() for tag in options.tags.split(",") if tag.strip()]
+    elif os.environ.get("WANDB_TAGS"):
+        tags = None
+    return {
+        "id": run_id,
+        "resume": "allow",
+        "config": config,
+        "project": choose(options.project, "WANDB_PROJECT", PROJECT),
+        "entity": options.entity,
+        "name": choose(None, "WANDB_NAME", folder.name),
+        "group": choose(options.group, "WANDB_RUN_GROUP", group_name(config)),
+        "job_type": choose(options.job_type, "WANDB_JOB_TYPE", "train"),
+        "tags": tags,
+        "notes": options.notes,
+    }
+
+
+def _init(wandb: Any, mode: str, arguments: dict[str, Any]) -> Any:
     settings: dict[str, Any] = {"finish_timeout": FINISH_SECONDS, "quiet": True}
     if not os.environ.get("WANDB_INIT_TIMEOUT"):
         settings["init_timeout"] = INIT_SECONDS
-    return wandb.init(
-        mode=mode,
-        id=run_id,
-        resume="allow",
-        config=config,
-        project=unless_set("WANDB_PROJECT", PROJECT),
-        name=unless_set("WANDB_NAME", folder.name),
-        group=unless_set("WANDB_RUN_GROUP", config["task"]),
-        job_type=unless_set("WANDB_JOB_TYPE", "train"),
-        tags=unless_set("WANDB_TAGS", [config["task"], config["model"], config["optimizer"]]),
-        # A new object each time: init changes the one it is given.
-        settings=wandb.Settings(**settings),
-    )
+    # New settings each time: init changes those it is given.
+    return wandb.init(mode=mode, settings=wandb.Settings(**settings), **arguments)
 
 
 def _new_id(name: str) -> str:

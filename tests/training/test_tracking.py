@@ -16,7 +16,9 @@ import train
 from tests.training import wandb_file
 from tests.training.tiny import arguments
 from training import checkpoint, tracking
-from training.tracking import NullTracker, WandbTracker, start_tracker
+from training.groups import group_name
+from training.tracker import NullTracker
+from training.tracking import WandbTracker, start_tracker
 
 CONFIG = {"task": "copy", "model": "ntm", "optimizer": "adam", "model_options": {"memory_size": 8}}
 
@@ -38,7 +40,7 @@ def test_an_offline_run_holds_everything(capsys):
     assert {key: run.config[key] for key in config} == config
     assert run.header.project == "memnets"
     assert run.header.display_name == "run"
-    assert run.header.run_group == "associative_recall"
+    assert run.header.run_group == group_name(config)
     assert run.header.job_type == "train"
     assert set(run.header.tags) == {"associative_recall", "ntm", "adam"}
     assert run.header.run_id.startswith("run-")
@@ -48,15 +50,16 @@ def test_an_offline_run_holds_everything(capsys):
     logged = [row for row in run.rows if "train/loss" in row]
     assert [row["sequences"] for row in logged] == [12, 24, 36, 40]
     for name in (
-        "loss",
-        "bits_per_sequence",
-        "wrong_bits",
-        "gradient_norm",
-        "level",
-        "learning_rate",
-        "sequences_per_second",
+        "train/loss",
+        "train/bits_per_sequence",
+        "train/wrong_bits",
+        "train/level",
+        "optimizer/gradient_norm",
+        "optimizer/learning_rate",
+        "speed/sequences_per_second",
+        "speed/seconds",
     ):
-        assert all(np.isfinite(row[f"train/{name}"]) for row in logged), name
+        assert all(np.isfinite(row[name]) for row in logged), name
     validated = [row for row in run.rows if "validation/wrong_bits" in row]
     assert [row["sequences"] for row in validated] == [20, 40]
 

@@ -1,0 +1,58 @@
+"""What a tracker keeps of a run that ends or is stopped: its figures and its checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training import checkpoint
+from training.config import to_json
+from training.gallery import COLUMNS, example_rows
+from training.groups import group_name
+from training.run_folder import Run
+from training.summary import SOLVED, first_solved, read_rows, training_rows
+from training.tracker import Tracker
+
+
+def keep(run: Run, tracker: Tracker) -> None:
+    """Log the best figures, when the run was solved, and the best and the last checkpoint."""
+    if not tracker.listening:
+        return
+    training = run.training
+    tracker.summary({f"best/{name}": value for name, value in training.best.items()})
+    tracker.summary(solved(run))
+    if not run.config.wandb_options.checkpoints:
+        return
+    about = {
+        **{name: getattr(run.config, name) for name in ("task", "model", "seed")},
+        "group": group_name(to_json(run.config)),
+    }
+    last: dict[str, Any] = {
+        **about,
+        "step": training.step,
+        "sequences": training.step * run.config.run.batch_size,
+    }
+    best = run.folder / checkpoint.BEST
+    same = training.best.get("step") == training.step
+    if training.best and not same and best.is_file():
+        tracker.checkpoint(best, ["best"], {**about, **training.best})
+    tracker.checkpoint(
+        run.folder / checkpoint.LAST,
+        ["last", "best"] if same else ["last"],
+        {**last, **training.best} if same else last,
+    )
+
+
+def solved(run: Run) -> dict[str, float]:
+    """After how many sequences and seconds of training the run was solved; empty: it is not."""
+    row = first_solved(training_rows(read_rows(run.folder)), SOLVED)
+    if row is None:
+        return {}
+    return {f"solved/{name}": row[name] for name in ("sequences", "seconds")}
+
+
+def show_examples(run: Run, tracker: Tracker) -> None:
+    """Log a table of examples of every setting of the evaluation."""
+    if not tracker.listening:
+        return
+    rows = example_rows(run.training.layer, run.training.task, device=run.config.device)
+    tracker.table("examples/table", COLUMNS, rows, run.training.step)

@@ -1,0 +1,148 @@
+"""What a memory did over one sequence, as small heat-maps of plain pixels.
+
+A matplotlib figure takes far longer to draw, and these are drawn while training goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from memnets.trace import Trace
+
+SIDE = 320
+"""pixels that a heat-map is enlarged to, about"""
+RED = (209, 36, 47)
+
+
+class Picture(NamedTuple):
+    """uint8 [height, width, 3], and what it shows."""
+
+    pixels: np.ndarray
+    caption: str
+
+
+def heat_map(*parts: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    """Colour values from low (dark) to high (bright); uint8 [height, width, 3].
+
+    Every value becomes a block of pixels, and what is not finite is red. The parts [rows, columns]
+    stand below each other, with a white line between them.
+
+    >>> heat_map(np.array([[0.0, 1.0]])).shape
+    (320, 320, 3)
+    """
+    rows, columns = sum(len(part) for part in parts), parts[0].shape[1]
+    tall, wide = max(1, SIDE // max(rows, 1)), max(1, SIDE // max(columns, 1))
+    line = np.full((3, columns * wide, 3), 255, np.uint8)
+    coloured = [_coloured(part, low, high).repeat(tall, 0).repeat(wide, 1) for part in parts]
+    return np.concatenate([piece for part in coloured for piece in (line, part)][1:])
+
+
+def _coloured(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    finite = np.isfinite(values)
+    scaled = np.where(finite, (values - low) / max(high - low, 1e-12), 0.0)
+    found = _colours()[(scaled.clip(0, 1) * 255).astype(np.uint8)]
+    found[~finite] = RED
+    return found
+
+
+@functools.cache
+def _colours() -> np.ndarray:
+    """256 colours that the colour-blind tell apart too, uint8 [256, 3]."""
+    import matplotlib
+
+    return (matplotlib.colormaps["viridis"](np.linspace(0, 1, 256))[:, :3] * 255).astype(np.uint8)
+
+
+def sequence_picture(
+    inputs: Tensor, targets: Tensor, outputs: Tensor, mask: Tensor, caption: str
+) -> Picture:
+    """Inputs, targets, outputs and their differences of one sequence, below each other, over time.
+
+    Args:
+        inputs: [T, I].
+        targets: [T, O].
+        outputs: [T, O], as they compare with the targets.
+        mask: [T]; targets, outputs and differences are drawn where it is 1.
+        caption: what to say of it.
+    """
+    arrays, low, high = _parts(inputs, targets, outputs, mask)
+    text = f"{caption}; from above: input, target, output, difference"
+    return Picture(heat_map(*arrays, low=low, high=high), text)
+
+
+def sequence_parts(
+    inputs: Tensor, targets: Tensor, outputs: Tensor, mask: Tensor
+) -> list[np.ndarray]:
+    """The four parts of `sequence_picture`, each as pixels of its own."""
+    arrays, low, high = _parts(inputs, targets, outputs, mask)
+    return [heat_map(array, low=low, high=high) for array in arrays]
+
+
+def _parts(
+    inputs: Tensor, targets: Tensor, outputs: Tensor, mask: Tensor
+) -> tuple[list[np.ndarray], float, float]:
+    """Each part [channels, T], and the range of all their values."""
+    scored = mask[:, None]
+    parts = [inputs, targets * scored, outputs * scored, (outputs - targets).abs() * scored]
+    arrays = [_array(part).T for part in parts]
+    finite = np.nan_to_num(np.concatenate(arrays))
+    return arrays, float(finite.min(initial=0.0)), float(finite.max(initial=1.0))
+
+
+def memory_pictures(trace: Trace) -> dict[str, Picture]:
+    """The weightings, gates, usage, links and contents of one sequence, by name.
+
+    Args:
+        trace: what `memnets.record` gave for one sequence, without a batch axis.
+
+    Returns:
+        A picture of each that the model has; time goes to the right, slots go down.
+
+    >>> import torch, memnets
+    >>> trace = memnets.record(memnets.DNC(3, 2, memory_size=8, word_size=4), torch.zeros(6, 3))
+    >>> list(memory_pictures(trace))
+    ['write_weights', 'read_weights', 'usage', 'links', 'contents', 'gates']
+    """
+    memory, found = trace.memory, {}
+    for name in ("write_weights", "read_weights"):
+        heads = _array(getattr(memory, name)).transpose(1, 2, 0)  # [head, slot, time]
+        text = f"{name.replace('_weights', '')} weighting: slots down, time right, 0 to 1"
+        text += f"; {len(heads)} heads below each other" if len(heads) > 1 else ""
+        found[name] = Picture(heat_map(*heads), text)
+    if hasattr(memory, "usage"):
+        found["usage"] = Picture(
+            heat_map(_array(memory.usage).T), "usage: slots down, time right, 0 to 1"
+        )
+    if hasattr(memory, "link"):
+        text = "links after the last step: row i, column j is how much i was written right after j"
+        found["links"] = Picture(heat_map(*_array(memory.link[-1])), text)
+    contents = _array(memory.memory[-1])
+    low, high = (float(f(np.nan_to_num(contents))) for f in (np.min, np.max))
+    text = f"contents after the last step: slots down, words right, {low:.2g} to {high:.2g}"
+    found["contents"] = Picture(heat_map(contents, low=low, high=high), text)
+    gates = _gates(trace)
+    if gates:
+        text = "gates over time, 0 to 1, from above: " + ", ".join(gates)
+        found["gates"] = Picture(heat_map(np.stack(list(gates.values()))), text)
+    return found
+
+
+def _gates(trace: Trace) -> dict[str, np.ndarray]:
+    """Every gate and read mode over time, by its name and head."""
+    found = {}
+    for name, value in getattr(trace.interface, "_asdict", dict)().items():
+        if not name.endswith(("_gates", "_modes")):
+            continue
+        rows = _array(value).reshape(len(value), -1).T
+        for index, row in enumerate(rows):
+            label = name.replace("_", " ").removesuffix("s")
+            found[f"{label} {index + 1}" if len(rows) > 1 else label] = row
+    return found
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().to("cpu").double().numpy()
