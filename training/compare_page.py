@@ -26,7 +26,9 @@ def content(found: Sequence[Group], *, pictures: bool = True) -> dict[str, Any]:
     runs = [run for group in found for run in group.runs]
     configs = [{**group.config} for group in found]
     apart = set(differing(configs))
-    names = dict.fromkeys(name for config in configs for name in config)
+    names = list(dict.fromkeys(name for config in configs for name in config))
+    heads = list(dict.fromkeys(name.partition(".")[0] for name in names))
+    names.sort(key=lambda name: heads.index(name.partition(".")[0]))
     return {
         "groups": [group.label for group in found],
         "runs": [
@@ -51,7 +53,7 @@ def content(found: Sequence[Group], *, pictures: bool = True) -> dict[str, Any]:
         "config": [
             {
                 "name": name,
-                "values": [_text(config[name]) if name in config else "" for config in configs],
+                "values": [str(config[name]) if name in config else "" for config in configs],
                 "differs": name in apart,
             }
             for name in names
@@ -61,7 +63,3 @@ def content(found: Sequence[Group], *, pictures: bool = True) -> dict[str, Any]:
 
 def _inside(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)

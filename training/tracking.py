@@ -6,12 +6,12 @@ else offline, into a folder that `wandb leet` shows and `wandb sync` uploads.
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import shlex
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from training.tracker import NullTracker, Tracker
 from training.wandb_options import WandbOptions
 
 PROJECT = "memnets"
+PARTS = "wandb_parts.txt"
 INIT_SECONDS = 20.0
 FINISH_SECONDS = 120.0
 
@@ -30,12 +31,16 @@ FINISH_SECONDS = 120.0
 class WandbTracker:
     """A run of Weights & Biases, online or offline; the axis of its charts is sequences seen."""
 
-    def __init__(self, run: Any) -> None:
-        self._run = run
+    def __init__(self, run: Any, folder: Path | None = None) -> None:
+        """folder: of the run, which remembers where its offline parts are."""
+        self._run, self._folder = run, folder
         self._lost = False
         self.run_id: str | None = run.id
         run.define_metric("sequences", hidden=True)
         run.define_metric("*", step_metric="sequences")
+        if folder is not None and run.settings._offline:
+            with suppress(OSError), (folder / PARTS).open("a", encoding="utf-8") as file:
+                file.write(f"{run.settings.sync_dir}\n")
 
     @property
     def listening(self) -> bool:
@@ -101,7 +106,7 @@ class WandbTracker:
     def finish(self, status: int) -> None:
         """Write everything out, and say how to look at it, unless W&B was lost on the way."""
         self._try(lambda: self._run.finish(exit_code=status))
-        self._try(lambda: print(_hint(self._run), flush=True))
+        self._try(lambda: print(_hint(self._run, self._folder), flush=True))
 
     def _try(self, action: Callable[[], object]) -> None:
         """Do it, unless W&B was lost: its service may die, and the training must not."""
@@ -150,13 +155,13 @@ def start_tracker(
     mode = _choose_mode(mode, wandb)
     arguments = _arguments(config, folder, run_id, options)
     try:
-        return _started(wandb, mode, arguments, options)
+        return _started(wandb, mode, arguments, options, folder)
     except Exception as error:  # W&B raises many kinds, its settings' validation errors among them
         print(f"W&B cannot be used {mode} ({_first_line(error)}): going on offline", flush=True)
     try:
         # Without the teardown the service remembers the failed run, and refuses its id.
         wandb.teardown()
-        return _started(wandb, "offline", arguments, options)
+        return _started(wandb, "offline", arguments, options, folder)
     except Exception as error:
         print(
             f"W&B cannot be used at all ({_first_line(error)}): metrics go to the run folder only"
@@ -164,8 +169,10 @@ def start_tracker(
         return NullTracker(run_id)
 
 
-def _started(wandb: Any, mode: str, arguments: dict[str, Any], options: WandbOptions) -> Tracker:
-    tracker = WandbTracker(_init(wandb, mode, arguments))
+def _started(
+    wandb: Any, mode: str, arguments: dict[str, Any], options: WandbOptions, folder: Path
+) -> Tracker:
+    tracker = WandbTracker(_init(wandb, mode, arguments), folder)
     if options.code and not os.environ.get("WANDB_DISABLE_CODE"):
         tracker.keep_code()
     if options.checkpoints:
@@ -231,16 +238,18 @@ def _new_id(name: str) -> str:
     return f"{re.sub('[^A-Za-z0-9_-]', '-', name)[:50]}-{uuid.uuid4().hex[:6]}"
 
 
-def _hint(run: Any) -> str:
+def _hint(run: Any, folder: Path | None) -> str:
     if not run.settings._offline:
         return f"W&B: {run.url}"
-    newest = Path(run.settings.sync_dir)
-    # A run that was resumed has one folder for each part; their files have the run's exact id.
-    files = newest.parent.glob(f"offline-run-*/run-{glob.escape(run.id)}.wandb")
-    parts = sorted({newest, *(file.parent for file in files)})
-    upload = shlex.join(["wandb", "sync", *map(_shortest, parts)])
+    newest = str(run.settings.sync_dir)
+    # A run that was resumed has one part for each time, maybe of another working directory.
+    written: list[str] = []
+    if folder is not None and (folder / PARTS).is_file():
+        written = (folder / PARTS).read_text(encoding="utf-8").splitlines()
+    parts = sorted({newest, *filter(os.path.isdir, written)}, key=os.path.basename)
+    upload = shlex.join(["wandb", "sync", *(_shortest(Path(part)) for part in parts)])
     return (
-        f"W&B, offline: look with `{shlex.join(['wandb', 'leet', _shortest(newest)])}`, "
+        f"W&B, offline: look with `{shlex.join(['wandb', 'leet', _shortest(Path(newest))])}`, "
         f"upload with `{upload}`"
     )
 

@@ -24,7 +24,9 @@ CONFIG = {"task": "copy", "model": "ntm", "optimizer": "adam", "model_options": 
 
 
 def start(mode="auto", name="some-run", run_id=None):
-    return start_tracker(mode, config=CONFIG, folder=Path("runs") / name, run_id=run_id)
+    folder = Path("runs") / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return start_tracker(mode, config=CONFIG, folder=folder, run_id=run_id)
 
 
 def is_offline(tracker):

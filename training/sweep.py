@@ -1,0 +1,156 @@
+"""Run a sweep on this machine, from the YAML that `wandb sweep` takes, without a server.
+
+`python -m training.sweep sweeps/copy.yaml --runs 8` makes 8 runs in runs/copy/ and a table of them.
+The same command again goes on where it was stopped. What stands after `--` goes to every run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from training.compare_data import Found, read
+from training.sampling import read_sweep, settings
+
+DEFAULT_COMMAND = ["${env}", "${interpreter}", "${program}", "${args}"]
+
+
+def command(
+    sweep: Mapping[str, Any], values: Mapping[str, Any], more: Sequence[str] = ()
+) -> list[str]:
+    """The command of one run, with W&B's macros filled in as its agent does.
+
+    >>> command({"program": "train.py"}, {"seed": 3})[1:]
+    ['train.py', '--seed=3']
+    """
+    words = {
+        "${env}": [],
+        "${interpreter}": [sys.executable],
+        "${program}": [sweep.get("program", "train.py")],
+        "${args}": [f"--{name}={value}" for name, value in values.items()],
+        "${args_no_equals}": [
+            word for name, value in values.items() for word in (f"--{name}", str(value))
+        ],
+    }
+    asked = [str(word) for word in sweep.get("command", DEFAULT_COMMAND)]
+    unknown = [word for word in asked if word.startswith("${") and word not in words]
+    if unknown:
+        raise ValueError(f"command has {', '.join(unknown)}: here only {', '.join(words)} work")
+    return [piece for word in asked for piece in words.get(word, [word])] + list(more)
+
+
+def run_all(
+    sweep: Mapping[str, Any], folder: Path, count: int | None, *, seed: int, more: Sequence[str]
+) -> list[tuple[Path, dict[str, Any]]]:
+    """Make the runs that are not finished yet; return the folders and the settings of all."""
+    found = []
+    for number, values in enumerate(itertools.islice(settings(sweep, seed), count)):
+        run = folder / f"{number:03}"
+        found.append((run, values))
+        if (run / "evaluation.json").is_file():
+            print(f"{run} is finished")
+            continue
+        words = command(sweep, values, [f"--folder={folder}", f"--name={run.name}", *more])
+        if (run / "config.json").is_file():
+            words = [*command(sweep, {}), "--resume", str(run)]
+        print(f"\n{run}: {' '.join(f'{name} {value}' for name, value in values.items())}")
+        status = subprocess.run(words, check=False).returncode
+        if status in (128 + 2, 128 + 15):  # it was asked to stop, and so is the sweep
+            raise KeyboardInterrupt
+        if status:
+            print(f"{run} failed with status {status}: going on with the next")
+    return found
+
+
+def goal(run: Found, name: str) -> float | None:
+    """What a run reached of a sweep's metric; None: nothing yet.
+
+    >>> rows = [{"validation/bits_per_sequence": 3.0}, {"validation/bits_per_sequence": 5.0}]
+    >>> run = Found("a", {}, rows, {"training": {"wrong_bits": 0.5}}, [])
+    >>> goal(run, "best/bits_per_sequence"), goal(run, "final/wrong_bits"), goal(run, "train/loss")
+    (3.0, 0.5, None)
+    """
+    section, _, metric = name.partition("/")
+    if section == "final":
+        return run.evaluation.get("training", {}).get(metric)
+    if section == "best":
+        rows = [row for row in run.rows if f"validation/{metric}" in row]
+        # The best is the evaluation of the lowest cost, which is the first figure of a row.
+        costs = ("validation/bits_per_sequence", "validation/squared_error")
+        rows.sort(key=lambda row: next(row[cost] for cost in costs if cost in row))
+        return rows[0][f"validation/{metric}"] if rows else None
+    key = metric if section == "train" else name
+    return next((row[key] for row in reversed(run.rows) if key in row), None)
+
+
+def table(sweep: Mapping[str, Any], runs: Sequence[tuple[Path, dict[str, Any]]]) -> str:
+    """A row for each run, the best first."""
+    metric = sweep.get("metric", {"name": "best/bits_per_sequence"})
+    down = metric.get("goal", "minimize") == "minimize"
+    apart = [name for name in sweep["parameters"] if len({str(v[name]) for _, v in runs}) > 1]
+    reached = []
+    for folder, values in runs:
+        value = None
+        if (folder / "config.json").is_file():
+            value = goal(read(folder), metric["name"])
+        reached.append((value, folder, values))
+    reached.sort(key=lambda one: (one[0] is None, (one[0] or 0.0) * (1 if down else -1)))
+    lines = [["run", metric["name"], *apart]]
+    for value, folder, values in reached:
+        cells = [
+            f"{values[n]:.4g}" if isinstance(values[n], float) else str(values[n]) for n in apart
+        ]
+        lines.append([str(folder), "-" if value is None else f"{value:.4g}", *cells])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    padded = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
+    return "\n".join(line.rstrip() for line in padded)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Run a sweep on this machine, one run after the other; what follows -- goes to every run."""
+
+    sweep: Annotated[Path, tyro.conf.Positional]
+    """a YAML file as `wandb sweep` takes it, of method grid or random"""
+    runs: int | None = None
+    """how many; None: run_cap of the file, else all of a grid"""
+    folder: Path | None = None
+    """of the runs; None: runs/ and the name of the sweep"""
+    seed: int = 0
+    """of the draws of a random sweep"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the sweep that the command line names."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    end = words.index("--") if "--" in words else len(words)
+    options = tyro.cli(Options, args=words[:end], prog="python -m training.sweep")
+    try:
+        sweep = read_sweep(options.sweep)
+        command(sweep, {})
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"sweep: error: {error}") from None
+    count = options.runs if options.runs is not None else sweep.get("run_cap")
+    if count is None and sweep["method"] == "random":
+        raise SystemExit("sweep: error: a random sweep has no end: say how many, as --runs 8")
+    folder = options.folder or Path("runs") / str(sweep.get("name", options.sweep.stem))
+    try:
+        found = run_all(sweep, folder, count, seed=options.seed, more=words[end + 1 :])
+    except KeyboardInterrupt:
+        raise SystemExit("\nstopped; the same command goes on with the sweep") from None
+    print(f"\n{table(sweep, found)}\n\ncompare them: python -m training.compare {folder}")
+
+
+if __name__ == "__main__":
+    main()
