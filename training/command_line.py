@@ -27,6 +27,7 @@ from training.config import (
     make_task,
     problems,
 )
+from training.help_text import short_help
 from training.recipes import recipe
 
 DESCRIPTION = f"""Train a memory-augmented network on an algorithmic task.
@@ -38,17 +39,7 @@ DESCRIPTION = f"""Train a memory-augmented network on an algorithmic task.
 --curriculum takes {", ".join(CURRICULA)}.
 
 The options below are those of the chosen ones, with the defaults that train them. For others,
-ask for help with them: train.py --task priority_sort --model dnc --help
-
-examples:
-  python train.py --task copy
-  python train.py --task associative_recall --model dnc --model.memory-size 64 --seed 1
-  python train.py --task copy --task.max-length 10 --optimizer graves_rmsprop --run.sequences 50000
-  python train.py --task reverse --curriculum incremental --curriculum.threshold 0.05
-  python train.py --resume runs/NAME
-  python train.py --evaluate runs/NAME --memory-size 256
-
---evaluate has flags of its own: train.py --evaluate runs/NAME --help
+ask for help with them: train.py --task priority_sort --model dnc --help-all
 """
 
 
@@ -67,6 +58,10 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
         _check_flags(arguments, defaults)
     except (ValueError, OSError) as error:
         fail(str(error))
+    if {"-h", "--help"} & set(arguments):
+        print(short_help(defaults))
+        raise SystemExit(0)
+    arguments = ["--help" if word == "--help-all" else word for word in arguments]
     config = _fill_in(defaults, arguments)
     found = list(problems(config))
     if config.resume:
@@ -130,7 +125,7 @@ def _check_flags(arguments: Sequence[str], config: Config) -> None:
     valid = flags(config)
     for word in arguments:
         name = word.partition("=")[0].replace("_", "-")
-        if not name.startswith("--") or name in valid or name == "--help":
+        if not name.startswith("--") or name in valid or name in ("--help", "--help-all"):
             continue
         close = difflib.get_close_matches(name, valid, n=3)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""

@@ -157,7 +157,7 @@ class Config:
     seed: int = 0
     """decides the initial weights and the sequences"""
     device: str = "cpu"
-    """where to compute: cpu, cuda, cuda:1, ..."""
+    """where to compute: cpu, cuda or cuda:1"""
     threads: int = 1
     """CPU threads; more are rarely faster for models this small, far slower on a busy machine"""
     name: str | None = None
@@ -165,8 +165,8 @@ class Config:
     folder: str = "runs"
     """folder of all runs"""
     resume: str | None = None
-    """continue this run folder, to the same numbers as if it had never stopped; only --wandb can
-    be changed, and --run.sequences can grow if the learning rate has no cooldown"""
+    """continue this run folder as if it had never stopped; only --wandb can be changed, and
+    --run.sequences can grow if the learning rate has no cooldown"""
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
     """Weights & Biases; auto: online if you are logged in (`wandb login`), else offline"""
 

@@ -102,12 +102,30 @@ def test_every_argument_of_the_model_is_a_flag_with_its_default(model):
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("model", MODELS)
+def test_the_short_help_has_every_flag_on_a_line(task, model, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        parse(["--task", task, "--model", model, "--help"])
+    assert exit_.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 100
+    assert max(map(len, lines)) <= 100
+    assert "examples:" in lines
+    for flag in flags(recipe(task, model)):
+        found = [line.split() for line in lines if f"{line.strip()} ".startswith(f"{flag} ")]
+        assert len(found) == 1, flag
+        assert len(found[0]) >= 3, f"{flag} has no default or no text"
+    for name in (*TASKS, *MODELS, *OPTIMIZERS, *CURRICULA):
+        assert name in "\n".join(lines)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("model", MODELS)
 def test_help_mentions_every_field_with_a_text(task, model, capsys):
     optimizer = random.Random(task + model).choice(list(OPTIMIZERS))
     curriculum = random.Random(model + task).choice(list(CURRICULA))
     words = ["--task", task, "--model", model, "--optimizer", optimizer, "--curriculum", curriculum]
     with pytest.raises(SystemExit) as exit_:
-        parse([*words, "--help"])
+        parse([*words, "--help-all"])
     assert exit_.value.code == 0
     text = capsys.readouterr().out
     for flag in flags(recipe(task, model, optimizer, curriculum)):
