@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # The seed, and what does not decide what a run computes.
-APART = ("seed", "name", "folder", "resume", "threads", "wandb", "wandb_options")
+APART = ("seed", "name", "folder", "resume", "threads", "wandb", "wandb_options", "weights")
 
 
 def of_group(config: Mapping[str, Any]) -> dict[str, Any]:

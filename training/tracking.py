@@ -246,7 +246,9 @@ def _hint(run: Any, folder: Path | None) -> str:
     written: list[str] = []
     if folder is not None and (folder / PARTS).is_file():
         written = (folder / PARTS).read_text(encoding="utf-8").splitlines()
-    parts = sorted({newest, *filter(os.path.isdir, written)}, key=os.path.basename)
+    # A part is called offline-run-TIME-ID.
+    kept = {p for p in written if Path(p).is_dir() and Path(p).name.split("-", 3)[-1] == run.id}
+    parts = sorted({newest, *kept}, key=os.path.basename)
     upload = shlex.join(["wandb", "sync", *(_shortest(Path(part)) for part in parts)])
     return (
         f"W&B, offline: look with `{shlex.join(['wandb', 'leet', _shortest(Path(newest))])}`, "

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from memnets.fused.library import cache_folder
+
 
 @pytest.fixture(autouse=True)
 def lonely_wandb(monkeypatch, tmp_path):
@@ -17,6 +19,7 @@ def lonely_wandb(monkeypatch, tmp_path):
         monkeypatch.setenv(f"WANDB_{name}", str(folder))
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    monkeypatch.setenv("MEMNETS_CACHE", str(cache_folder()))  # else each test compiles the kernel
     monkeypatch.setenv("HOME", str(tmp_path))  # no ~/.netrc
     monkeypatch.setenv("NETRC", str(tmp_path / "no_netrc"))
     monkeypatch.chdir(tmp_path)

@@ -20,6 +20,9 @@ class OfflineRun(NamedTuple):
     summary: dict
     axes: dict
     exit_code: int | None
+    artifacts: list
+    """records of W&B, each with its type, name, aliases, metadata and manifest"""
+    printed: str
 
 
 def payloads(content):
@@ -65,7 +68,7 @@ def read_so_far(folder):
 
     (path,) = Path(folder).glob("wandb/offline-run-*/run-*.wandb")
     header, exit_code = None, None
-    config, rows, summary, axes = {}, [], {}, {}
+    config, rows, summary, axes, artifacts, printed = {}, [], {}, {}, [], []
     for payload in payloads(path.read_bytes()):
         record = wandb_internal_pb2.Record.FromString(payload)
         kind = record.WhichOneof("record_type")
@@ -80,6 +83,11 @@ def read_so_far(folder):
             summary |= values(record.summary.update)
         elif kind == "metric":
             axes[record.metric.glob_name or record.metric.name] = record.metric.step_metric
+        elif kind == "artifact":
+            artifacts.append(record.artifact)
+        elif kind == "output_raw":
+            printed.append(record.output_raw.line)
         elif kind == "exit":
             exit_code = record.exit.exit_code
-    return OfflineRun(path.parent, header, config, rows, summary, axes, exit_code)
+    found = (config, rows, summary, axes, exit_code, artifacts, "".join(printed))
+    return OfflineRun(path.parent, header, *found)
