@@ -21,8 +21,9 @@ from training import (
 )
 from training.config import to_json
 from training.console import Console, Stop, duration, stop_on_signals
-from training.loop import NonFiniteError, seeds, train
+from training.loop import seeds, train
 from training.run_folder import Run, open_run, save_start
+from training.safety import NonFiniteError
 from training.tracker import Tracker
 from training.tracking import start_tracker
 

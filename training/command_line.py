@@ -42,6 +42,9 @@ The options below are those of the chosen ones, with the defaults that train the
 ask for help with them: train.py --task priority_sort --model dnc --help-all
 """
 
+# What a run that goes on may do differently, and still be the same run; also what W&B is told.
+CHANGEABLE = ("run.sequences", "run.non_finite")
+
 
 def parse(arguments: Sequence[str] | None = None) -> Config:
     """Read the command line (`sys.argv` without arguments); recipes give the defaults.
@@ -154,11 +157,11 @@ def _changes(saved: Config, config: Config) -> list[str]:
     """What was asked for beside --resume, and cannot be: it would not be the same run."""
     before, after = flat(saved), flat(config)
     changed = [name for name in after if after[name] != before[name]]
-    refused = [name for name in changed if name != "run.sequences" and not name.startswith("wandb")]
+    refused = [name for name in changed if name not in CHANGEABLE and not name.startswith("wandb")]
     messages = [
         f"--{name.replace('_', '-')} {after[name]} differs from the {before[name]} of "
-        f"{config.resume}: beside --resume, only --run.sequences and --wandb can change; "
-        "start a new run for the rest"
+        f"{config.resume}: beside --resume, only --run.sequences, --run.non-finite and --wandb "
+        "can change; start a new run for the rest"
         for name in refused
     ]
     cooldown: float = vars(saved.optimizer_options)["cooldown"]

@@ -138,6 +138,9 @@ class RunOptions:
     """sequences in every evaluation"""
     checkpoint_every: int = 500
     """steps between two checkpoints; there is always one at the end"""
+    non_finite: Literal["stop", "skip"] = "stop"
+    """a step whose loss or gradient is infinite or NaN changes no weight, and is saved for replay;
+    then: stop the run, or skip the step (at most 20 in a row)"""
     pictures: bool = True
     """draw pictures of sequences and of what the heads did, at the end"""
 
@@ -165,8 +168,9 @@ class Config:
     folder: str = "runs"
     """folder of all runs"""
     resume: str | None = None
-    """continue this run folder as if it had never stopped; only --wandb can be changed, and
-    --run.sequences can grow if the learning rate has no cooldown"""
+    """continue this run folder, to the same numbers as if it had never stopped; only --wandb and
+    --run.non-finite can be changed, and --run.sequences can grow if the learning rate has no
+    cooldown"""
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
     """Weights & Biases; auto: online if you are logged in (`wandb login`), else offline"""
 

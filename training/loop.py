@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tasks.base import Batch, Task
 from tasks.curriculum import Outcome
 from tasks.levels import at_level, levels
-from training import checkpoint
+from training import checkpoint, safety
 from training.config import (
     Config,
     from_json,
@@ -28,11 +28,9 @@ from training.config import (
 from training.console import Console, Stop
 from training.evaluation import evaluate
 from training.gallery import Gallery
+from training.safety import NonFiniteError, NonFiniteStepError
+from training.totals import Totals
 from training.tracker import Tracker, best_so_far, in_sections
-
-
-class NonFiniteError(ArithmeticError):
-    """The loss or the gradient became infinite or NaN."""
 
 
 @dataclass
@@ -53,6 +51,8 @@ class Training:
     """the evaluation of the lowest cost so far"""
     sums: dict[str, float] = field(default_factory=dict)
     """sums over the steps since the last row of metrics"""
+    non_finite: dict[str, int] = field(default_factory=lambda: {"steps": 0, "in_a_row": 0})
+    """how many steps were skipped because their loss or gradient was not finite"""
     wandb_id: str | None = None
 
 
@@ -90,8 +90,9 @@ def restore(config: Config, saved: dict[str, Any]) -> Training:
             torch.cuda.set_rng_state(saved["generators"]["cuda"], config.device)
         for name in ("step", "seconds", "best", "sums", "wandb_id"):
             setattr(training, name, saved[name])
-        # A run from before there were curricula has nothing of one to restore.
+        # A run from before there were curricula, or skipped steps, has none of them to restore.
         training.curriculum = saved.get("curriculum", training.curriculum)
+        training.non_finite = saved.get("non_finite", training.non_finite)
     except (KeyError, RuntimeError, ValueError) as error:
         raise ValueError(f"the checkpoint does not fit the configuration: {error}") from error
     return training
@@ -123,6 +124,7 @@ def snapshot(config: Config, training: Training) -> dict[str, Any]:
         "seconds": training.seconds,
         "best": training.best,
         "sums": training.sums,
+        "non_finite": training.non_finite,
         "wandb_id": training.wandb_id,
         "config": to_json(config),
     }
@@ -140,7 +142,7 @@ def train(
     """Train until the configured number of steps or until asked to stop, then save a checkpoint.
 
     Raises:
-        NonFiniteError: the last checkpoint is from before the loss became non-finite.
+        NonFiniteError: a step was refused, and the run's options do not say to skip it.
     """
     run = config.run
     metrics = checkpoint.MetricsFile(folder / "metrics.jsonl", training.step)
@@ -151,11 +153,13 @@ def train(
         if training.step == 0:
             notes.look()
         while training.step < config.steps and not stop.requested:
-            notes.totals.add(train_step(config, training))
+            try:
+                notes.totals.add(train_step(config, training))
+                training.non_finite["in_a_row"] = 0
+            except NonFiniteStepError as fault:
+                notes.refused(fault)
             training.step += 1
             console.advance(run.batch_size)
-            if config.device == "cpu":  # on a GPU the check would wait for the step
-                notes.totals.check(training.step)
             due = training.step % run.log_every == 0
             if due or training.step == config.steps:
                 notes.log(console)
@@ -191,11 +195,14 @@ class _Notes:
         self._gallery = Gallery(config, training.task, tracker)
 
     def log(self, console: Console) -> None:
-        """Record and show the means since the last row."""
-        row = self.totals.means(self._training.step)
+        """Record and show the means since the last row, unless all steps since were skipped."""
+        if self.totals.count == 0:
+            return
+        row = self.totals.means()
         row["learning_rate"] = self._training.optimizer.param_groups[0]["lr"]
         row["sequences_per_second"] = console.rate()
         row["seconds"] = time.perf_counter() - self._begun
+        row["non_finite_steps"] = self._training.non_finite["steps"]
         self._record(row)
         console.show(row, self._training.step * self._config.run.batch_size)
 
@@ -211,6 +218,24 @@ class _Notes:
         """Log the pictures and histograms that are due."""
         self._gallery.look(self._training.layer, self._training.step)
 
+    def refused(self, fault: NonFiniteStepError) -> None:
+        """Count, name and save a step that was refused; stop the run unless it is to be skipped."""
+        training = self._training
+        step, before = training.step + 1, training.non_finite
+        text = f"{fault} at step {step}"
+        if before["steps"] < safety.MOST_SAVED:
+            self._note_state()
+            saved = snapshot(self._config, training)
+            cost = training.task.cost
+            text += safety.report(fault, training.layer, cost, saved, self._folder)
+        training.non_finite = {name: count + 1 for name, count in before.items()}
+        if self._config.run.non_finite == "skip":
+            safety.warn(text, training.non_finite)
+        end = safety.reason_to_stop(self._config.run.non_finite, text, training.non_finite, step)
+        if end is not None:
+            self._record({"non_finite_steps": training.non_finite["steps"]}, step)
+            raise NonFiniteError(end)
+
     def save(self) -> None:
         """Save a checkpoint, once the rows that belong to it are on the disk."""
         self._note_state()
@@ -218,11 +243,11 @@ class _Notes:
         checkpoint.save(self._folder / checkpoint.LAST, snapshot(self._config, self._training))
 
     def _note_state(self) -> None:
-        self._training.sums = self.totals.read(self._training.step)
+        self._training.sums = self.totals.read()
         self._training.seconds = time.perf_counter() - self._begun
 
-    def _record(self, row: dict[str, float]) -> None:
-        step = self._training.step
+    def _record(self, row: dict[str, float], step: int | None = None) -> None:
+        step = self._training.step if step is None else step
         sequences = step * self._config.run.batch_size
         self._metrics.write({"step": step, "sequences": sequences, **row})
         self._tracker.log(in_sections(row), step, sequences)
@@ -252,6 +277,7 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
     loss.backward()
     parameters = [p for p in training.layer.parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    safety.check(batch, loss, norm)
     if options.clip_value is not None:
         nn.utils.clip_grad_value_(parameters, options.clip_value)
     if options.clip_norm is not None:
@@ -287,57 +313,6 @@ def _note_outcome(
     training.curriculum = curriculum.update(
         training.curriculum, Outcome(level, share, gain), training.data
     )
-
-
-class Totals:
-    """Sums of metrics over steps, kept on the device and read only when a row is due."""
-
-    def __init__(self, sums: dict[str, float]) -> None:
-        self._count = int(sums.get("steps", 0))
-        # The sums of a checkpoint, and those since: numbers of the device's own precision are
-        # added up in the order of the steps, so that a resumed run reads the same bits.
-        self._sums = {name: value for name, value in sums.items() if name != "steps"}
-        self._since: dict[str, list[Tensor]] = {}
-
-    def add(self, values: dict[str, Tensor]) -> None:
-        """Add the metrics of one step."""
-        self._count += 1
-        for name, value in values.items():
-            self._since.setdefault(name, []).append(value)
-
-    def check(self, step: int) -> None:
-        """Raise NonFiniteError if the loss or the gradient was not finite since the last row."""
-        unread = max(map(len, self._since.values()), default=0)
-        when = f"at step {step}" if unread < 2 else f"in steps {step - unread + 1} to {step}"
-        sums = self._read()
-        for name in ("loss", "gradient_norm"):
-            if not math.isfinite(value := sums.get(name, 0.0)):
-                raise NonFiniteError(
-                    f"the {name.replace('_', ' ')} became {value} {when}: a smaller "
-                    "--optimizer.learning-rate or --optimizer.clip-norm usually helps"
-                )
-
-    def read(self, step: int) -> dict[str, float]:
-        """The sums so far as numbers, and how many steps they are of."""
-        self.check(step)
-        return {"steps": self._count, **self._read()}
-
-    def means(self, step: int) -> dict[str, float]:
-        """The means since the last row."""
-        self.check(step)
-        return {name: value / self._count for name, value in self._read().items()}
-
-    def clear(self) -> None:
-        """Start anew."""
-        self._count, self._sums, self._since = 0, {}, {}
-
-    def _read(self) -> dict[str, float]:
-        for name, values in self._since.items():
-            if values:
-                for value in torch.stack(values).tolist():
-                    self._sums[name] = self._sums.get(name, 0.0) + value
-                values.clear()
-        return self._sums
 
 
 def validate(config: Config, training: Training, folder: Path) -> dict[str, float]:

@@ -192,37 +192,6 @@ def test_metrics_are_means_over_the_steps_since_the_last_row():
     assert third == pytest.approx([sum(each[:3]) / 3, sum(each[3:]) / 3])
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(monkeypatch, capsys):
-    original = loop.train_step
-
-    def broken(config, training):
-        found = original(config, training)
-        if training.step == 9:
-            found["loss"] = found["loss"] * math.nan
-        return found
-
-    monkeypatch.setattr(loop, "train_step", broken)
-    assert train.main(arguments(more=["--name", "run"])) == 1
-    text = capsys.readouterr().err
-    assert "the loss became nan at step 10" in text
-    assert "--optimizer.learning-rate" in text
-    assert "the last checkpoint is runs/run/checkpoints/last.pt" in text
-    saved = torch.load("runs/run/checkpoints/last.pt", weights_only=True)
-    assert saved["step"] == 8
-
-
-def test_a_late_check_says_which_steps_it_is_about():
-    totals = loop.Totals({})
-    totals.add({"loss": torch.tensor(1.0)})
-    totals.check(4)
-    for value in (1.0, math.inf, 1.0):
-        totals.add({"loss": torch.tensor(value)})
-    with pytest.raises(
-        loop.NonFiniteError, match=r"the loss became inf in steps 5 to 7: a smaller"
-    ):
-        totals.check(7)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_finish_the_step_and_save(monkeypatch, capsys, number):
     original = loop.train_step
