@@ -10,6 +10,7 @@ import torch
 
 import memnets
 import train
+from tests.anomalies import HARMLESS, REFUSED, feed
 from tests.training.tiny import arguments, assert_same, assert_same_run, rows
 from training import checkpoint, loop, replay, safety
 from training.command_line import parse
@@ -259,3 +260,12 @@ def test_a_step_that_comes_out_differently_is_said_to(monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "everything is finite here" in printed
     assert "the step came out differently" in printed
+
+
+@pytest.mark.parametrize("model", ["ntm", "dnc"])
+def test_extreme_batches(model):
+    """A glimpse of `python -m tests.anomalies`, which feeds 100,000 of them."""
+    seen, wrong = feed(model, 250, seed=3)
+    assert wrong == ""
+    assert set(HARMLESS) <= set(seen)
+    assert set(REFUSED) & set(seen)
