@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
+from memnets import fused
 from training import (
     checkpoint,
     closing,
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # 1. What to do: the recipe of the task and the model (training/recipes.py), changed by flags.
     config = command_line.parse(arguments)
     torch.set_num_threads(config.threads)
+    fused.limit_threads(config.threads)
 
     # 2. The run folder, and in it a training to begin or to continue.
     try:
