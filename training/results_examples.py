@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -89,9 +90,9 @@ def answers(
         batch = task.sample(1, torch.Generator().manual_seed(seed))
         outputs, _ = layer(batch.inputs)
         scored = batch.mask[:, 0] > 0
-        targets = batch.targets[scored, 0]
-        found = task.cost.activate(outputs[scored, 0])
-        wrong = ((found > 0.5) != (targets > 0.5)) | found.isnan()
+        targets = batch.targets[scored, 0].numpy()
+        found = task.cost.activate(outputs[scored, 0]).numpy()
+        wrong = ((found > 0.5) != (targets > 0.5)) | np.isnan(found)
         above, below = panels[2 * index : 2 * index + 2]
         for axes, values, said in ((above, targets, "target"), (below, found, "answer")):
             axes.imshow(
@@ -100,9 +101,9 @@ def answers(
             axes.set_ylabel(said, fontsize=7, color=INK, rotation=0, ha="right", va="center")
             axes.set_yticks([])
             axes.tick_params(labelsize=7, colors=INK, length=2)
-        steps, bits = wrong.nonzero(as_tuple=True)
+        steps, bits = wrong.nonzero()
         below.scatter(steps, bits, s=5, color=WRONG, linewidths=0)
         above.set_xticks([])
-        count = f"{int(wrong.sum()):,} wrong of {wrong.numel():,} bits"
+        count = f"{int(wrong.sum()):,} wrong of {wrong.size:,} bits"
         above.set_title(f"{name.replace('_', ' ')}: {count}", loc="left", fontsize=8, color=INK)
     return drawn
