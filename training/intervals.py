@@ -63,4 +63,4 @@ def wilson(successes: int, trials: int) -> Estimate:
     middle = (rate + z / 2) / (1 + z)
     half = math.sqrt(z * (rate * (1 - rate) + z / 4)) / (1 + z)
     # Rounding would leave a rate of 1 just outside.
-    return Estimate(rate, min(rate, middle - half), max(rate, middle + half))
+    return Estimate(rate, max(0.0, min(rate, middle - half)), min(1.0, max(rate, middle + half)))
