@@ -54,7 +54,7 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "run.sequences": 30_000,
     },
     ("copy", "lstm"): {**BASELINE, "model.hidden_size": 256, "run.sequences": 1_000_000},
-    ("repeat_copy", "ntm"): {**STEADY, "run.sequences": 100_000},
+    ("repeat_copy", "ntm"): {**CALM, "model.gate_bias": -2.0, "run.sequences": 80_000},
     ("repeat_copy", "dnc"): {**STEADY, "model.read_heads": 1, "run.sequences": 100_000},
     ("repeat_copy", "lstm"): {**BASELINE, "model.hidden_size": 512, "run.sequences": 500_000},
     ("associative_recall", "ntm"): {**CALM, "optimizer.cooldown": 0.7, "run.sequences": 60_000},
