@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -131,18 +132,23 @@ def _shapes(uniform: np.ndarray, depth: int) -> np.ndarray:
     """Which brackets open, [2 pairs, B], all strings equally likely: from draws on [0, 1)."""
     opens = np.zeros(uniform.shape, dtype=bool)
     still_open = np.zeros(uniform.shape[1], dtype=np.int64)
-    ways = [1] + [0] * (depth + 1)  # to end the string from so many open brackets: Python's
-    rows = []  # whole numbers, which have no largest one
-    for _ in uniform:
-        down = [0, *ways[:depth], 0]
-        up = [*ways[1:], 0]
-        # What opens next in that share of the strings that can still follow.
-        rows.append([a / (a + b) if a + b else 0 for a, b in zip(up, down, strict=True)])
-        ways = [a + b for a, b in zip(up[: depth + 1], down, strict=False)] + [0]
-    for step, shares in enumerate(reversed(rows)):
-        opens[step] = uniform[step] < np.array(shares)[still_open]
+    for step, shares in enumerate(_shares(len(uniform), depth)):
+        opens[step] = uniform[step] < shares[still_open]
         still_open += np.where(opens[step], 1, -1)
     return opens
+
+
+@functools.lru_cache(maxsize=512)
+def _shares(length: int, depth: int) -> np.ndarray:
+    """In what share of the strings that can still follow the next bracket opens, [length, open]."""
+    ways = [1] + [0] * (depth + 1)  # to end the string from so many open brackets: Python's
+    rows = []  # whole numbers, which have no largest one
+    for _ in range(length):
+        down = [0, *ways[:depth], 0]
+        up = [*ways[1:], 0]
+        rows.append([a / (a + b) if a + b else 0 for a, b in zip(up, down, strict=True)])
+        ways = [a + b for a, b in zip(up[: depth + 1], down, strict=False)] + [0]
+    return np.array(rows[::-1])
 
 
 def _match(opens: np.ndarray, kinds: np.ndarray, depth: int) -> np.ndarray:

@@ -300,6 +300,7 @@ def make_optimizer(config: Config, layer: nn.Module) -> torch.optim.Optimizer:
             options.learning_rate,
             betas=(options.beta1, options.beta2),
             eps=options.epsilon,
+            fused=True,  # one call for all parameters: of so small a model the calls are the cost
         )
     assert isinstance(options, GravesRMSPropOptions)
     return GravesRMSProp(

@@ -276,12 +276,15 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
     training.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     parameters = [p for p in training.layer.parameters() if p.grad is not None]
-    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = nn.utils.get_total_norm(gradients)
     safety.check(batch, loss, norm)
     if options.clip_value is not None:
         nn.utils.clip_grad_value_(parameters, options.clip_value)
     if options.clip_norm is not None:
-        nn.utils.clip_grad_norm_(parameters, options.clip_norm)
+        clipped = options.clip_value is not None  # then the norm is another
+        total = nn.utils.get_total_norm(gradients) if clipped else norm
+        nn.utils.clip_grads_with_norm_(parameters, options.clip_norm, total)
     for group in training.optimizer.param_groups:
         group["lr"] = learning_rate(config, training.step)
     training.optimizer.step()
