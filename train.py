@@ -8,20 +8,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import torch
-
-from memnets import fused
 from training import (
     checkpoint,
     closing,
     command_line,
+    distributed,
     evaluation,
     generalisation,
+    machine,
     provenance,
     words,
 )
 from training.config import to_json
 from training.console import Console, Stop, duration, stop_on_signals
+from training.distributed import LostError
 from training.loop import seeds, train
 from training.run_folder import Run, open_run, save_start
 from training.safety import NonFiniteError
@@ -37,50 +37,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     # 1. What to do: the recipe of the task and the model (training/recipes.py), changed by flags.
     config = command_line.parse(arguments)
-    torch.set_num_threads(config.threads)
-    fused.limit_threads(config.threads)
+    machine.set_up(config)
 
-    # 2. The run folder, and in it a training to begin or to continue.
+    # 2. The run folder, and in it a training to begin or to continue; under torchrun, by several
+    # processes, the first of which writes and speaks for all.
     try:
-        run = open_run(config)
-    except (ValueError, OSError) as error:
+        ranks = distributed.join(config)
+        run = open_run(config, ranks)
+    except (ValueError, OSError, LostError) as error:
         command_line.fail(str(error))
     config, training, folder = run.config, run.training, run.folder
-    provenance.note(folder)
+    if ranks.first:
+        provenance.note(folder)
     weights = sum(p.numel() for p in training.layer.parameters() if p.requires_grad)
 
     # 3. Where the curves go beside metrics.jsonl: Weights & Biases, online or offline.
     tracker = start_tracker(
-        config.wandb,
+        config.wandb if ranks.first else "disabled",
         config={**to_json(config), "weights": weights},
         folder=folder,
         run_id=training.wandb_id,
         options=config.wandb_options,
     )
-    if training.wandb_id != tracker.run_id:  # a run killed at any moment goes on under this id
-        training.wandb_id = tracker.run_id
+    run_id = ranks.tell(tracker.run_id)
+    if training.wandb_id != run_id:  # a run killed at any moment goes on under this id
+        training.wandb_id = run_id
         save_start(run)
     watch = tracker.watch()
     sequences = training.step * config.run.batch_size
-    print(
-        words.introduction(config, folder, weights=weights, sequences=sequences, watch=watch),
-        flush=True,
-    )
+    ranks.say(words.introduction(config, folder, weights=weights, sequences=sequences, watch=watch))
 
     # 4. Train, evaluate, draw. SIGINT and SIGTERM finish the step first, and save.
     status = 1
     try:
         with stop_on_signals() as stop:
             learn(run, tracker, stop)
+            ranks.leave()
             closing.keep(run, tracker)
-            if not stop.requested:
+            if ranks.first and not stop.requested:
                 finish(run, tracker, stop)
         status = stop.status
         if stop.requested:
-            print(f"stopped and saved; to go on: python train.py --resume {folder}")
-    except NonFiniteError as error:
-        last = folder / checkpoint.LAST
-        print(f"train.py: error: {error}\nthe last checkpoint is {last}", file=sys.stderr)
+            ranks.say(f"stopped and saved; to go on: {ranks.command} --resume {folder}")
+    except (NonFiniteError, LostError) as error:
+        if ranks.first or isinstance(error, LostError):
+            last = folder / checkpoint.LAST
+            print(f"train.py: error: {error}\nthe last checkpoint is {last}", file=sys.stderr)
     finally:
         tracker.finish(status)
     return status
@@ -89,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def learn(run: Run, tracker: Tracker, stop: Stop) -> None:
     """Train up to the configured number of sequences."""
     config, training = run.config, run.training
-    console = Console(config.steps * config.run.batch_size, training.step * config.run.batch_size)
+    size, quiet = config.run.batch_size, not training.ranks.first
+    console = Console(config.steps * size, training.step * size, quiet=quiet)
     try:
         train(config, training, run.folder, tracker=tracker, console=console, stop=stop)
     finally:

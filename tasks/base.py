@@ -65,7 +65,8 @@ class Task(Protocol):
        that states what must hold, the values that broke it and the remedy.
     3. The members below. Take all randomness from the generator, never from torch's global one, and
        make tensors on its device; give the sequences of one batch one common length, so
-       that nothing is padded.
+       that nothing is padded, and draw what decides it with `random_size`, so that batches of
+       several processes have one length too.
     4. One line in the table of `tests/tasks/table.py`: the tests then hold it to all of this.
     """
 
@@ -231,8 +232,28 @@ def random_bits(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.randint(0, 2, shape, generator=generator, **options)
 
 
+class Stream(torch.Generator):
+    """A generator whose sizes come from another: several of them draw batches of one length.
+
+    >>> first, second = Stream().manual_seed(1), Stream().manual_seed(2)
+    >>> first.sizes = torch.Generator().manual_seed(3)
+    >>> second.sizes = torch.Generator().manual_seed(3)
+    >>> random_size(1, 1000, first) == random_size(1, 1000, second)
+    True
+    >>> random_bits((99,), first).equal(random_bits((99,), second))
+    False
+    """
+
+    sizes: torch.Generator
+
+
 def random_size(low: int, high: int, generator: torch.Generator) -> int:
-    """A whole number drawn uniformly from low to high, both included."""
+    """A whole number drawn uniformly from low to high, both included.
+
+    It is drawn from the generator, or from that of the sizes of a `Stream`.
+    """
+    if isinstance(generator, Stream):
+        generator = generator.sizes
     return int(torch.randint(low, high + 1, (), generator=generator, device=generator.device))
 
 

@@ -98,8 +98,14 @@ def read_config(folder: Path) -> dict[str, Any]:
 class MetricsFile:
     """metrics.jsonl: one JSON object a line, each with the step and the sequences it belongs to."""
 
-    def __init__(self, path: Path, step: int) -> None:
-        """Open for appending; first cut off what a run that was killed wrote after this step."""
+    def __init__(self, path: Path, step: int, *, write: bool = True) -> None:
+        """Open for appending; first cut off what a run that was killed wrote after this step.
+
+        write: False leaves the file alone, as all but one of several processes do.
+        """
+        self._file = None
+        if not write:
+            return
         if path.exists():
             kept = [
                 line for line in path.read_bytes().splitlines(keepends=True) if _until(line, step)
@@ -109,16 +115,19 @@ class MetricsFile:
 
     def write(self, row: dict[str, Any]) -> None:
         """Append a row."""
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
+        if self._file is not None:
+            self._file.write(json.dumps(row) + "\n")
+            self._file.flush()
 
     def sync(self) -> None:
         """Return once all rows are on the disk."""
-        os.fsync(self._file.fileno())
+        if self._file is not None:
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Write everything out and close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def _until(line: bytes, step: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ import tyro
 import tasks
 from tasks.curriculum import CURRICULA
 from tasks.levels import levels
-from training import checkpoint
+from training import checkpoint, distributed, machine
 from training.config import (
     GROUPS,
     MODELS,
@@ -55,9 +56,11 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
     >>> parse(["--task", "copy", "--task.max_length=10"]).task_options
     Copy(bits=8, min_length=1, max_length=10)
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = _expanded(sys.argv[1:] if arguments is None else arguments)
     try:
         defaults = _defaults(arguments)
+        if defaults.streams is None and distributed.processes() > 1:
+            defaults = dataclasses.replace(defaults, streams=distributed.processes())
         _check_flags(arguments, defaults)
     except (ValueError, OSError) as error:
         fail(str(error))
@@ -66,13 +69,14 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
         raise SystemExit(0)
     arguments = ["--help" if word == "--help-all" else word for word in arguments]
     config = _fill_in(defaults, arguments)
-    found = list(problems(config))
+    found = [*problems(config), *machine.problems(config), *distributed.problems(config)]
     if config.resume:
         found += _changes(defaults, config)
     if found:
         fail("\n".join(found))
     try:
-        make_optimizer(config, make_layer(config))
+        # On the CPU: several processes have not shared out the GPUs yet.
+        make_optimizer(config, make_layer(dataclasses.replace(config, device="cpu")))
         make_curriculum(config).start(levels(make_task(config)))
     except (ValueError, TypeError, RuntimeError) as error:
         fail(str(error))
@@ -80,8 +84,9 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
 
 
 def fail(message: str) -> NoReturn:
-    """Print an error of the user's and exit with status 2."""
-    print(f"train.py: error: {message}\nSee train.py --help", file=sys.stderr)
+    """Print an error of the user's, once for all processes, and exit with status 2."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"train.py: error: {message}\nSee train.py --help", file=sys.stderr)
     raise SystemExit(2)
 
 
@@ -100,6 +105,16 @@ def flags(config: Config) -> list[str]:
         else:
             names.append(field.name)
     return [f"--{name}".replace("_", "-") for name in names]
+
+
+def _expanded(arguments: Sequence[str]) -> list[str]:
+    """Write out `--compile`: what a run computes with is one field, the backend of its model."""
+    words, backend = [], ["--model.backend", "compiled"]
+    for word in arguments:
+        if words[-2:] == backend and word.lower() == "true":
+            continue  # `--compile True`, as all other flags are written
+        words += backend if word.lower() in ("--compile", "--compile=true") else [word]
+    return words
 
 
 def _defaults(arguments: Sequence[str]) -> Config:

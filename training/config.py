@@ -160,9 +160,16 @@ class Config:
     seed: int = 0
     """decides the initial weights and the sequences"""
     device: str = "cpu"
-    """where to compute: cpu, cuda or cuda:1"""
+    """where to compute: cpu, cuda, cuda:1 or mps"""
+    precision: Literal["float32", "bf16"] = "float32"
+    """of products with weights (bf16: by autocast); memory and weightings are always float32"""
+    deterministic: bool = False
+    """refuse what varies from call to call on a GPU, for the same numbers every time"""
     threads: int = 1
     """CPU threads; more are rarely faster for models this small, far slower on a busy machine"""
+    streams: int | None = None
+    """generators that share the drawing of each batch, a multiple of the processes; None: as many
+    as there are processes. A run has the same sequences however many processes draw its streams"""
     name: str | None = None
     """folder of the run; None: made from task, model, seed and time"""
     folder: str = "runs"
@@ -265,10 +272,6 @@ def problems(config: Config) -> Iterator[str]:
     yield from wandb_options.problems(config.wandb_options)
     if config.name is not None and not re.fullmatch(r"[\w+=@-][\w+=@. -]*", config.name):
         yield f"--name must be the plain name of a folder, got {config.name!r}"
-    try:
-        torch.empty(0, device=config.device)
-    except (RuntimeError, AssertionError) as error:
-        yield f"--device {config.device} cannot be used: {str(error).splitlines()[0]}"
 
 
 def make_task(config: Config) -> Task:

@@ -26,14 +26,18 @@ SHOWN = {
 class Console:
     """The progress of training: a live bar if stderr is a terminal, otherwise plain lines."""
 
-    def __init__(self, sequences: int, done: int) -> None:
-        """sequences: how many there are in all; done: how many of them were trained on before."""
+    def __init__(self, sequences: int, done: int, *, quiet: bool = False) -> None:
+        """sequences: how many there are in all; done: how many of them were trained on before.
+
+        quiet: show nothing.
+        """
+        self._quiet = quiet
         self._sequences, self._done = sequences, done
         self._last_line = -SECONDS_BETWEEN_LINES
         # The last minute or so: an average over the whole run would hide a slow-down.
         self._times: deque[tuple[float, int]] = deque([(time.perf_counter(), done)], maxlen=20)
         self._bar: tqdm | None = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not quiet:
             self._bar = tqdm(
                 total=sequences, initial=done, unit=" sequences", dynamic_ncols=True, smoothing=0.05
             )
@@ -53,6 +57,8 @@ class Console:
 
     def show(self, row: dict[str, float], sequences: int) -> None:
         """Show the latest means."""
+        if self._quiet:
+            return
         shown = {"loss": f"{row['loss']:.4f}"}
         for name, value in row.items():
             if name in SHOWN:
@@ -97,7 +103,18 @@ class Stop:
     """Whether somebody asked the run to stop, and with which signal."""
 
     def __init__(self) -> None:
+        self.noted: int | None = None
+        """the signal that came"""
         self.signal: int | None = None
+        """the signal that stops the run"""
+        self.alone = True
+        """whether the one is the other; several processes must agree first on the step"""
+
+    def note(self, number: int) -> None:
+        """Remember that a signal came."""
+        self.noted = number
+        if self.alone:
+            self.signal = number
 
     @property
     def requested(self) -> bool:
@@ -122,8 +139,10 @@ def stop_on_signals() -> Iterator[Stop]:
             signal.signal(number, handler)
 
     def request(number: int, _frame: FrameType | None) -> None:
-        stop.signal = number
-        restore()
+        stop.note(number)
+        # torchrun passes on a signal that its processes had too: that second one means no more.
+        if stop.alone:
+            restore()
 
     for number in numbers:
         signal.signal(number, request)

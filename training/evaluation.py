@@ -12,6 +12,7 @@ from torch import nn
 import memnets
 from tasks.base import Batch, Task
 from training import checkpoint
+from training.distributed import Ranks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,26 +29,32 @@ def evaluate(
     batch_size: int,
     seed: int,
     device: torch.device | str = "cpu",
+    ranks: Ranks | None = None,
 ) -> dict[str, float]:
     """Means over sequences of a task: its cost, its errors, and exact_match in [0, 1].
 
     The sequences come from a generator of their own, made anew of the seed: they are the same at
-    each call, and evaluating changes nothing about the training.
+    each call, and evaluating changes nothing about the training. Several processes take turns
+    with the batches, and all get the means over all of them.
     """
+    ranks = ranks or Ranks()
     generator = torch.Generator().manual_seed(seed)
-    sums: dict[str, float] = {}
+    names = [task.cost.name, task.cost.errors_name, "exact_match"]
+    sums = torch.zeros(len(names), dtype=torch.float64)
     training = layer.training
     layer.eval()
     try:
-        for first in range(0, sequences, batch_size):
-            size = min(batch_size, sequences - first)
-            batch = task.sample(size, generator).to(device)
-            outputs, _ = layer(batch.inputs)
-            for name, values in task.cost.measure(outputs, batch).items():
-                sums[name] = sums.get(name, 0.0) + float(values.cpu().double().sum())
+        for number, first in enumerate(range(0, sequences, batch_size)):
+            batch = task.sample(min(batch_size, sequences - first), generator)
+            if number % ranks.count != ranks.rank:
+                continue
+            batch = batch.to(device)
+            found = task.cost.measure(layer(batch.inputs)[0], batch)
+            sums += torch.stack([found[name].cpu().double().sum() for name in names])
     finally:
         layer.train(training)
-    return {name: value / sequences for name, value in sums.items()}
+    means = ranks.total(sums) / sequences
+    return dict(zip(names, means.tolist(), strict=True))
 
 
 def settings(task: Task) -> dict[str, Task]:

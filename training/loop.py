@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tasks.base import Batch, Task
+from tasks.base import Batch, Stream, Task
 from tasks.curriculum import Outcome
 from tasks.levels import at_level, levels
-from training import checkpoint, safety
+from training import checkpoint, distributed, machine, safety
 from training.config import (
     Config,
     from_json,
@@ -26,6 +26,7 @@ from training.config import (
     to_json,
 )
 from training.console import Console, Stop
+from training.distributed import Ranks
 from training.evaluation import evaluate
 from training.gallery import Gallery
 from training.safety import NonFiniteError, NonFiniteStepError
@@ -42,6 +43,10 @@ class Training:
     optimizer: torch.optim.Optimizer
     data: torch.Generator
     """draws the training sequences and their levels, and nothing else"""
+    ranks: Ranks = field(default_factory=Ranks)
+    """the processes that train together"""
+    streams: list[Stream] = field(default_factory=list)
+    """what draws this process's share of the sequences where `data` draws only their sizes"""
     curriculum: dict[str, Any] = field(default_factory=dict)
     """what the curriculum has learned, in plain numbers"""
     step: int = 0
@@ -62,29 +67,36 @@ def seeds(seed: int) -> tuple[int, int, int]:
     return weights, data, evaluation
 
 
-def start(config: Config) -> Training:
-    """A training at step 0, whose weights and sequences depend on the seed alone."""
+def start(config: Config, ranks: Ranks | None = None) -> Training:
+    """A training at step 0, whose weights and sequences depend on seed and streams alone."""
     weights, data, _ = seeds(config.seed)
     torch.manual_seed(weights)
     layer = make_layer(config)
     generator = torch.Generator().manual_seed(data)
     task = make_task(config)
     curriculum = make_curriculum(config).start(levels(task))
-    return Training(task, layer, make_optimizer(config, layer), generator, curriculum)
+    ranks = ranks or Ranks()
+    streams = distributed.streams(config.streams or 1, data, ranks, generator)
+    optimizer = make_optimizer(config, layer)
+    return Training(task, layer, optimizer, generator, ranks, streams, curriculum)
 
 
-def restore(config: Config, saved: dict[str, Any]) -> Training:
+def restore(config: Config, saved: dict[str, Any], ranks: Ranks | None = None) -> Training:
     """The training that a checkpoint was made of.
 
     Raises:
         ValueError: the checkpoint is not one of this configuration.
     """
-    training = start(config)
+    training = start(config, ranks)
     try:
         _check_same_run(config, from_json(saved["config"]))
         training.layer.load_state_dict(saved["weights"])
         training.optimizer.load_state_dict(saved["optimizer"])
         training.data.set_state(saved["generators"]["data"])
+        first = training.ranks.rank * len(training.streams)
+        states = saved["generators"].get("streams", [])[first:]
+        for stream, state in zip(training.streams, states, strict=False):
+            stream.set_state(state)
         torch.set_rng_state(saved["generators"]["torch"])
         if config.device.startswith("cuda") and saved["generators"]["cuda"] is not None:
             torch.cuda.set_rng_state(saved["generators"]["cuda"], config.device)
@@ -107,7 +119,7 @@ def _check_same_run(config: Config, other: Config) -> None:
 
 
 def snapshot(config: Config, training: Training) -> dict[str, Any]:
-    """The content of a checkpoint; see `restore`."""
+    """The content of a checkpoint; see `restore`. All processes must ask for it together."""
     cuda = config.device.startswith("cuda")
     return {
         "layer": training.layer.config,
@@ -115,9 +127,11 @@ def snapshot(config: Config, training: Training) -> dict[str, Any]:
         "optimizer": training.optimizer.state_dict(),
         "generators": {
             "data": training.data.get_state(),
+            "streams": training.ranks.gather([s.get_state() for s in training.streams]),
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state(config.device) if cuda else None,
         },
+        "processes": training.ranks.count,
         "curriculum": training.curriculum,
         "step": training.step,
         "sequences": training.step * config.run.batch_size,
@@ -143,9 +157,11 @@ def train(
 
     Raises:
         NonFiniteError: a step was refused, and the run's options do not say to skip it.
+        LostError: another process of the run has ended; the last checkpoint is good.
     """
-    run = config.run
-    metrics = checkpoint.MetricsFile(folder / "metrics.jsonl", training.step)
+    run, ranks = config.run, training.ranks
+    ranks.listen(stop)
+    metrics = checkpoint.MetricsFile(folder / "metrics.jsonl", training.step, write=ranks.first)
     notes = _Notes(config, training, folder, metrics, tracker)
     training.layer.train()
     saved_at = None
@@ -226,10 +242,12 @@ class _Notes:
         if before["steps"] < safety.MOST_SAVED:
             self._note_state()
             saved = snapshot(self._config, training)
+            fault.batch = training.ranks.whole(fault.batch)
             cost = training.task.cost
-            text += safety.report(fault, training.layer, cost, saved, self._folder)
+            if training.ranks.first:
+                text += safety.report(fault, training.layer, cost, saved, self._folder)
         training.non_finite = {name: count + 1 for name, count in before.items()}
-        if self._config.run.non_finite == "skip":
+        if self._config.run.non_finite == "skip" and training.ranks.first:
             safety.warn(text, training.non_finite)
         end = safety.reason_to_stop(self._config.run.non_finite, text, training.non_finite, step)
         if end is not None:
@@ -240,7 +258,9 @@ class _Notes:
         """Save a checkpoint, once the rows that belong to it are on the disk."""
         self._note_state()
         self._metrics.sync()
-        checkpoint.save(self._folder / checkpoint.LAST, snapshot(self._config, self._training))
+        content = snapshot(self._config, self._training)
+        if self._training.ranks.first:
+            checkpoint.save(self._folder / checkpoint.LAST, content)
 
     def _note_state(self) -> None:
         self._training.sums = self.totals.read()
@@ -267,33 +287,36 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
     options: Any = config.optimizer_options
     level = make_curriculum(config).choose(training.curriculum, training.data)
     task = at_level(training.task, level)
-    batch = task.sample(config.run.batch_size, training.data).to(config.device)
-    outputs, _ = training.layer(batch.inputs)
+    rows = config.run.batch_size // (config.streams or 1)
+    batch = distributed.sample(task, rows, training.data, training.streams).to(config.device)
+    with machine.autocast(config):
+        outputs, _ = training.layer(batch.inputs)
     costs = task.cost.per_sequence(outputs, batch)
     # The gradient is that of the mean cost of an answer (a bit's cross-entropy in nats): its scale
     # does not grow with the length of the sequences.
     loss = task.cost.loss(costs, batch)
     training.optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    parameters = [p for p in training.layer.parameters() if p.grad is not None]
+    trained = training.optimizer.param_groups[0]["params"]
+    parameters = [p for p in trained if p.grad is not None]
     gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = nn.utils.get_total_norm(gradients)
-    safety.check(batch, loss, norm)
+    means = {
+        "loss": loss.detach(),
+        task.cost.name: costs.detach().mean(),
+        task.cost.errors_name: task.cost.errors(outputs.detach(), batch).mean(),
+    }
+    found = training.ranks.combine(gradients, means, task.cost.answers(batch))
+    found["gradient_norm"] = nn.utils.get_total_norm(gradients)
+    safety.check(batch, found["loss"], found["gradient_norm"])
     if options.clip_value is not None:
         nn.utils.clip_grad_value_(parameters, options.clip_value)
     if options.clip_norm is not None:
         clipped = options.clip_value is not None  # then the norm is another
-        total = nn.utils.get_total_norm(gradients) if clipped else norm
+        total = nn.utils.get_total_norm(gradients) if clipped else found["gradient_norm"]
         nn.utils.clip_grads_with_norm_(parameters, options.clip_norm, total)
     for group in training.optimizer.param_groups:
         group["lr"] = learning_rate(config, training.step)
     training.optimizer.step()
-    found = {
-        "loss": loss.detach(),
-        task.cost.name: costs.detach().mean(),
-        task.cost.errors_name: task.cost.errors(outputs.detach(), batch).mean(),
-        "gradient_norm": norm,
-    }
     if level is not None:
         _note_outcome(config, training, task, level, batch, found[task.cost.name])
         found["level"] = torch.tensor(float(level))
@@ -310,8 +333,10 @@ def _note_outcome(
     if curriculum.watches_cost:
         share = float(cost) / task.chance_cost()
     if curriculum.watches_gain:
-        outputs, _ = training.layer(batch.inputs)
+        with machine.autocast(config):
+            outputs, _ = training.layer(batch.inputs)
         now = task.cost.per_sequence(outputs, batch).mean()
+        now = training.ranks.total(now) / training.ranks.count
         gain = float(cost - now) / len(batch.inputs)
     training.curriculum = curriculum.update(
         training.curriculum, Outcome(level, share, gain), training.data
@@ -327,10 +352,13 @@ def validate(config: Config, training: Training, folder: Path) -> dict[str, floa
         batch_size=config.run.batch_size,
         seed=seeds(config.seed)[2],
         device=config.device,
+        ranks=training.ranks,
     )
     sequences = training.step * config.run.batch_size
     name = training.task.cost.name
     if result[name] < training.best.get(name, math.inf):
         training.best = {**result, "step": training.step, "sequences": sequences}
-        checkpoint.save(folder / checkpoint.BEST, snapshot(config, training))
+        content = snapshot(config, training)
+        if training.ranks.first:
+            checkpoint.save(folder / checkpoint.BEST, content)
     return {f"validation/{name}": value for name, value in result.items()}

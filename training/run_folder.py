@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from training import checkpoint
 from training.config import Config, from_json, to_json
+from training.distributed import Ranks
 from training.loop import Training, restore, snapshot, start
 
 
@@ -20,42 +21,50 @@ class Run(NamedTuple):
     folder: Path
 
 
-def open_run(config: Config) -> Run:
+def open_run(config: Config, ranks: Ranks) -> Run:
     """Make the folder of a new run, or continue the one that config.resume names.
 
     Raises:
         ValueError: the folder of a new run exists, or that of an old one cannot be continued.
         OSError: the folder cannot be written.
+        LostError: another process has ended.
     """
-    return _continue(config, Path(config.resume)) if config.resume else _begin(config)
+    if config.resume:
+        return _continue(config, Path(config.resume), ranks)
+    return _begin(config, ranks)
 
 
-def _begin(config: Config) -> Run:
-    training = start(config)
-    folder = _new_folder(config)
-    checkpoint.write_json(folder / "config.json", to_json(config))
+def _begin(config: Config, ranks: Ranks) -> Run:
+    training = start(config, ranks)
+    folder = ranks.tell(_new_folder(config) if ranks.first else None)
     run = Run(config, training, folder)
+    if ranks.first:
+        checkpoint.write_json(folder / "config.json", to_json(config))
     save_start(run)
     return run
 
 
 def save_start(run: Run) -> None:
     """Save a checkpoint before a step is done, so that a run killed at any moment can go on."""
-    checkpoint.save(run.folder / checkpoint.LAST, snapshot(run.config, run.training))
+    content = snapshot(run.config, run.training)
+    if run.training.ranks.first:
+        checkpoint.save(run.folder / checkpoint.LAST, content)
 
 
-def _continue(config: Config, folder: Path) -> Run:
+def _continue(config: Config, folder: Path, ranks: Ranks) -> Run:
     saved = from_json(checkpoint.read_config(folder))
     config = dataclasses.replace(config, resume=None)
     last = folder / checkpoint.LAST
     try:
-        training = restore(config, checkpoint.load(last))
+        content = checkpoint.load(last)
+        ranks.check_same(content.get("processes", 1))
+        training = restore(config, content, ranks)
     except FileNotFoundError:
         # Killed before its first checkpoint, a run has lost nothing and starts over.
         if (folder / "metrics.jsonl").exists() or (folder / checkpoint.BEST).exists():
             raise ValueError(f"{last} is missing: {checkpoint.remedy(last)}") from None
-        training = start(config)
-    if config.run != saved.run:
+        training = start(config, ranks)
+    if config.run != saved.run and ranks.first:
         checkpoint.write_json(folder / "config.json", to_json(config))
     return Run(config, training, folder)
 

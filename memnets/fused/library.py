@@ -15,6 +15,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import torch
@@ -113,6 +114,27 @@ def build(program: str, number: str, target: Path) -> None:
         ) from error
 
 
+def built(program: str, number: str) -> Path:
+    """Return where the library is, built if it is not there: by one of all who ask at once.
+
+    Raises:
+        UnavailableError: as `build`.
+    """
+    path = library_path(program, number)
+    if path.exists():
+        return path
+    with ExitStack() as held:
+        with suppress(ImportError, OSError):  # no such locks on this system, or in this folder
+            import fcntl
+
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context(path.with_suffix(".lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)  # ends with its process, however that ends
+        if not path.exists():
+            build(program, number, path)
+    return path
+
+
 @functools.cache
 def load(dtype: torch.dtype) -> ctypes.CDLL:
     """Return the library for numbers of `dtype`, compiled first if it is not in the cache.
@@ -125,9 +147,7 @@ def load(dtype: torch.dtype) -> ctypes.CDLL:
         raise UnavailableError(
             "There is no C++ compiler here; install g++ or clang++, or set CXX to one."
         )
-    path = library_path(program, NUMBERS[dtype])
-    if not path.exists():
-        build(program, NUMBERS[dtype], path)
+    path = built(program, NUMBERS[dtype])
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:

@@ -2,6 +2,8 @@
 
 import copy
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -214,6 +216,23 @@ def test_a_compiler_that_fails_is_quoted(tmp_path, monkeypatch):
     with pytest.raises(fused.UnavailableError, match="out of order"):
         library.build(str(script), "float", tmp_path / "cache" / "float.so")
     assert not list((tmp_path / "cache").iterdir())
+
+
+def test_of_those_who_need_the_kernel_at_once_one_builds_it(tmp_path, monkeypatch):
+    started = []
+
+    def build(program, number, target):
+        started.append(target)
+        time.sleep(0.1)
+        target.write_text("built")
+
+    monkeypatch.setenv("MEMNETS_CACHE", str(tmp_path / "new"))
+    monkeypatch.setattr(library, "library_path", lambda *_: library.cache_folder() / "kernel.so")
+    monkeypatch.setattr(library, "build", build)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: library.built("g++", "float").read_text(), range(4)))
+    assert found == ["built"] * 4
+    assert started == [tmp_path / "new" / "kernel.so"]
 
 
 def test_a_limit_of_threads_must_be_positive():

@@ -1,0 +1,121 @@
+"""Device, precision, determinism and compilation: what they change, and what they must not."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import memnets
+import train
+from tests.training.tiny import arguments, rows
+from training import loop, machine
+from training.command_line import parse
+from training.config import to_json
+
+
+def losses(model, *more, steps=30):
+    config = parse(arguments(model=model, more=more))
+    training = loop.start(config)
+    return torch.stack([loop.train_step(config, training)["loss"] for _ in range(steps)])
+
+
+@pytest.mark.parametrize("model", ["ntm", "dnc", "lstm"])
+def test_bfloat16_learns_along_with_float32(model):
+    whole, half = losses(model), losses(model, "--precision", "bf16")
+    assert half.dtype == torch.float32
+    assert half.isfinite().all()
+    assert not torch.equal(whole, half)
+    torch.testing.assert_close(half, whole, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("model", ["ntm", "dnc"])
+def test_memory_and_weightings_stay_in_float32(model):
+    config = parse(arguments(model=model, more=["--precision", "bf16"]))
+    training = loop.start(config)
+    with machine.autocast(config):
+        y, state = training.layer(torch.rand(5, 2, training.task.input_size))
+    assert y.dtype == torch.bfloat16
+    assert {part.dtype for part in state.memory if isinstance(part, torch.Tensor)} == {
+        torch.float32
+    }
+    # Widened before the softmax, not after: weightings of bfloat16 would sum to 1 within 2**-9.
+    if model == "ntm":
+        sums = state.memory.write_weights.sum(-1)
+        torch.testing.assert_close(sums, torch.ones_like(sums), atol=1e-5, rtol=0)
+
+
+def test_a_run_in_bfloat16_is_evaluated_and_loaded_in_float32():
+    assert train.main(arguments(model="ntm", more=["--precision", "bf16", "--name", "half"])) == 0
+    layer = memnets.load("runs/half")
+    assert {parameter.dtype for parameter in layer.parameters()} == {torch.float32}
+    assert len(rows(Path("runs/half"))) > 0
+
+
+def test_deterministic_changes_no_number_on_the_cpu(request):
+    request.addfinalizer(lambda: torch.use_deterministic_algorithms(False))
+    for name, value in (("plain", "False"), ("strict", "True")):
+        words = arguments(model="dnc", steps=6, more=["--name", name, "--deterministic", value])
+        assert train.main(words) == 0
+        assert torch.are_deterministic_algorithms_enabled() == (value == "True")
+    assert rows(Path("runs/plain")) == rows(Path("runs/strict"))
+
+
+@pytest.mark.parametrize("words", ["--compile", "--compile True", "--compile=True"])
+def test_compile_is_short_for_a_backend(words):
+    plain = parse(["--model.backend", "compiled"])
+    assert to_json(parse(words.split())) == to_json(plain)
+    assert parse([*words.split(), "--seed", "3"]).seed == 3
+
+
+def test_the_lstm_has_nothing_to_compile(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--model", "lstm", "--compile"])
+    assert "there is no flag --model.backend" in capsys.readouterr().err
+
+
+DEVICES = [
+    ("abacus", "there is no such kind of device; say cpu, cuda, cuda:1 or mps"),
+    ("meta", "it holds no numbers; say cpu, cuda or mps"),
+    ("cuda", "finds no CUDA GPU; it takes a CUDA build of torch and an NVIDIA driver, or say"),
+    ("mps", "torch finds no GPU of Apple's here; say --device cpu"),
+]
+
+
+@pytest.mark.parametrize(("name", "message"), DEVICES)
+def test_a_missing_device_is_named_with_the_remedy(name, message, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        parse(["--device", name])
+    error = capsys.readouterr().err
+    assert f"--device {name} cannot be used: " in error
+    assert message in error
+
+
+def test_a_gpu_beyond_the_last_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert machine.missing_device("cuda:2") == "there are 2 CUDA GPUs, and the first is cuda:0"
+
+
+def test_what_bfloat16_cannot_be_beside(capsys, monkeypatch):
+    with pytest.raises(SystemExit):
+        parse(["--precision", "bf16", "--model.backend", "fused"])
+    assert "--model.backend fused, which computes in float32" in capsys.readouterr().err
+    monkeypatch.setattr(machine, "missing_device", lambda name: None)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    with pytest.raises(SystemExit):
+        parse(["--precision", "bf16", "--device", "cuda"])
+    assert "--precision bf16 needs a GPU with bfloat16" in capsys.readouterr().err
+
+
+def test_several_processes_take_no_numbered_gpu(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(machine, "missing_device", lambda name: None)
+    with pytest.raises(SystemExit):
+        parse(["--device", "cuda:0"])
+    assert "--device must be cpu or cuda for 2 processes" in capsys.readouterr().err
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit):
+        parse(["--device", "cuda:0"])
+    assert capsys.readouterr().err == "", "said once, by the first"
