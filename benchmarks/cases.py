@@ -56,6 +56,7 @@ MAIN = (
 GROWTH: dict[str, tuple[int, ...]] = {
     "memory_size": (32, 64, 128, 256, 512),
     "word_size": (10, 20, 40, 80),
+    "read_heads": (1, 2, 4, 8),
     "steps": (10, 20, 40, 80, 160),
     "batch": (1, 4, 16, 64),
 }

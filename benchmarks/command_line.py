@@ -10,7 +10,7 @@ from benchmarks.cases import CASES
 from memnets.unroll import BACKENDS
 
 MODES = {
-    "growth": "print how the cost of training grows with N, W, T and B, one at a time",
+    "growth": "print how the cost of training grows with N, W, R, T and B, one at a time",
     "memory": "print the peak memory of a training step of each backend, in fresh processes",
     "first-call": "print what the first call of each backend costs, in fresh processes: with "
     "nothing built yet, and with what that built",

@@ -155,6 +155,7 @@ def growth(base: Case, axis: str, values: Sequence[Case], settings: Settings) ->
     """Training time of memnets' backends and nn.LSTM, and how it grows along one axis.
 
     `exponent` is that of the power law through the first and the last value: 1 is linear.
+    `counted` is the cost model beside it: what a step must compute and move (`limits`).
 
     Raises:
         gate.Disagreement: as `compare`.
@@ -169,11 +170,21 @@ def growth(base: Case, axis: str, values: Sequence[Case], settings: Settings) ->
             if row["pass"] == "training":
                 column = microseconds.setdefault(row["contestant"], {})
                 column[getattr(case, axis)] = row["microseconds_per_step"]["median"]
+    counted = {
+        "operations, thousands": {
+            getattr(case, axis): limits.step_flops(case, "training") / 1e3 for case in values
+        },
+        "KiB moved": {
+            getattr(case, axis): limits.step_bytes(case, "training") / 1024 for case in values
+        },
+    }
+    columns = {**microseconds, **counted}
     return {
         "base": asdict(base),
         "axis": axis,
         "microseconds_per_step": microseconds,
-        "exponent": {name: timing.exponent(column) for name, column in microseconds.items()},
+        "counted": counted,
+        "exponent": {name: timing.exponent(column) for name, column in columns.items()},
         "absent": sorted(set(absent)),
     }
 

@@ -51,8 +51,8 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def growth(found: Mapping[str, Any]) -> str:
-    """Microseconds per training step along one axis, a line for each contestant."""
-    columns = found["microseconds_per_step"]
+    """Microseconds per training step along one axis, a line a contestant, and what was counted."""
+    columns = {**found["microseconds_per_step"], **found["counted"]}
     values = sorted({value for column in columns.values() for value in column})
     header = (found["axis"], *(f"{value:,}" for value in values), "grows as")
     lines = [

@@ -10,6 +10,7 @@ round otherwise once it was resumed.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -158,7 +159,8 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        said = (str(error) or type(error).__name__).splitlines()[0]
+        # gloo's message begins with the place in its sources, and ends with advice.
+        said = re.sub(r"^\[\S*\] ", "", str(error)).partition(". ")[0] or type(error).__name__
         raise LostError(
             f"another process of this run has ended or does not answer ({said})"
         ) from error

@@ -386,11 +386,18 @@ def test_growth_has_a_line_for_each_backend_and_axis(tiny, capsys, tmp_path):
     target = tmp_path / "growth.json"
     flags = ["--growth", "--cases", "dnc-128x20", "--backends", "reference", "--seconds", "0.01"]
     assert command.main([*flags, "--json", str(target)]) == 0
-    assert "memory_size^" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "memory_size^" in printed
+    assert printed.count("operations, thousands") == printed.count("KiB moved") == 2
     slots, steps = json.loads(target.read_text())["growth"]
     assert set(slots["microseconds_per_step"]) == {"memnets.DNC reference", LSTM}
     assert list(slots["microseconds_per_step"]["memnets.DNC reference"]) == ["4", "8"]
     assert steps["axis"] == "steps"
+    assert steps["exponent"]["operations, thousands"] == 0, (
+        "a step of a longer sequence costs as much"
+    )
+    counted = slots["counted"]["operations, thousands"]
+    assert float(counted["8"]) > float(counted["4"])
     assert timing.exponent({5: 1.0}) is None
 
 

@@ -114,7 +114,7 @@ def test_what_a_run_leaves():
     assert saved["sequences"] == 40
     assert saved["config"] == json.loads(Path("runs/run/config.json").read_text())
     assert saved["layer"]["name"] == "NTM"
-    assert set(saved["generators"]) == {"torch", "cuda", "data"}
+    assert set(saved["generators"]) == {"torch", "cuda", "data", "streams"}
     layer = memnets.load("runs/run")
     assert isinstance(layer, memnets.NTM)
     for name, weight in layer.state_dict().items():

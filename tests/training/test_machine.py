@@ -13,7 +13,7 @@ from training.command_line import parse
 from training.config import to_json
 
 
-def losses(model, *more, steps=30):
+def losses(model, *more, steps=6):
     config = parse(arguments(model=model, more=more))
     training = loop.start(config)
     return torch.stack([loop.train_step(config, training)["loss"] for _ in range(steps)])
