@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 finish(run, tracker, stop)
         status = stop.status
         if stop.requested:
-            ranks.say(f"stopped and saved; to go on: {ranks.command} --resume {folder}")
+            ranks.say(f"stopped and saved; to go on: {distributed.command()} --resume {folder}")
     except (NonFiniteError, LostError) as error:
         if ranks.first or isinstance(error, LostError):
             last = folder / checkpoint.LAST

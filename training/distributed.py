@@ -48,12 +48,6 @@ class Ranks:
         """Whether this process writes the files, and speaks for all."""
         return self.rank == 0
 
-    @property
-    def command(self) -> str:
-        """What starts as many processes on this machine."""
-        start = f"torchrun --nproc-per-node={self.count}" if self.count > 1 else "python"
-        return f"{start} train.py"
-
     def say(self, sentence: str) -> None:
         """Print once for all processes."""
         if self.first:
@@ -169,6 +163,17 @@ def _together() -> Iterator[None]:
 def processes() -> int:
     """How many processes torchrun started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def command() -> str:
+    """What starts as many processes on this machine.
+
+    >>> command()
+    'python train.py'
+    """
+    here = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    start = f"torchrun --nproc-per-node={here}" if processes() > 1 else "python"
+    return f"{start} train.py"
 
 
 def problems(config: Config) -> Iterator[str]:

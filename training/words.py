@@ -7,6 +7,7 @@ from pathlib import Path
 
 from training.config import Config
 from training.console import duration
+from training.distributed import command
 
 
 def introduction(
@@ -48,7 +49,7 @@ def introduction(
         rows.append(("continue", f"at {sequences:,} sequences"))
     rows.append(("saved", str(folder)))
     rows += [("watch" if not i else "", line) for i, line in enumerate(watch)]
-    stop = f"Ctrl-C finishes the step and saves; then: python train.py --resume {folder}"
+    stop = f"Ctrl-C finishes the step and saves; then: {command()} --resume {folder}"
     rows.append(("stop", stop))
     article = "a" if config.model == "dnc" else "an"
     title = f"{config.task}, learned by {article} {config.model.upper()} of {weights:,} weights"
