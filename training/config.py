@@ -54,7 +54,10 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
     "allocation_epsilon": (float, "keeps the gradient of the allocation finite at usage 0"),
     "usage_resolution": (float, "usage nearer than this counts as equal in the free list"),
     "stop_usage_gradient": (bool, "no gradient through the usage (as in DeepMind's code)"),
-    "backend": (Literal["auto", "reference", "compiled"], "what runs the steps (docs/backends.md)"),
+    "backend": (
+        Literal["auto", "reference", "compiled", "fused"],
+        "what runs the steps (docs/backends.md)",
+    ),
     "checkpoint_every": (
         int | None,
         "to save memory, compute segments of this many steps again in the backward; None: none",
