@@ -56,7 +56,7 @@ def test_torchrun(tmp_path):
     )
     try:
         metrics, deadline = tmp_path / "runs/run/metrics.jsonl", time.monotonic() + 120
-        while not (metrics.exists() and metrics.read_text().count("\n") >= 9):
+        while not (metrics.exists() and metrics.read_text().count("\n") >= 4):
             assert agent.poll() is None, agent.communicate()[0]
             assert time.monotonic() < deadline
             time.sleep(0.05)
