@@ -13,8 +13,8 @@ from torch import Tensor
 
 from memnets.trace import Trace
 
-SIDE = 320
-"""pixels that a heat-map is enlarged to, about"""
+SIDE = 256
+"""pixels of a heat-map: two for each of 128 slots"""
 RED = (209, 36, 47)
 
 
@@ -26,19 +26,20 @@ class Picture(NamedTuple):
 
 
 def heat_map(*parts: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """Colour values from low (dark) to high (bright); uint8 [height, width, 3].
+    """Colour values from low (dark) to high (bright); uint8 [256, 256, 3].
 
     Every value becomes a block of pixels, and what is not finite is red. The parts [rows, columns]
-    stand below each other, with a white line between them.
+    stand below each other, with a white line between them. All heat-maps have one size, because
+    W&B shows several together.
 
     >>> heat_map(np.array([[0.0, 1.0]])).shape
-    (320, 320, 3)
+    (256, 256, 3)
     """
-    rows, columns = sum(len(part) for part in parts), parts[0].shape[1]
-    tall, wide = max(1, SIDE // max(rows, 1)), max(1, SIDE // max(columns, 1))
-    line = np.full((3, columns * wide, 3), 255, np.uint8)
-    coloured = [_coloured(part, low, high).repeat(tall, 0).repeat(wide, 1) for part in parts]
-    return np.concatenate([piece for part in coloured for piece in (line, part)][1:])
+    white = np.full((1, parts[0].shape[1], 3), 255, np.uint8)
+    coloured = [_coloured(part, low, high) for part in parts]
+    cells = np.concatenate([piece for part in coloured for piece in (white, part)][1:])
+    rows, columns = (np.arange(SIDE) * size // SIDE for size in cells.shape[:2])
+    return cells[rows[:, None], columns]
 
 
 def _coloured(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -203,7 +203,8 @@ def test_a_heat_map_shows_its_values():
     assert sum(dark) < sum(middle) < sum(bright)
     assert tuple(red) == heat_maps.RED
     two = heat_maps.heat_map(np.zeros((1, 2)), np.ones((1, 2)))
-    assert (two == 255).all(axis=(1, 2)).sum() == 3  # the line between the parts
+    assert two.shape == drawn.shape
+    assert (two == 255).all(axis=(1, 2)).sum() == heat_maps.SIDE // 3  # the line between the parts
 
 
 def test_histograms_leave_out_what_is_not_finite():
