@@ -119,7 +119,7 @@ def finish(run: Run, tracker: Tracker, stop: Stop) -> None:
     print(evaluation.table(results))
     evaluation.write_results(run.folder, results, training.step, sequences)
     figures = {f"evaluation/{n}/{m}": x for n, row in results.items() for m, x in row.items()}
-    tracker.log(figures, training.step, sequences)
+    tracker.summary(figures)
     tracker.summary({f"final/{m}": x for m, x in results["training"].items()})
     closing.show_examples(run, tracker)
     if config.run.pictures:

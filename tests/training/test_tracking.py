@@ -67,7 +67,7 @@ def test_an_offline_run_holds_everything(capsys):
 
     results = json.loads(Path("runs/run/evaluation.json").read_text())["settings"]
     for name, result in results.items():
-        assert run.rows[-1][f"evaluation/{name}/wrong_bits"] == result["wrong_bits"]
+        assert run.summary[f"evaluation/{name}/wrong_bits"] == result["wrong_bits"]
     assert run.summary["final/wrong_bits"] == results["training"]["wrong_bits"]
     best = min(row["validation/bits_per_sequence"] for row in validated)
     assert run.summary["best/bits_per_sequence"] == best
