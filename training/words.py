@@ -29,7 +29,7 @@ def introduction(
     >>> print(text)
     copy, learned by an NTM of 17,162 weights
       task     bits 8, min_length 1, max_length 20
-      train    30,000 sequences in 1,875 steps of 16; adam, learning rate 0.003; seed 0; cpu
+      train    30,000 sequences in 3,750 steps of 8; adam, learning rate 0.003; seed 0; cpu
       saved    runs/a
       stop     Ctrl-C finishes the step and saves; then: python train.py --resume runs/a
     """

@@ -45,7 +45,7 @@ def run():
     return wandb_file.read(os.environ["WANDB_DIR"])
 
 
-def test_an_offline_run_holds_pictures_tables_artifacts_and_words(run, capsys):
+def test_an_offline_run_holds_pictures_tables_artifacts_and_words(run):
     header = run.header
     told = (header.project, header.entity, header.run_group, header.job_type, header.notes)
     assert told == ("other", "team", "mine", "try", "why")
@@ -71,17 +71,17 @@ def test_an_offline_run_holds_pictures_tables_artifacts_and_words(run, capsys):
             assert len(row[f"{kind}/{name}/bins"]) == len(row[f"{kind}/{name}/values"]) + 1
             assert sum(row[f"{kind}/{name}/values"]) == parameter.numel()
 
-    (row,) = (row for row in run.rows if "examples/table/path" in row)
-    table = json.loads((run.folder / "files" / row["examples/table/path"]).read_text())
+    ((_, _, _, files),) = artifacts(run)["run_table"]
+    table = json.loads(files["examples/table.table.json"].read_text())
     assert table["columns"] == gallery.COLUMNS
     results = json.loads(Path("runs/run/evaluation.json").read_text())["settings"]
     assert [cells[0] for cells in table["data"]] == [name for name in results for _ in range(2)]
     for cells in table["data"]:
-        assert all(cell["_type"] == "image-file" for cell in cells[2:6])
+        assert all(files[cell["path"]].stat().st_size > 100 for cell in cells[2:6])
         assert 0 <= cells[6] <= cells[7]
 
-    assert "associative_recall, learned by a DNC of" not in run.printed  # until W&B has started
-    assert "trained on 24 sequences" in run.printed
+    for words in ("learned by a DNC of", "trained on 24 sequences", "Not solved"):
+        assert words in run.printed
 
 
 def test_checkpoints_and_code_are_artifacts_of_their_own_files(run):
