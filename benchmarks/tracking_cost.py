@@ -6,10 +6,12 @@ processor time of the process and of W&B's own. A loaded machine changes both al
 
 from __future__ import annotations
 
+import io
 import os
 import statistics
 import tempfile
 import time
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,7 +57,7 @@ def configuration(model: str, backend: str, steps: int, histograms: bool) -> Con
 
 def milliseconds(kind: str, model: str, backend: str, steps: int) -> float:
     """Processor time of a training step, averaged over so many of them."""
-    # From step 1 on, pictures are drawn exactly once every 500 steps.
+    # From step 1 on, pictures are drawn exactly once every 1,000 steps.
     config = configuration(model, backend, steps + 1, histograms=kind == KINDS[2])
     training = start(config)
     training.step = 1
@@ -72,9 +74,11 @@ def milliseconds(kind: str, model: str, backend: str, steps: int) -> float:
                 options=config.wandb_options,
             )
         begun = processor_seconds()
-        train(config, training, folder, tracker=tracker, console=Console(1, 0), stop=Stop())
+        with redirect_stdout(io.StringIO()):
+            train(config, training, folder, tracker=tracker, console=Console(1, 0), stop=Stop())
         spent = processor_seconds() - begun
-        tracker.finish(0)
+        with redirect_stdout(io.StringIO()):
+            tracker.finish(0)
     return 1000 * spent / steps
 
 
@@ -84,7 +88,7 @@ def main(model: str = "ntm", backend: str = "auto", steps: int = 1000, rounds: i
     Args:
         model: ntm or dnc, with the recipe that it has for copy.
         backend: of the layer.
-        steps: in each measurement; pictures are drawn every 500.
+        steps: in each measurement; pictures are drawn every 1,000.
         rounds: measurements of each kind, in turn.
     """
     torch.set_num_threads(1)

@@ -24,7 +24,7 @@ class WandbOptions:
     """what you want to remember of the run"""
     examples: int = 2
     """sequences, always the same, that the heat-maps of the memory show"""
-    pictures_every: int = 500
+    pictures_every: int = 1000
     """steps between two heat-maps of each example; 0: never"""
     histograms_every: int = 0
     """steps between two histograms of every weight and gradient; 0: never"""
