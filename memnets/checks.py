@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+
+LARGEST_SIZE = 2**31 - 1
+LARGEST_NUMBER = 3e38
+MOST_NUMBERS = 2**36
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def check_sizes(minimum: int = 1, **sizes: object) -> None:
@@ -14,13 +19,59 @@ def check_sizes(minimum: int = 1, **sizes: object) -> None:
     for name, size in sizes.items():
         if not isinstance(size, int) or isinstance(size, bool) or size < minimum:
             raise ValueError(f"{name} must be a whole number of at least {minimum}; got {size!r}.")
+        if size > LARGEST_SIZE:
+            raise ValueError(f"{name} must be at most {LARGEST_SIZE}; got {size}.")
 
 
-def check_epsilons(**epsilons: float) -> None:
+def check_room(numbers: int) -> None:
+    """Raise a ValueError for a layer of more numbers than any machine holds."""
+    if numbers > MOST_NUMBERS:
+        raise ValueError(
+            f"The sizes make a layer of {4 * numbers:.1e} bytes in float32; choose smaller ones."
+        )
+
+
+def check_numbers(**numbers: object) -> None:
+    """Raise a ValueError for the first that is not a finite number in float32."""
+    for name, number in numbers.items():
+        if not isinstance(number, float | int) or not abs(number) <= LARGEST_NUMBER:
+            raise ValueError(f"{name} must be a finite number; got {number!r}.")
+
+
+def check_epsilons(**epsilons: object) -> None:
     """Raise a ValueError for the first epsilon that is negative or not finite."""
     for name, epsilon in epsilons.items():
-        if not 0 <= epsilon < math.inf:
+        if not isinstance(epsilon, float | int) or not 0 <= epsilon < math.inf:
             raise ValueError(f"{name} must be at least 0 and finite; got {epsilon!r}.")
+
+
+def check_switches(**switches: object) -> None:
+    """Raise a ValueError for the first that is neither True nor False."""
+    for name, switch in switches.items():
+        if not isinstance(switch, bool):
+            raise ValueError(f"{name} must be True or False; got {switch!r}.")
+
+
+def check_name(name: str, value: object, valid: Iterable[str]) -> None:
+    """Raise a ValueError for a value that is none of the valid names."""
+    names = list(valid)
+    if not isinstance(value, str) or value not in names:
+        raise ValueError(f"{name} must be one of {', '.join(names)}; got {value!r}.")
+
+
+def check_place(device: object, dtype: object) -> None:
+    """Raise a ValueError for a device or a dtype that a layer cannot have; None is the default."""
+    if dtype is not None and dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(map(str, DTYPES))}; got {dtype!r}.")
+    if device is None:
+        return
+    try:
+        torch.empty(0, device=device)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    except (TypeError, RuntimeError, AssertionError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise ValueError(
+            f"device must be one that torch has here, as 'cpu'; got {device!r}: {reason}"
+        ) from error
 
 
 def checked_controller(controller: nn.Module, input_size: int) -> nn.Module:
@@ -54,14 +105,23 @@ def checked_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Tensor
     """
     if lengths is None:
         return None
-    lengths = torch.as_tensor(lengths, device="cpu")
-    if lengths.shape != (x.shape[1],) or lengths.is_floating_point():
-        raise ValueError(
-            f"lengths must be {x.shape[1]} whole numbers, one a row; got {lengths.tolist()}."
-        )
-    if int(lengths.min()) < 1 or int(lengths.max()) > x.shape[0]:
-        raise ValueError(f"lengths must be from 1 to T={x.shape[0]}; got {lengths.tolist()}.")
-    return lengths
+    found = _whole_numbers(lengths)
+    if found is None or found.shape != (x.shape[1],):
+        shown = lengths.tolist() if found is not None and isinstance(lengths, Tensor) else lengths
+        raise ValueError(f"lengths must be {x.shape[1]} whole numbers, one a row; got {shown!r}.")
+    if int(found.min()) < 1 or int(found.max()) > x.shape[0]:
+        raise ValueError(f"lengths must be from 1 to T={x.shape[0]}; got {found.tolist()}.")
+    return found
+
+
+def _whole_numbers(values: object) -> Tensor | None:
+    """Values as a tensor of whole numbers on the CPU; None if they are not."""
+    try:
+        found = torch.as_tensor(values, device="cpu")
+    except (TypeError, ValueError, RuntimeError, OverflowError):  # torch raises any, by the kind
+        return None
+    whole = not (found.is_floating_point() or found.is_complex() or found.dtype is torch.bool)
+    return found if whole and found.layout is torch.strided else None
 
 
 def autocasts(device_type: str) -> bool:
@@ -82,6 +142,8 @@ def check_input(x: object, *, input_size: int, batch_first: bool, weight: Tensor
             f"x must be a tensor {form} or [T, I], or in a call of the layer a PackedSequence; "
             f"got {type(x).__name__}."
         )
+    if x.layout is not torch.strided:
+        raise ValueError(f"x must be a dense tensor; got the layout {x.layout}: use .to_dense().")
     if x.dim() not in (2, 3):
         raise ValueError(f"x must be {form}, or [T, I]; got the shape {tuple(x.shape)}.")
     if x.shape[-1] != input_size:
@@ -94,7 +156,7 @@ def check_input(x: object, *, input_size: int, batch_first: bool, weight: Tensor
         raise ValueError(
             f"x is on {x.device} and the layer on {weight.device}; move one of them with .to()."
         )
-    if x.dtype != weight.dtype and not autocasts(x.device.type):
+    if x.dtype != weight.dtype and not (x.is_floating_point() and autocasts(x.device.type)):
         raise TypeError(
             f"x is {x.dtype} and the layer {weight.dtype}; convert one of them with .to()."
         )

@@ -174,7 +174,7 @@ class Controller(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if cell not in CELLS:
+        if not isinstance(cell, str) or cell not in CELLS:
             raise ValueError(
                 f"controller must be one of {', '.join(CELLS)}, or an object with the controller "
                 f"contract of memnets.controllers; got {cell!r}."

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from memnets import addressing
-from memnets.checks import check_epsilons, check_sizes
+from memnets.checks import check_epsilons, check_name, check_sizes, check_switches
 from memnets.interface import STRENGTHS, Field, Table, real, simplex, unit
 from memnets.layer import MemoryLayer
 from memnets.memory import read, write
@@ -189,7 +189,8 @@ class DNC(MemoryLayer):
         dtype: torch.dtype | None = None,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
-        check_sizes(read_heads=read_heads, write_heads=write_heads)
+        check_sizes(read_heads=read_heads, write_heads=write_heads, word_size=word_size)
+        check_switches(stop_usage_gradient=stop_usage_gradient)
         check_epsilons(
             similarity_epsilon=similarity_epsilon,
             allocation_epsilon=allocation_epsilon,
@@ -261,8 +262,7 @@ def interface_table(read_heads: int, write_heads: int, word_size: int, strength:
     Raises:
         ValueError: if `strength` is not a known range.
     """
-    if strength not in STRENGTHS:
-        raise ValueError(f"strength must be one of {', '.join(STRENGTHS)}; got {strength!r}.")
+    check_name("strength", strength, STRENGTHS)
     fields = {
         "read_keys": Field((read_heads, word_size), real),
         "read_strengths": Field((read_heads,), STRENGTHS[strength]),

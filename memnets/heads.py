@@ -111,6 +111,8 @@ def ordered(heads: Sequence[Head]) -> tuple[Head, ...]:
     """
     if isinstance(heads, ReadHead | WriteHead):
         raise TypeError(f"heads is a list; got {heads!r} alone: put it into one.")
+    if not isinstance(heads, list | tuple):
+        raise TypeError(f"heads is a list; got {heads!r}.")
     wrong = next((h for h in heads if not isinstance(h, ReadHead | WriteHead)), None)
     if wrong is not None:
         raise TypeError(

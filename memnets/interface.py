@@ -109,7 +109,7 @@ class Interface(nn.Module):
         self.linear = nn.Linear(input_size, sum(self.sizes), device=device, dtype=dtype)
         with torch.no_grad():
             for field, bias in zip(fields, self.linear.bias.split(self.sizes), strict=True):
-                bias += field.bias
+                bias += float(field.bias)
 
     def forward(self, h: Tensor) -> tuple[Any, ...]:
         """Return one NamedTuple for each table; `h` is [B, input_size].

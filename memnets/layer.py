@@ -18,7 +18,12 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from memnets.checks import (
     autocasts,
     check_input,
+    check_name,
+    check_numbers,
+    check_place,
+    check_room,
     check_sizes,
+    check_switches,
     checked_controller,
     checked_lengths,
 )
@@ -75,8 +80,14 @@ class MemoryLayer(nn.Module, ABC):
             word_size=word_size,
             read_heads=read_heads,
         )
-        if backend not in BACKENDS:
-            raise ValueError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}.")
+        check_name("backend", backend, BACKENDS)
+        check_numbers(initial_memory=initial_memory)
+        check_switches(
+            skip_connections=skip_connections,
+            learned_initial_state=learned_initial_state,
+            batch_first=batch_first,
+        )
+        check_place(device, dtype)
         if checkpoint_every is not None:
             check_sizes(checkpoint_every=checkpoint_every)
         self.input_size = input_size
@@ -92,6 +103,9 @@ class MemoryLayer(nn.Module, ABC):
 
         read_size = read_heads * word_size
         if isinstance(controller, str):
+            check_sizes(hidden_size=hidden_size, num_layers=num_layers)
+            width = input_size + read_size + hidden_size * num_layers
+            check_room(width * 4 * hidden_size * num_layers + memory_size * word_size)
             self.controller: nn.Module = Controller(
                 controller,
                 input_size + read_size,
@@ -107,7 +121,9 @@ class MemoryLayer(nn.Module, ABC):
         hidden: int = self.controller.output_size  # pyright: ignore[reportAssignmentType]
         self.interface = Interface(hidden, tables, device=device, dtype=dtype)
         self.readout = nn.Linear(hidden + read_size, output_size, device=device, dtype=dtype)
-        contents = torch.full((memory_size, word_size), initial_memory, device=device, dtype=dtype)
+        contents = torch.full(
+            (memory_size, word_size), float(initial_memory), device=device, dtype=dtype
+        )
         self.start_memory = self.start_value("start_memory", contents)
         reads = torch.zeros(read_heads, word_size, device=device, dtype=dtype)
         self.start_read_vectors = self.start_value("start_read_vectors", reads)
@@ -256,6 +272,9 @@ class MemoryLayer(nn.Module, ABC):
     def _forward_packed(
         self, x: PackedSequence, state: State | None
     ) -> tuple[PackedSequence, State]:
+        if x.data.dim() != 2:
+            shape = tuple(x.data.shape)
+            raise ValueError(f"x must be packed from sequences [T, I]; its data is {shape}.")
         padded, lengths = pad_packed_sequence(x, batch_first=self.batch_first)
         steps, started = self.prepare(padded, state)
         y, after = self._run(steps, started, lengths)

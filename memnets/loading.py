@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,24 +28,49 @@ def load(path: str | Path) -> MemoryLayer:
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is no checkpoint of a layer of this package.
+        TypeError: if the path is none.
+        OSError: if the file cannot be read.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be a run's folder or a file; got {path!r}.")
     file = Path(path)
-    if file.is_dir():
-        file = file / "checkpoints" / "last.pt"
-    if not file.is_file():
+    try:
+        if file.is_dir():
+            file = file / "checkpoints" / "last.pt"
+        there = file.is_file()
+    except OSError as error:
+        raise ValueError(f"path cannot be that of a checkpoint: {error}") from error
+    if not there:
         raise FileNotFoundError(
             f"There is no checkpoint at {file}; give a run's folder or a checkpoint file."
         )
-    try:
-        saved = torch.load(file, map_location="cpu", weights_only=True)
-        config, weights = saved["layer"], saved["weights"]
-        name, arguments = config["name"], config["arguments"]
-    except Exception as error:  # torch raises IndexError, EOFError and others for rubbish
-        raise ValueError(
-            f"{file} is no checkpoint: it must hold `layer` and `weights` ({error!r})."
-        ) from error
+    name, arguments, weights = _read(file)
     if name not in LAYERS:
         raise ValueError(f"{file} holds a {name}; load rebuilds {', '.join(LAYERS)}.")
-    layer = LAYERS[name](**arguments, dtype=weights["readout.weight"].dtype)
-    layer.load_state_dict(weights)
+    try:
+        layer = LAYERS[name](**arguments, dtype=weights["readout.weight"].dtype)
+        layer.load_state_dict(weights)
+    except (TypeError, ValueError, RuntimeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{file} cannot be rebuilt as a {name}: {error}") from error
     return layer
+
+
+def _read(file: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The name, the arguments and the weights of the layer in a checkpoint."""
+    content = file.read_bytes()
+    try:
+        # torch does not look at the sums, and would take a wrong bit for another weight.
+        if zipfile.is_zipfile(io.BytesIO(content)):
+            wrong = zipfile.ZipFile(io.BytesIO(content)).testzip()
+            if wrong is not None:
+                raise zipfile.BadZipFile(f"{wrong} is not as it was written")
+        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        config, weights = saved["layer"], saved["weights"]
+        name, arguments = str(config["name"]), dict(config["arguments"])
+        return name, arguments, dict(weights)
+    except Exception as error:  # torch raises IndexError, EOFError and others for rubbish
+        previous = file.with_name("previous.pt")
+        other = f" The one before it is {previous}." if previous.is_file() else ""
+        raise ValueError(
+            f"{file} is no checkpoint: it must hold `layer` and `weights` ({error!r}).{other}"
+        ) from error

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from memnets import heads as plugged
-from memnets.checks import check_epsilons, check_sizes
+from memnets.checks import check_epsilons, check_sizes, check_switches
 from memnets.heads import Head, ReadHead, WriteHead, WriteVectors
 from memnets.layer import MemoryLayer
 from memnets.memory import NTMMemory
@@ -179,8 +179,9 @@ class NTM(MemoryLayer):
         dtype: torch.dtype | None = None,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
-        check_sizes(read_heads=read_heads, write_heads=write_heads)
+        check_sizes(read_heads=read_heads, write_heads=write_heads, word_size=word_size)
         check_epsilons(similarity_epsilon=similarity_epsilon, sharpen_epsilon=sharpen_epsilon)
+        check_switches(read_first=read_first)
         if heads is None:
             addressing = ContentAndLocation(
                 shift_range, strength, similarity_epsilon, sharpen_epsilon, gate_bias

@@ -68,6 +68,8 @@ def difference(wanted: Any, given: Any, path: str = "state", *, dtypes: bool = T
         if given.shape != wanted.shape:
             shapes = tuple(wanted.shape), tuple(given.shape)
             return f"{path} must be a tensor of the shape {shapes[0]}, and is one of {shapes[1]}"
+        if given.layout != wanted.layout:
+            return f"{path} must be a dense tensor, and is {given.layout}"
         if given.device != wanted.device:
             return f"{path} must be a tensor on {wanted.device}, and is one on {given.device}"
         if dtypes and given.dtype != wanted.dtype:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from memnets import addressing
-from memnets.checks import check_sizes
+from memnets.checks import check_epsilons, check_name, check_numbers, check_sizes
 from memnets.interface import STRENGTHS, Field, Table, real, simplex, unit
 from memnets.interface import oneplus as at_least_one
 from memnets.memory import NTMMemory
@@ -75,8 +75,7 @@ class LeastRecentlyUsedParameters(NamedTuple):
 
 
 def _content_fields(count: int, word_size: int, strength: str) -> dict[str, Field]:
-    if strength not in STRENGTHS:
-        raise ValueError(f"strength must be one of {', '.join(STRENGTHS)}; got {strength!r}.")
+    check_name("strength", strength, STRENGTHS)
     return {
         "keys": Field((count, word_size), real),
         "strengths": Field((count,), STRENGTHS[strength]),
@@ -98,6 +97,9 @@ class Content:
     strength: str = "oneplus"
     similarity_epsilon: float = 1e-6
 
+    def __post_init__(self) -> None:
+        check_epsilons(similarity_epsilon=self.similarity_epsilon)
+
     def table(self, count: int, word_size: int) -> Table:
         """Keys [B, count, W] and strengths [B, count]."""
         return Table(ContentParameters, _content_fields(count, word_size, self.strength))
@@ -118,6 +120,9 @@ class Location:
 
     shift_range: int = 1
     sharpen_epsilon: float = 1e-12
+
+    def __post_init__(self) -> None:
+        check_epsilons(sharpen_epsilon=self.sharpen_epsilon)
 
     def table(self, count: int, word_size: int) -> Table:
         """Shifts [B, count, S] and sharpenings [B, count]."""
@@ -148,6 +153,12 @@ class ContentAndLocation:
     similarity_epsilon: float = 1e-6
     sharpen_epsilon: float = 1e-12
     gate_bias: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_numbers(gate_bias=self.gate_bias)
+        check_epsilons(
+            similarity_epsilon=self.similarity_epsilon, sharpen_epsilon=self.sharpen_epsilon
+        )
 
     def table(self, count: int, word_size: int) -> Table:
         """Keys, strengths, gates, shifts and sharpenings, of which `FocusParameters` tells."""
@@ -194,8 +205,8 @@ class LeastRecentlyUsed:
     decay: float = 0.95
 
     def __post_init__(self) -> None:
-        if not 0 <= self.decay < 1:
-            raise ValueError(f"decay must be in [0, 1); got {self.decay}.")
+        if not isinstance(self.decay, float | int) or not 0 <= self.decay < 1:
+            raise ValueError(f"decay must be in [0, 1); got {self.decay!r}.")
 
     def table(self, count: int, word_size: int) -> Table:
         """Gates [B, count]."""

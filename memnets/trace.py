@@ -38,13 +38,16 @@ def record(layer: MemoryLayer, x: Tensor, state: State | None = None) -> Trace:
         A `Trace`, time first; without the batch axis if x is unbatched.
 
     Raises:
-        ValueError: if `x` is of no such shape.
+        TypeError: if `layer` is none.
+        ValueError, TypeError: as the call of the layer.
 
     >>> import memnets
     >>> trace = record(memnets.NTM(3, 2, memory_size=8, word_size=4), torch.zeros(6, 3))
     >>> trace.memory.write_weights.shape, trace.interface.write_gates.shape
     (torch.Size([6, 1, 8]), torch.Size([6, 1]))
     """
+    if not isinstance(layer, MemoryLayer):
+        raise TypeError(f"layer must be a memnets.NTM or DNC; got {type(layer).__name__}.")
     batched, carried = layer.prepare(x, state)
     steps = []
     for x_t in batched:

@@ -205,6 +205,8 @@ def check_size(name: str, value: int, minimum: int = 1) -> None:
             f"{name} must be a whole number of at least {minimum}, got {name}={value!r}: "
             f"pass {name}={minimum} or more"
         )
+    if value >= 2**31:
+        raise ValueError(f"{name} must be below 2**31, got {name}={value}: pass a smaller one")
 
 
 def check_range(

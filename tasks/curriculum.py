@@ -235,10 +235,7 @@ class PredictionGain:
     watches_cost = watches_gain = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.step_size < math.inf:
-            raise ValueError(
-                f"step_size must be positive and finite, got step_size={self.step_size}: pass 0.001"
-            )
+        _check_positive("step_size", self.step_size, "pass 0.001")
         _check_share("exploration", self.exploration)
         check_size("reservoir", self.reservoir)
 
@@ -320,15 +317,16 @@ def _shared(scores: np.ndarray, share: float) -> np.ndarray:
     return logs - logs.max()  # only differences matter; this keeps them finite for ever
 
 
+def _check_positive(name: str, value: float, remedy: str) -> None:
+    if not isinstance(value, float | int) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be positive and finite, got {name}={value!r}: {remedy}")
+
+
 def _check_share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be from 0 to 1, got {name}={value}: pass a share of 1")
+    if not isinstance(value, float | int) or not 0 <= value <= 1:
+        raise ValueError(f"{name} must be from 0 to 1, got {name}={value!r}: pass a share of 1")
 
 
 def _check_solved(threshold: float, window: int) -> None:
-    if not 0 < threshold < math.inf:
-        raise ValueError(
-            f"threshold must be positive and finite, got threshold={threshold}: pass 0.1 for a "
-            "tenth of what guessing costs"
-        )
+    _check_positive("threshold", threshold, "pass 0.1 for a tenth of what guessing costs")
     check_size("window", window)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tasks.base import Task
+from tasks.base import Task, check_size
 
 
 def levels(task: Task) -> int:
@@ -48,7 +48,8 @@ def check_level(level: int, levels: int) -> None:
     Raises:
         ValueError: naming the level and the highest one.
     """
-    if not 1 <= level <= levels:
+    check_size("level", level)
+    if level > levels:
         raise ValueError(
             f"level must be from 1 to the {levels} levels of the task, got level={level}: "
             f"pass a level of at most {levels}"

@@ -7,6 +7,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from memnets.checks import (
+    check_input,
+    check_place,
+    check_room,
+    check_sizes,
+    check_switches,
+    checked_lengths,
+)
+from memnets.state import difference, map_tensors
+
 LSTMState = tuple[tuple[Tensor, Tensor], ...]  # one (h [B, hidden], c [B, hidden]) per layer
 
 
@@ -57,9 +67,12 @@ class LSTM(nn.Module):
                 "batch_first": batch_first,
             },
         }
-        for name in ("input_size", "output_size", "hidden_size", "num_layers"):
-            if self.config["arguments"][name] < 1:
-                raise ValueError(f"{name} must be at least 1, got {self.config['arguments'][name]}")
+        names = ("input_size", "output_size", "hidden_size", "num_layers")
+        check_sizes(**{name: self.config["arguments"][name] for name in names})
+        check_switches(batch_first=batch_first)
+        check_place(device, dtype)
+        width = input_size + hidden_size * num_layers
+        check_room(width * 4 * hidden_size * num_layers)
         self.input_size, self.output_size, self.batch_first = input_size, output_size, batch_first
         self.layers = nn.ModuleList()
         for index in range(num_layers):
@@ -89,15 +102,17 @@ class LSTM(nn.Module):
         With lengths, y is 0 past a row's length, and the state is that of its own last step.
 
         Raises:
-            ValueError: x has not 2 or 3 axes, or its last axis is not input_size.
+            ValueError: the shape of x, of the state or of lengths is not the layer's.
+            TypeError: x is no tensor, or not of the layer's dtype.
         """
-        if x.dim() not in (2, 3) or x.shape[-1] != self.input_size:
-            raise ValueError(
-                f"x must be [T, B, {self.input_size}] or [T, {self.input_size}], "
-                f"got {list(x.shape)}"
-            )
+        check_input(
+            x,
+            input_size=self.input_size,
+            batch_first=self.batch_first,
+            weight=self.readout.weight,
+        )
         if x.dim() == 2:
-            one = None if state is None else tuple((h[None], c[None]) for h, c in state)
+            one = None if state is None else map_tensors(lambda part: part[None], state)
             y, after = self._run(x[:, None], one, lengths)
             return y[:, 0], tuple((h[0], c[0]) for h, c in after)
         if self.batch_first:
@@ -111,8 +126,11 @@ class LSTM(nn.Module):
         time, batch, _ = x.shape
         if state is None:
             state = self.initial_state(batch)
+        elif found := difference(self.initial_state(batch), state):
+            raise ValueError(f"The state is not of this layer and batch: {found}.")
+        lengths = checked_lengths(lengths, x)
         if lengths is not None:
-            lengths = torch.as_tensor(lengths, dtype=torch.int64, device="cpu")
+            lengths = lengths.to(torch.int64)
         outputs: list[Tensor] = []
         after: list[tuple[Tensor, Tensor]] = []
         for layer, (h, c) in zip(self.layers, state, strict=True):

@@ -116,7 +116,7 @@ def test_config_rebuilds_the_layer():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="num_layers must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_layers must be a whole number of at least 1; got 0"):
         LSTM(3, 2, num_layers=0)
-    with pytest.raises(ValueError, match=r"x must be \[T, B, 3\] or \[T, 3\], got \[4, 2, 5\]"):
+    with pytest.raises(ValueError, match=r"x must have input_size=3 .* got the shape \(4, 2, 5\)"):
         small()(torch.zeros(4, 2, 5, dtype=torch.float64))
