@@ -69,7 +69,8 @@ def test_the_file_map_names_every_file_and_nothing_else():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_python_of_a_page_runs(page):
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # what a page saves is no part of the project
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     names: dict = {"__name__": "page"}
     for block in blocks:

@@ -1,22 +1,28 @@
-"""Draw what the heads of a trained layer do over a sequence (needs matplotlib)."""
+"""One sequence over time: what went in, what came out, and where the heads were."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from memnets.plots.style import (
+    BITS,
+    WEIGHTS,
+    WRONG,
+    array,
+    colour_bar,
+    heading,
+    image,
+    time_axis,
+    used_slots,
+)
 from memnets.trace import Trace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
-
-INK = "#1f2933"
-WRONG = "#d1242f"
 
 
 def sequence_figure(
@@ -32,7 +38,7 @@ def sequence_figure(
 ) -> Figure:
     """Draw one sequence over time: inputs, targets, outputs, and the weightings of the heads.
 
-    It is the picture of figures 4 to 6 of the NTM paper. Every wrong bit has a red dot.
+    It is the picture of figures 4 to 6 of the NTM paper. Every wrong bit has an orange dot.
 
     Args:
         inputs: [T, I].
@@ -50,7 +56,7 @@ def sequence_figure(
     Raises:
         ValueError: inputs, targets, outputs, mask or trace are not all of one sequence.
 
-    >>> import memnets
+    >>> import memnets, torch
     >>> layer, x = memnets.NTM(3, 2, memory_size=8, word_size=4), torch.zeros(6, 3)
     >>> trace = memnets.record(layer, x)
     >>> figure = sequence_figure(x, torch.zeros(6, 2), trace.outputs.sigmoid(), trace)
@@ -58,13 +64,14 @@ def sequence_figure(
     ['input', 'target', 'output', 'written slot', 'read slot']
     """
     _check(inputs, targets, outputs, trace, mask)
-    panels = [("input", _array(inputs)), ("target", _array(targets)), ("output", _array(outputs))]
+    panels = [("input", array(inputs)), ("target", array(targets)), ("output", array(outputs))]
     if mask is not None:
-        silent = _array(mask) == 0
+        silent = array(mask) == 0
         for _, bits in panels[1:]:
             bits[silent] = np.nan
     weightings = _weightings(trace)
-    window = _window([values for _, values in weightings], all_slots)
+    found = [values for _, values in weightings]
+    window = used_slots(found, all_slots) if found else np.arange(0)
     weightings = [(label, values[:, window]) for label, values in weightings]
     return _draw(panels, weightings, window, title, mark_wrong)
 
@@ -98,10 +105,6 @@ def _check(
         )
 
 
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().to("cpu", torch.float64).numpy().copy()
-
-
 def _weightings(trace: Trace | None) -> list[tuple[str, np.ndarray]]:
     """The weightings [T, N] of each head, write heads first, with their labels."""
     found: list[tuple[str, np.ndarray]] = []
@@ -111,28 +114,11 @@ def _weightings(trace: Trace | None) -> list[tuple[str, np.ndarray]]:
         ("written", trace.memory.write_weights),
         ("read", trace.memory.read_weights),
     ):
-        heads = _array(weights).swapaxes(0, 1)
+        heads = array(weights).swapaxes(0, 1)
         for index, head in enumerate(heads):
             number = f"\nhead {index + 1}" if len(heads) > 1 else ""
             found.append((f"{label} slot{number}", head))
     return found
-
-
-def _window(weightings: list[np.ndarray], all_slots: bool) -> np.ndarray:
-    """The slots to draw: the shortest run, maybe around the end, that holds all used ones."""
-    if not weightings:
-        return np.arange(0)
-    size = weightings[0].shape[1]
-    strongest = np.max([head.max(axis=0) for head in weightings], axis=0)
-    used = np.flatnonzero(strongest > 0.1)
-    if all_slots or len(used) == 0:
-        return np.arange(size)
-    # Shifts go around the end, so the memory is a ring: leave out its longest unused part.
-    gaps = np.diff(used, append=used[0] + size)
-    start = used[(int(gaps.argmax()) + 1) % len(used)]
-    length = size - int(gaps.max()) + 1
-    length, start = min(length + 2, size), start - 1  # one unused slot at either side
-    return np.arange(start, start + length) % size if length < size else np.arange(size)
 
 
 def _draw(
@@ -156,62 +142,24 @@ def _draw(
             len(heights), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
         )[:, 0]
     )
-    figure.suptitle(title, fontsize=11, color=INK, x=0.01, ha="left")
+    heading(figure, title)
     images = [
-        _image(axis, bits, label, "Greys", bits.shape[1])
-        for axis, (label, bits) in zip(axes, panels, strict=False)
+        image(axis, bits, label, BITS) for axis, (label, bits) in zip(axes, panels, strict=False)
     ]
     images += [
-        _image(axis, weights, label, "viridis", len(window), window)
+        image(axis, weights, label, WEIGHTS, slots=window)
         for axis, (label, weights) in zip(axes[3:], weightings, strict=True)
     ]
     if mark_wrong:
         _mark_wrong(axes[2], panels[1][1], panels[2][1])
     bars = [(images[2], axes[:3], "bit"), (images[-1], axes[3:], "weight")]
-    for image, group, label in bars if weightings else bars[:1]:
-        bar = figure.colorbar(
-            image, ax=group, ticks=[0, 0.5, 1], fraction=0.02, pad=0.01, aspect=25
-        )
-        bar.set_label(label, fontsize=9, color=INK)
-        bar.ax.tick_params(labelsize=8, colors=INK, length=2)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+    for drawn, group, label in bars if weightings else bars[:1]:
+        colour_bar(figure, drawn, group, label, [0, 0.5, 1])
     for axis in axes[:-1]:
         axis.tick_params(bottom=False)
     figure.align_ylabels(axes)
-    axes[-1].set_xlabel("time step", fontsize=9, color=INK)
+    time_axis(axes[-1])
     return figure
-
-
-def _image(
-    axis: Axes,
-    values: np.ndarray,
-    label: str,
-    colours: str,
-    rows: int,
-    slots: np.ndarray | None = None,
-) -> AxesImage:
-    """One panel: values [T, rows], time to the right, row 0 at the top."""
-    axis.set_facecolor("#eef1f4")
-    low = min(0.0, float(np.nanmin(values, initial=0.0)))
-    image = axis.imshow(
-        values.T,
-        aspect="auto",
-        interpolation="nearest",
-        cmap=colours,
-        vmin=low,
-        vmax=max(1.0, float(np.nanmax(values, initial=1.0))),
-    )
-    axis.set_ylabel(label, fontsize=9, color=INK)
-    axis.tick_params(labelsize=8, colors=INK, length=2)
-    for spine in axis.spines.values():
-        spine.set_color("#c9d1d9")
-        spine.set_linewidth(0.6)
-    if slots is None:
-        axis.set_yticks([0, rows - 1] if rows > 1 else [0])
-    else:
-        every = max(1, int(np.ceil(rows / 6)))
-        axis.set_yticks(np.arange(0, rows, every), [str(slot) for slot in slots[::every]])
-    return image
 
 
 def _mark_wrong(axis: Axes, targets: np.ndarray, outputs: np.ndarray) -> None:

@@ -1,0 +1,16 @@
+"""Draw what the heads of a trained layer do over a sequence (needs matplotlib)."""
+
+from memnets.plots.animation import save_animation
+from memnets.plots.contents import link_figure, memory_figure
+from memnets.plots.heads import heads_figure, slots_in_focus
+from memnets.plots.sequence import pixels, sequence_figure
+
+__all__ = [
+    "heads_figure",
+    "link_figure",
+    "memory_figure",
+    "pixels",
+    "save_animation",
+    "sequence_figure",
+    "slots_in_focus",
+]

@@ -1,0 +1,162 @@
+"""The pictures show the numbers of the trace, whatever the heads, and refuse what they cannot."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import memnets
+from memnets import plots
+from tests.layers import TABLE, Case, inputs
+
+T = 5
+
+
+def sequence(case: Case):
+    x = inputs()[:, 0]
+    layer = case.build()
+    return x, memnets.record(layer, x), layer
+
+
+def find(figure, label):
+    """The panels with this label, in the order in which they were made."""
+    return [axes for axes in figure.axes if axes.get_ylabel().replace("\n", " ") == label]
+
+
+@pytest.mark.parametrize("case", TABLE, ids=str)
+def test_the_heads_of_every_layer(case: Case) -> None:
+    _, trace, layer = sequence(case)
+    figure = plots.heads_figure(trace, title="heads", all_slots=True)
+    weights = [*trace.memory.write_weights.unbind(1), *trace.memory.read_weights.unbind(1)]
+    panels = find(figure, "slot")
+    assert len(panels) == len(weights)
+    for axes, expected in zip(panels, weights, strict=True):
+        drawn = np.asarray(axes.images[0].get_array())
+        np.testing.assert_allclose(drawn, expected.T.numpy(), atol=1e-12)
+    assert len(find(figure, "slots in focus")) == len(weights)
+    if isinstance(trace.interface, memnets.NTMInterface):
+        assert len(find(figure, "content gate")) == len(weights)
+    if isinstance(layer, memnets.DNC):
+        assert len(find(figure, "read modes")) == layer.read_heads
+        assert len(find(figure, "usage of slot")) == layer.write_heads
+
+
+def test_the_gates_and_the_mean_shift_of_an_ntm() -> None:
+    torch.manual_seed(0)
+    layer = memnets.NTM(3, 2, memory_size=6, word_size=4, shift_range=2)
+    trace = memnets.record(layer, torch.randn(T, 3))
+    figure = plots.heads_figure(trace)
+    write, read = find(figure, "mean shift (slots)")
+    for axes, shifts in ((write, "write_shifts"), (read, "read_shifts")):
+        offsets = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0])
+        expected = getattr(trace.interface, shifts)[:, 0] @ offsets
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), expected.numpy(), rtol=1e-5)
+    line = find(figure, "content gate")[0].lines[0]
+    expected = trace.interface.write_gates[:, 0].numpy()
+    np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-6)
+
+
+def test_read_modes_are_stacked_to_one() -> None:
+    torch.manual_seed(0)
+    layer = memnets.DNC(3, 2, memory_size=6, word_size=4, read_heads=1, write_heads=2)
+    trace = memnets.record(layer, torch.randn(T, 3))
+    (axes,) = find(plots.heads_figure(trace), "read modes")
+    heights = np.array([bar.get_height() for bar in axes.patches]).reshape(3, T)
+    modes = trace.interface.read_modes[:, 0]
+    np.testing.assert_allclose(heights[1], modes[:, 2:4].sum(1).numpy(), rtol=1e-6)
+    np.testing.assert_allclose(heights.sum(0), 1, rtol=1e-6)
+
+
+def test_slots_in_focus() -> None:
+    weights = torch.tensor([[0.2, 0.2, 0.2, 0.2], [0.5, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    found = plots.slots_in_focus(weights)
+    torch.testing.assert_close(found[:2], torch.tensor([4.0, 1.0]))
+    assert found[2].isnan()
+
+
+def test_the_memory_after_some_steps() -> None:
+    torch.manual_seed(0)
+    layer = memnets.NTM(3, 2, memory_size=6, word_size=4)
+    trace = memnets.record(layer, torch.randn(T, 3))
+    figure = plots.memory_figure(trace, steps=[1, -1], slots=[5, 0])
+    expected = trace.memory.memory[[1, T - 1]][:, [5, 0]].double().numpy()
+    for axes, rows in zip(figure.axes, expected, strict=False):
+        np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), rows)
+        low, high = axes.images[0].get_clim()
+        assert low == -high
+        assert high == pytest.approx(np.abs(expected).max())
+    titles = [axes.get_title() for axes in plots.memory_figure(trace).axes[:4]]
+    assert titles == [f"after step {step}" for step in (0, 1, 3, 4)]
+
+
+def test_links_in_the_order_of_the_writes() -> None:
+    """Slots 3, 0, 2 are written, in this order: the links are right below the diagonal."""
+    torch.manual_seed(0)
+    layer = memnets.DNC(3, 2, memory_size=4, word_size=4)
+    trace = memnets.record(layer, torch.randn(3, 3))
+    writes, link = torch.zeros(3, 1, 4), torch.zeros(3, 1, 4, 4)
+    for step, slot in enumerate((3, 0, 2)):
+        writes[step, 0, slot] = 1
+    link[-1, 0, 0, 3] = link[-1, 0, 2, 0] = 1
+    memory = trace.memory._replace(write_weights=writes, link=link)
+    figure = plots.link_figure(trace._replace(memory=memory))
+    by_number, in_order = (np.asarray(axes.images[0].get_array()) for axes in figure.axes[:2])
+    np.testing.assert_array_equal(by_number, link[-1, 0].numpy())
+    np.testing.assert_array_equal(in_order, np.eye(3, k=-1))
+    assert [text.get_text() for text in figure.axes[1].get_xticklabels()] == ["3", "0", "2"]
+
+
+def test_an_animation_has_a_frame_a_step(tmp_path) -> None:
+    torch.manual_seed(0)
+    layer = memnets.DNC(3, 2, memory_size=4, word_size=3)
+    x = torch.randn(3, 3)
+    trace = memnets.record(layer, x)
+    path = tmp_path / "memory.gif"
+    mask = torch.tensor([0.0, 0.0, 1.0])
+    options = {"mask": mask, "frames_per_second": 4.0, "dpi": 50}
+    plots.save_animation(path, x, trace.outputs.sigmoid(), trace, **options)
+    with Image.open(path) as film:
+        assert film.n_frames == 3
+        durations, frames = [], []
+        for frame in range(3):
+            film.seek(frame)
+            durations.append(film.info["duration"])
+            frames.append(np.asarray(film.convert("RGB")))
+    assert durations == [250, 250, 1250]
+    assert not np.array_equal(frames[0], frames[1])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x, many, one: plots.heads_figure(many), r"part\[:, 0\], trace\)"),
+        (lambda x, many, one: plots.memory_figure(many), "without a batch axis"),
+        (lambda x, many, one: plots.link_figure(many), "without a batch axis"),
+        (lambda x, many, one: plots.link_figure(one), "a NTMMemory has no link matrix"),
+        (lambda x, many, one: plots.memory_figure(one, steps=[5]), "steps must be from -5 to 4"),
+        (lambda x, many, one: plots.memory_figure(one, slots=[]), r"slots must be .* got \[\]"),
+        (
+            lambda x, many, one: plots.save_animation("x.gif", x[:2], one.outputs, one),
+            r"must be \[T, ...\] of one sequence, got \[2, 3\]",
+        ),
+        (
+            lambda x, many, one: plots.save_animation(
+                "x.gif", x, one.outputs, one, frames_per_second=0
+            ),
+            "frames_per_second must be above 0, got 0",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn(call, message, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    layer, x = memnets.NTM(3, 2, memory_size=6, word_size=4), torch.randn(T, 3)
+    many, one = memnets.record(layer, x[:, None]), memnets.record(layer, x)
+    with pytest.raises(ValueError, match=message):
+        call(x, many, one)
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_row_of_a_batch_as_the_error_says() -> None:
+    layer, x = memnets.NTM(3, 2, memory_size=6, word_size=4), torch.randn(T, 2, 3)
+    trace = memnets.map_tensors(lambda part: part[:, 0], memnets.record(layer, x))
+    assert len(find(plots.heads_figure(trace), "slot")) == 2
