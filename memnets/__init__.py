@@ -17,7 +17,7 @@ from memnets.layer import MemoryLayer
 from memnets.loading import load
 from memnets.memory import NTMMemory
 from memnets.ntm import NTM, NTMInterface
-from memnets.state import State, detach, map_tensors
+from memnets.state import State, detach, flatten, map_tensors, unflatten
 from memnets.stock_addressings import Content, ContentAndLocation, LeastRecentlyUsed, Location
 from memnets.trace import Trace, record
 
@@ -44,6 +44,7 @@ __all__ = [
     "controllers",
     "detach",
     "dnc",
+    "flatten",
     "heads",
     "interface",
     "load",
@@ -52,4 +53,5 @@ __all__ = [
     "ntm",
     "record",
     "stock_addressings",
+    "unflatten",
 ]

@@ -17,6 +17,8 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 def check_sizes(minimum: int = 1, **sizes: object) -> None:
     """Raise a ValueError for the first size that is not a whole number of at least `minimum`."""
     for name, size in sizes.items():
+        if isinstance(size, torch.SymInt):  # any batch size, to torch.export: nothing to check yet
+            continue
         if not isinstance(size, int) or isinstance(size, bool) or size < minimum:
             raise ValueError(f"{name} must be a whole number of at least {minimum}; got {size!r}.")
         if size > LARGEST_SIZE:

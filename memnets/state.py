@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -51,6 +51,55 @@ def detach(state: Any) -> Any:
     False
     """
     return map_tensors(Tensor.detach, state)
+
+
+def flatten(state: Any) -> dict[str, Tensor]:
+    """Return the tensors of a state by name, for what takes no tuples: ONNX, TensorDict, a file.
+
+    A name is the path to the tensor, such as `memory.read_weights`.
+
+    >>> import memnets
+    >>> state = memnets.DNC(3, 2, controller="gru").initial_state(16)
+    >>> {name: tuple(tensor.shape) for name, tensor in flatten(state).items()}
+    {'controller.0.0': (16, 100), 'memory.memory': (16, 128, 20), 'memory.usage': (16, 128),
+     'memory.link': (16, 1, 128, 128), 'memory.precedence': (16, 1, 128),
+     'memory.read_weights': (16, 4, 128), 'memory.write_weights': (16, 1, 128),
+     'read_vectors': (16, 4, 20)}
+    """
+    return dict(_named("", state))
+
+
+def _named(path: str, part: Any) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(part, Tensor):
+        yield path, part
+        return
+    names = getattr(part, "_fields", range(len(part)))
+    for name, inner in zip(names, part, strict=True):
+        yield from _named(f"{path}.{name}" if path else str(name), inner)
+
+
+def unflatten(tensors: Mapping[str, Tensor], like: Any) -> Any:
+    """Return the state of the form of `like` that holds `tensors`; undoes `flatten`.
+
+    >>> import memnets
+    >>> state = memnets.NTM(3, 2).initial_state(16)
+    >>> again = unflatten(flatten(state), like=state)
+    >>> again.memory.memory is state.memory.memory
+    True
+
+    Raises:
+        ValueError: if the names are not those of `flatten(like)`.
+    """
+    wanted = list(flatten(like))
+    if set(wanted) != set(tensors):
+        missing = sorted(set(wanted) - set(tensors))
+        unknown = sorted(set(tensors) - set(wanted))
+        raise ValueError(
+            f"The tensors must have the names of flatten(like); missing: {missing}, "
+            f"unknown: {unknown}."
+        )
+    ordered = iter([tensors[name] for name in wanted])
+    return map_tensors(lambda _: next(ordered), like)
 
 
 def difference(wanted: Any, given: Any, path: str = "state", *, dtypes: bool = True) -> str | None:
