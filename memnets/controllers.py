@@ -34,6 +34,10 @@ class Cell(nn.Module):
     """How many rows of `hidden_size` the weights hold."""
     state_tensors: int = 1
     """How many tensors [B, hidden] make the state."""
+    weight_ih: nn.Parameter
+    weight_hh: nn.Parameter
+    bias_ih: nn.Parameter
+    bias_hh: nn.Parameter
 
     def __init__(
         self,
@@ -44,7 +48,7 @@ class Cell(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.sizes = f"{input_size}, {hidden_size}"
+        self.sizes: str = f"{input_size}, {hidden_size}"
         rows = self.gates * hidden_size
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size, device=device, dtype=dtype))
         self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size, device=device, dtype=dtype))
@@ -124,7 +128,7 @@ class FeedforwardCell(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.linear = nn.Linear(input_size, hidden_size, device=device, dtype=dtype)
+        self.linear: nn.Linear = nn.Linear(input_size, hidden_size, device=device, dtype=dtype)
 
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return h [B, hidden] and the state after the step."""
@@ -183,9 +187,9 @@ class Controller(nn.Module):
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.skip_connections = skip_connections
-        self.output_size = hidden_size * num_layers if skip_connections else hidden_size
+        self.output_size: int = hidden_size * num_layers if skip_connections else hidden_size
         below = hidden_size + input_size if skip_connections else hidden_size
-        self.cells = nn.ModuleList(
+        self.cells: nn.ModuleList = nn.ModuleList(
             CELLS[cell](below if depth else input_size, hidden_size, device=device, dtype=dtype)
             for depth in range(num_layers)
         )

@@ -103,10 +103,10 @@ class Interface(nn.Module):
                     f"A table lists the fields of its NamedTuple in their order; "
                     f"{table.kind.__name__} has {tuple(names)}, the table {tuple(table.fields)}."
                 )
-        self.tables = tuple(tables)
+        self.tables: tuple[Table, ...] = tuple(tables)
         fields = [field for table in self.tables for field in table.fields.values()]
-        self.sizes = [math.prod(field.shape) for field in fields]
-        self.linear = nn.Linear(input_size, sum(self.sizes), device=device, dtype=dtype)
+        self.sizes: list[int] = [math.prod(field.shape) for field in fields]
+        self.linear: nn.Linear = nn.Linear(input_size, sum(self.sizes), device=device, dtype=dtype)
         with torch.no_grad():
             for field, bias in zip(fields, self.linear.bias.split(self.sizes), strict=True):
                 bias += float(field.bias)

@@ -119,14 +119,16 @@ class MemoryLayer(nn.Module, ABC):
         else:
             self.controller = checked_controller(controller, input_size + read_size)
         hidden: int = self.controller.output_size  # pyright: ignore[reportAssignmentType]
-        self.interface = Interface(hidden, tables, device=device, dtype=dtype)
-        self.readout = nn.Linear(hidden + read_size, output_size, device=device, dtype=dtype)
+        self.interface: Interface = Interface(hidden, tables, device=device, dtype=dtype)
+        self.readout: nn.Linear = nn.Linear(
+            hidden + read_size, output_size, device=device, dtype=dtype
+        )
         contents = torch.full(
             (memory_size, word_size), float(initial_memory), device=device, dtype=dtype
         )
-        self.start_memory = self.start_value("start_memory", contents)
+        self.start_memory: Tensor = self.start_value("start_memory", contents)
         reads = torch.zeros(read_heads, word_size, device=device, dtype=dtype)
-        self.start_read_vectors = self.start_value("start_read_vectors", reads)
+        self.start_read_vectors: Tensor = self.start_value("start_read_vectors", reads)
 
     def start_value(self, name: str, value: Tensor) -> Tensor:
         """Register a value of the initial state: a parameter if it is learned, else a constant."""

@@ -209,8 +209,8 @@ class NTM(MemoryLayer):
             dtype=dtype,
         )
         self.heads = ordered
-        self.stock = arguments["heads"] is None
-        self.write_heads = sum(head.count for head in ordered if isinstance(head, WriteHead))
+        self.stock: bool = arguments["heads"] is None
+        self.write_heads: int = sum(head.count for head in ordered if isinstance(head, WriteHead))
         self.read_first = read_first
         for index, head in enumerate(ordered):
             if isinstance(head.addressing, nn.Module):  # so that its parameters are the layer's
@@ -220,7 +220,7 @@ class NTM(MemoryLayer):
         )
         odds = FIRST_SLOT_WEIGHT / (1 - FIRST_SLOT_WEIGHT) * max(memory_size - 1, 1)
         weights[:, 0] = math.log(odds) if learned_initial_state else 1.0
-        self.start_weights = self.start_value("start_weights", weights)
+        self.start_weights: Tensor = self.start_value("start_weights", weights)
 
     def initial_access(self, memory: Tensor) -> NTMMemory:
         """Return `memory` with every head at its initial weighting."""

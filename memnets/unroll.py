@@ -22,7 +22,7 @@ Backend = Callable[["MemoryLayer", Tensor, State, Tensor | None, int | None], Un
 """Called with (layer, x, state, lengths, checkpoint_every) as `reference` is; raises a ValueError
 with the reason and the remedy if it cannot serve a call."""
 
-logger = logging.getLogger("memnets")
+logger: logging.Logger = logging.getLogger("memnets")
 
 
 def by_kernel(

@@ -1,5 +1,6 @@
 """The project around the code: public names, file map, examples in the pages, lint and types."""
 
+import os
 import re
 import subprocess
 import sys
@@ -96,3 +97,23 @@ def test_the_code_is_clean(command):
         [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_public_types_are_complete():
+    """What `py.typed` promises to strict users: every public symbol has a known type."""
+    command = [sys.executable, "-m", "pyright", "--verifytypes", "memnets", "--ignoreexternal"]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Type completeness score: 100%" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_citation_has_the_version():
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {memnets.__version__}\n" in citation
+    assert f"\n## {memnets.__version__} " in (ROOT / "CHANGELOG.md").read_text()

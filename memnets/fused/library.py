@@ -26,7 +26,7 @@ SOURCES = Path(__file__).parent / "cpp"
 NUMBERS = {torch.float32: "float", torch.float64: "double"}
 OPTIONS = ("-O3", "-march=native", "-std=c++20", "-fPIC", "-shared", "-pthread", "-w")
 
-logger = logging.getLogger("memnets")
+logger: logging.Logger = logging.getLogger("memnets")
 
 
 class UnavailableError(RuntimeError):

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from memnets.fused import products
 from memnets.fused.buffers import borrow
 from memnets.fused.library import load
-from memnets.fused.plan import ABSENT, FEEDFORWARD, Layer, Plan
+from memnets.fused.plan import ABSENT, FEEDFORWARD, Layer, Plan, Problem
 
 
 class Call(NamedTuple):
@@ -79,9 +79,10 @@ class Problems:
 
     def __init__(self, call: Call, tensors: Tensors) -> None:
         plan = call.plan
-        self.library = load(tensors.x.dtype)
-        self.problem = problem = type(plan.problem).from_buffer_copy(plan.problem)
-        self.layers = (Layer * len(plan.layers)).from_buffer_copy(plan.layers)
+        self.library: ctypes.CDLL = load(tensors.x.dtype)
+        problem = type(plan.problem).from_buffer_copy(plan.problem)
+        self.problem: Problem = problem
+        self.layers: ctypes.Array[Layer] = (Layer * len(plan.layers)).from_buffer_copy(plan.layers)
         problem.layers = self.layers
         problem.time, problem.batch, inputs = tensors.x.shape
         problem.threads, problem.segment = call.threads, call.segment

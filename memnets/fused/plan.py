@@ -12,6 +12,8 @@ import math
 from ctypes import POINTER, c_double, c_int64, c_void_p
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from memnets.controllers import Controller, ElmanCell, FeedforwardCell, GRUCell, LSTMCell
 from memnets.interface import Activation, Interface, oneplus, positive, real, simplex, unit
 from memnets.stock_addressings import Content, ContentAndLocation, Location
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
 
 LSTM, GRU, ELMAN, FEEDFORWARD = range(4)
-CELLS = {LSTMCell: LSTM, GRUCell: GRU, ElmanCell: ELMAN, FeedforwardCell: FEEDFORWARD}
+CELLS: dict[type[nn.Module], int] = {
+    LSTMCell: LSTM,
+    GRUCell: GRU,
+    ElmanCell: ELMAN,
+    FeedforwardCell: FEEDFORWARD,
+}
 RANGES: dict[Activation, int] = {real: 0, unit: 1, oneplus: 2, positive: 3, simplex: 4}
 ADDRESSINGS = (Content, Location, ContentAndLocation)
 STATE_PARTS = 6
@@ -161,9 +168,9 @@ class Plan:
         reads = layer.read_heads * layer.word_size
         where, fields = places(layer.interface)
         stacked = controller_layers(controller, reads)
-        self.layers = (Layer * len(stacked))(*stacked)
-        self.fields = (Field * len(fields))(*fields)
-        self.problem = Problem(
+        self.layers: ctypes.Array[Layer] = (Layer * len(stacked))(*stacked)
+        self.fields: ctypes.Array[Field] = (Field * len(fields))(*fields)
+        self.problem: Problem = Problem(
             slots=layer.memory_size,
             word=layer.word_size,
             read_heads=layer.read_heads,
@@ -183,7 +190,7 @@ class Plan:
 
     def _plan_ntm(self, layer: Any, where: list[dict[str, int]]) -> None:
         found = heads(layer.heads, where, layer.word_size)
-        self.heads = (Head * len(found))(*found)
+        self.heads: ctypes.Array[Head] = (Head * len(found))(*found)
         self.problem.heads = self.heads
         self.problem.read_first = layer.read_first
         self.problem.erase_vectors = where[-1]["erase_vectors"]
@@ -191,7 +198,7 @@ class Plan:
 
     def _plan_dnc(self, layer: Any, where: dict[str, int]) -> None:
         names = [field[0] for field in DncPlaces._fields_]
-        self.dnc = DncPlaces(**{name: where[name] for name in names if name in where})
+        self.dnc: DncPlaces = DncPlaces(**{name: where[name] for name in names if name in where})
         self.dnc.stop_usage_gradient = layer.stop_usage_gradient
         self.dnc.similarity_epsilon = layer.similarity_epsilon
         self.dnc.allocation_epsilon = layer.allocation_epsilon
