@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from memnets.plots import INK, WRONG
+from memnets.plots.style import INK, WRONG
 from tasks.base import Task
 from training import checkpoint, evaluation, generalisation
 from training.config import Config, from_json, make_task
