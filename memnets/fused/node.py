@@ -163,9 +163,9 @@ class Sequences(torch.autograd.Function):
             part = products.from_input(problem.cell, parameters, seen)
             layer.from_input = run.address(part)
             layer.from_input_row = layer.rows if layer.inputs else 0
-        make = torch.empty if call.lengths is None else torch.zeros
-        h = make(time, batch, tensors.interface_weights.shape[1], dtype=x.dtype)
-        read_vectors = make(time, batch, problem.read_heads * problem.word, dtype=x.dtype)
+        make = x.new_empty if call.lengths is None else x.new_zeros
+        h = make(time, batch, tensors.interface_weights.shape[1])
+        read_vectors = make(time, batch, problem.read_heads * problem.word)
         end_reads = _fresh(tensors.start_reads)
         ends = [[_fresh(part) for part in state] for state in tensors.controller]
         end_memory = [_fresh(part) for part in tensors.memory]
