@@ -53,7 +53,12 @@ class WandbTracker:
         self._try(lambda: self._run.log({**values, "sequences": sequences}, step=step))
 
     def image(self, name: str, pixels: np.ndarray, caption: str, step: int) -> None:
-        """Log a picture: uint8 [height, width, 3]."""
+        """Log a picture: uint8 [height, width, 3].
+
+        Raises:
+            TypeError: the pixels are of another type.
+        """
+        wandb_objects.check_pixels(pixels)  # a mistake of ours, and no loss of W&B
         self._try(lambda: self._run.log({name: wandb_objects.image(pixels, caption)}, step=step))
 
     def images(self, name: str, pictures: Sequence[tuple[np.ndarray, str]], step: int) -> None:

@@ -14,16 +14,21 @@ CODE = ("train.py", "training", "tasks", "memnets")
 
 
 def image(pixels: np.ndarray, caption: str | None = None) -> Any:
-    """A picture of uint8 [height, width, 3].
-
-    Raises:
-        TypeError: the pixels are of another type (W&B would draw floats in [0, 1] all black).
-    """
+    """A picture of uint8 [height, width, 3]: see `check_pixels`."""
     import wandb
 
-    if pixels.dtype != np.uint8:
-        raise TypeError(f"pixels must be uint8, got {pixels.dtype}")
+    check_pixels(pixels)
     return wandb.Image(pixels, caption=caption)
+
+
+def check_pixels(pixels: np.ndarray) -> None:
+    """Refuse what would be drawn wrong.
+
+    Raises:
+        TypeError: the pixels are not uint8 (W&B would draw floats in [0, 1] all black).
+    """
+    if pixels.dtype != np.uint8:
+        raise TypeError(f"pixels must be uint8, got {pixels.dtype}: scale them to 0 to 255")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Any:

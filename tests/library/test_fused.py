@@ -102,6 +102,9 @@ def calls(draw):
         "dtype": draw(st.sampled_from(list(TOLERANCES))),
     }
     kind = draw(st.sampled_from([memnets.NTM, memnets.DNC]))
+    if kind is memnets.DNC and options["dtype"] == torch.float32:
+        # The free list is a step function of usage: coarser, rounding errors hardly ever decide it.
+        options["usage_resolution"] = 2**-4
     torch.manual_seed(draw(whole(0, 2**31)))
     layer = kind(draw(whole(1, 9)), 2, **options)
     steps, batch = draw(whole(1, 6)), draw(whole(1, 9))

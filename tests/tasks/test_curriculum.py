@@ -264,9 +264,15 @@ def test_a_task_of_one_size_has_one_level():
     assert at_level(task, 1) == task
 
 
-@pytest.mark.parametrize("level", [0, 6, -1])
-def test_a_level_that_there_is_not(level):
-    message = f"level must be from 1 to the 5 levels of the task, got level={level}"
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        (0, "level must be a whole number of at least 1, got level=0"),
+        (-1, "level must be a whole number of at least 1, got level=-1"),
+        (6, "level must be from 1 to the 5 levels of the task, got level=6"),
+    ],
+)
+def test_a_level_that_there_is_not(level, message):
     with pytest.raises(ValueError, match=message):
         at_level(tasks.Copy(max_length=5), level)
 
