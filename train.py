@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from training import (
     checkpoint,
@@ -41,14 +42,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     # 2. The run folder, and in it a training to begin or to continue; under torchrun, by several
     # processes, the first of which writes and speaks for all.
-    try:
-        ranks = distributed.join(config)
-        run = open_run(config, ranks)
-    except (ValueError, OSError, LostError) as error:
-        command_line.fail(str(error))
+    with ExitStack() as held:
+        try:
+            ranks = distributed.join(config)
+            run = held.enter_context(open_run(config, ranks))
+            if ranks.first:
+                provenance.note(run.folder)
+        except (ValueError, OSError, LostError) as error:
+            command_line.fail(str(error))
+        return carry_out(run)
+
+
+def carry_out(run: Run) -> int:
+    """Train, evaluate and draw; return the exit status."""
     config, training, folder = run.config, run.training, run.folder
-    if ranks.first:
-        provenance.note(folder)
+    ranks = training.ranks
     weights = sum(p.numel() for p in training.layer.parameters() if p.requires_grad)
 
     # 3. Where the curves go beside metrics.jsonl: Weights & Biases, online or offline.
@@ -59,17 +67,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run_id=training.wandb_id,
         options=config.wandb_options,
     )
-    run_id = ranks.tell(tracker.run_id)
-    if training.wandb_id != run_id:  # a run killed at any moment goes on under this id
-        training.wandb_id = run_id
-        save_start(run)
     watch = tracker.watch()
     sequences = training.step * config.run.batch_size
     ranks.say(words.introduction(config, folder, weights=weights, sequences=sequences, watch=watch))
+    for note in run.notes:
+        ranks.say(note)
 
     # 4. Train, evaluate, draw. SIGINT and SIGTERM finish the step first, and save.
     status = 1
     try:
+        run_id = ranks.tell(tracker.run_id)
+        if training.wandb_id != run_id:  # a run killed at any moment goes on under this id
+            training.wandb_id = run_id
+            save_start(run)
         with stop_on_signals() as stop:
             learn(run, tracker, stop)
             ranks.leave()
@@ -83,6 +93,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if ranks.first or isinstance(error, LostError):
             last = folder / checkpoint.LAST
             print(f"train.py: error: {error}\nthe last checkpoint is {last}", file=sys.stderr)
+    except OSError as error:  # a full disk, a folder that became read-only
+        print(
+            f"train.py: error: {error}\nwhat the last checkpoint holds is safe; when the cause is "
+            f"mended, go on from it: {distributed.command()} --resume {folder}",
+            file=sys.stderr,
+        )
     finally:
         tracker.finish(status)
     return status

@@ -22,6 +22,7 @@ from tasks.curriculum import CURRICULA, Curriculum
 from training import wandb_options
 from training.baseline import LSTM
 from training.optimizers import GravesRMSProp
+from training.saved_form import check_types
 from training.wandb_options import WandbOptions
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -199,6 +200,8 @@ class Config:
         return math.ceil(self.run.sequences / self.run.batch_size)
 
 
+MOST_THREADS = 1024
+LARGEST = 2**40
 GROUPS = ("task", "model", "optimizer", "curriculum")
 
 
@@ -240,9 +243,11 @@ def from_json(values: dict[str, Any]) -> Config:
             values[f"{group}_options"] = chosen(**values[f"{group}_options"])
         values["run"] = RunOptions(**values["run"])
         values["wandb_options"] = WandbOptions(**values["wandb_options"])
-        return Config(**values)
-    except (LookupError, TypeError) as error:
+        config = Config(**values)
+        check_types(config)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"the configuration is of another version of memnets: {error}") from error
+    return config
 
 
 def problems(config: Config) -> Iterator[str]:
@@ -255,12 +260,17 @@ def problems(config: Config) -> Iterator[str]:
         "evaluation_sequences",
         "checkpoint_every",
     ):
-        if getattr(run, name) < 1:
-            yield f"--run.{name.replace('_', '-')} must be at least 1, got {getattr(run, name)}"
+        flag, value = f"--run.{name.replace('_', '-')}", getattr(run, name)
+        if value < 1:
+            yield f"{flag} must be at least 1, got {value}"
+        if value >= LARGEST:
+            yield f"{flag} must be below {LARGEST}, got {value}"
     if run.evaluate_every < 0:
         yield f"--run.evaluate-every must be 0 (never) or more, got {run.evaluate_every}"
     if config.threads < 1:
         yield f"--threads must be at least 1, got {config.threads}"
+    if config.threads > MOST_THREADS:
+        yield f"--threads must be at most {MOST_THREADS}, got {config.threads}"
     if not 0 <= config.seed < 2**63:
         yield f"--seed must be between 0 and 2**63 - 1, got {config.seed}"
     for name in ("learning_rate", "clip_norm", "clip_value", "epsilon"):

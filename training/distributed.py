@@ -131,6 +131,19 @@ class Ranks:
             dist.all_gather(found, own)
         return [state for part in found for state in part.unbind()]
 
+    def scatter(self, states: Sequence[Tensor], streams: Sequence[torch.Generator]) -> None:
+        """Give this process's streams their states of those that `gather` returned.
+
+        Raises:
+            ValueError: how many states there are and must be.
+        """
+        each = len(streams)
+        if len(states) != each * self.count:
+            raise ValueError(f"it has {len(states)} streams, and must have {each * self.count}")
+        own = states[self.rank * each : (self.rank + 1) * each]
+        for stream, state in zip(streams, own, strict=True):
+            stream.set_state(state)
+
     def whole(self, batch: Batch) -> Batch:
         """Return the batch that this process has a share of."""
         if self.count == 1:

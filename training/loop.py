@@ -30,6 +30,8 @@ from training.distributed import Ranks
 from training.evaluation import evaluate
 from training.gallery import Gallery
 from training.safety import NonFiniteError, NonFiniteStepError
+from training.saved_form import check_checkpoint, check_optimizer, check_same_run
+from training.surroundings import surroundings
 from training.totals import Totals
 from training.tracker import Tracker, best_so_far, in_sections
 
@@ -89,14 +91,13 @@ def restore(config: Config, saved: dict[str, Any], ranks: Ranks | None = None) -
     """
     training = start(config, ranks)
     try:
-        _check_same_run(config, from_json(saved["config"]))
+        check_checkpoint(saved, snapshot(config, training))
+        check_same_run(config, from_json(saved["config"]))
         training.layer.load_state_dict(saved["weights"])
         training.optimizer.load_state_dict(saved["optimizer"])
+        check_optimizer(training.optimizer)
         training.data.set_state(saved["generators"]["data"])
-        first = training.ranks.rank * len(training.streams)
-        states = saved["generators"].get("streams", [])[first:]
-        for stream, state in zip(training.streams, states, strict=False):
-            stream.set_state(state)
+        training.ranks.scatter(saved["generators"].get("streams", []), training.streams)
         torch.set_rng_state(saved["generators"]["torch"])
         if config.device.startswith("cuda") and saved["generators"]["cuda"] is not None:
             torch.cuda.set_rng_state(saved["generators"]["cuda"], config.device)
@@ -105,17 +106,9 @@ def restore(config: Config, saved: dict[str, Any], ranks: Ranks | None = None) -
         # A run from before there were curricula, or skipped steps, has none of them to restore.
         training.curriculum = saved.get("curriculum", training.curriculum)
         training.non_finite = saved.get("non_finite", training.non_finite)
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"the checkpoint does not fit the configuration: {error}") from error
     return training
-
-
-def _check_same_run(config: Config, other: Config) -> None:
-    # Weights of the same shapes would load, and train on under another seed or optimiser.
-    options = ("task_options", "optimizer_options", "curriculum_options")
-    for name in ("task", "model", "optimizer", "curriculum", "seed", *options):
-        if getattr(other, name) != getattr(config, name):
-            raise ValueError(f"its {name} is {getattr(other, name)}, not {getattr(config, name)}")
 
 
 def snapshot(config: Config, training: Training) -> dict[str, Any]:
@@ -140,6 +133,8 @@ def snapshot(config: Config, training: Training) -> dict[str, Any]:
         "sums": training.sums,
         "non_finite": training.non_finite,
         "wandb_id": training.wandb_id,
+        # Nothing was computed before the first step, and asking may compile the fused kernel.
+        "surroundings": surroundings(training.layer, config.device) if training.step else {},
         "config": to_json(config),
     }
 
@@ -257,10 +252,13 @@ class _Notes:
     def save(self) -> None:
         """Save a checkpoint, once the rows that belong to it are on the disk."""
         self._note_state()
-        self._metrics.sync()
+        there = self._metrics.sync()
         content = snapshot(self._config, self._training)
+        if not there:
+            print(f"{self._folder} was deleted while the run went on: made again", flush=True)
+            checkpoint.write_json(self._folder / "config.json", to_json(self._config))
         if self._training.ranks.first:
-            checkpoint.save(self._folder / checkpoint.LAST, content)
+            checkpoint.save_last(self._folder, content)
 
     def _note_state(self) -> None:
         self._training.sums = self.totals.read()

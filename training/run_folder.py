@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from training import checkpoint
 from training.config import Config, from_json, to_json
 from training.distributed import Ranks
 from training.loop import Training, restore, snapshot, start
+from training.surroundings import changes, surroundings
+from training.tracking import new_id
 
 
 class Run(NamedTuple):
@@ -19,24 +24,55 @@ class Run(NamedTuple):
     config: Config
     training: Training
     folder: Path
+    notes: tuple[str, ...] = ()
+    """what to say of how the run was found"""
 
 
-def open_run(config: Config, ranks: Ranks) -> Run:
-    """Make the folder of a new run, or continue the one that config.resume names.
+@contextmanager
+def open_run(config: Config, ranks: Ranks) -> Iterator[Run]:
+    """Make the folder of a new run, or continue the one that config.resume names; hold it.
 
     Raises:
-        ValueError: the folder of a new run exists, or that of an old one cannot be continued.
+        ValueError: the folder of a new run exists, or that of an old one cannot be continued, or
+            another process trains in it.
         OSError: the folder cannot be written.
         LostError: another process has ended.
     """
-    if config.resume:
-        return _continue(config, Path(config.resume), ranks)
-    return _begin(config, ranks)
+    folder = ranks.tell(_folder(config) if ranks.first else None)
+    with _held(folder) if ranks.first else nullcontext():
+        if ranks.first:
+            checkpoint.clean_up(folder)
+        yield (_continue if config.resume else _begin)(config, folder, ranks)
 
 
-def _begin(config: Config, ranks: Ranks) -> Run:
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder until this process ends, in whatever way."""
+    try:
+        import fcntl
+    except ImportError:  # there is no such lock on Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another process is training in {folder}: wait until it ends, or stop it"
+            ) from None
+        except OSError:  # some network file systems have no locks
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _begin(config: Config, folder: Path, ranks: Ranks) -> Run:
+    if ranks.first and not checkpoint.is_empty(folder):  # another process was faster
+        raise ValueError(_exists(folder))
     training = start(config, ranks)
-    folder = ranks.tell(_new_folder(config) if ranks.first else None)
+    training.wandb_id = ranks.tell(new_id(folder.name))
     run = Run(config, training, folder)
     if ranks.first:
         checkpoint.write_json(folder / "config.json", to_json(config))
@@ -48,38 +84,57 @@ def save_start(run: Run) -> None:
     """Save a checkpoint before a step is done, so that a run killed at any moment can go on."""
     content = snapshot(run.config, run.training)
     if run.training.ranks.first:
-        checkpoint.save(run.folder / checkpoint.LAST, content)
+        checkpoint.save_last(run.folder, content)
 
 
 def _continue(config: Config, folder: Path, ranks: Ranks) -> Run:
     saved = from_json(checkpoint.read_config(folder))
     config = dataclasses.replace(config, resume=None)
-    last = folder / checkpoint.LAST
-    try:
-        content = checkpoint.load(last)
-        ranks.check_same(content.get("processes", 1))
-        training = restore(config, content, ranks)
-    except FileNotFoundError:
-        # Killed before its first checkpoint, a run has lost nothing and starts over.
-        if (folder / "metrics.jsonl").exists() or (folder / checkpoint.BEST).exists():
-            raise ValueError(f"{last} is missing: {checkpoint.remedy(last)}") from None
+    found = ranks.tell(_last(folder) if ranks.first else None)
+    notes: list[str | None] = []
+    if found is None:
         training = start(config, ranks)
+        training.wandb_id = ranks.tell(new_id(folder.resolve().name))
+    else:
+        content, note = found
+        training = restore(config, content, ranks)
+        ranks.check_same(content.get("processes", 1))
+        notes.append(note)
+        if training.step:
+            now = surroundings(training.layer, config.device)
+            notes += changes(content.get("surroundings", {}), now)
     if config.run != saved.run and ranks.first:
         checkpoint.write_json(folder / "config.json", to_json(config))
-    return Run(config, training, folder)
+    return Run(config, training, folder, tuple(note for note in notes if note))
+
+
+def _last(folder: Path) -> tuple[dict[str, Any], str | None] | None:
+    """The last checkpoint of a run, and what to say of it; None if it had not come to any."""
+    try:
+        return checkpoint.load_last(folder)
+    except FileNotFoundError:
+        # Killed before its first checkpoint, a run has lost nothing and starts over.
+        last = folder / checkpoint.LAST
+        if (folder / "metrics.jsonl").exists() or (folder / checkpoint.BEST).exists():
+            raise ValueError(f"{last} is missing: {checkpoint.remedy(last)}") from None
+        return None
+
+
+def _folder(config: Config) -> Path:
+    return Path(config.resume) if config.resume else _new_folder(config)
 
 
 def _new_folder(config: Config) -> Path:
     parent = Path(config.folder)
     if config.name is not None:
+        folder = parent / config.name
         try:
-            (parent / config.name).mkdir(parents=True)
+            folder.mkdir(parents=True)
         except FileExistsError:
-            raise ValueError(
-                f"{parent / config.name} exists: choose another --name, or continue it with "
-                f"--resume {parent / config.name}"
-            ) from None
-        return parent / config.name
+            # A run killed before its first file has left an empty folder, which is taken over.
+            if not folder.is_dir() or not checkpoint.is_empty(folder):
+                raise ValueError(_exists(folder)) from None
+        return folder
     moment = time.strftime("%Y%m%d-%H%M%S")
     name = f"{config.task}__{config.model}__seed{config.seed}__{moment}"
     for number in range(1, 1000):
@@ -90,3 +145,7 @@ def _new_folder(config: Config) -> Path:
             continue
         return folder
     raise ValueError(f"{parent} has too many runs of the name {name}: give one with --name")
+
+
+def _exists(folder: Path) -> str:
+    return f"{folder} exists: choose another --name, or continue it with --resume {folder}"

@@ -155,7 +155,7 @@ def start_tracker(
         print("wandb is not installed: metrics go to the run folder only (pip install wandb)")
         return NullTracker(run_id)
     folder = folder.resolve()  # else that of `--resume .` has no name
-    run_id = run_id or os.environ.get("WANDB_RUN_ID") or _new_id(folder.name)
+    run_id = run_id or new_id(folder.name)
     options = options or WandbOptions()
     mode = _choose_mode(mode, wandb)
     arguments = _arguments(config, folder, run_id, options)
@@ -238,8 +238,10 @@ def _init(wandb: Any, mode: str, arguments: dict[str, Any]) -> Any:
     return wandb.init(mode=mode, settings=wandb.Settings(**settings), **arguments)
 
 
-def _new_id(name: str) -> str:
-    """An id that says what the run is (`wandb leet` lists runs by it), and that is unique."""
+def new_id(name: str) -> str:
+    """The environment's WANDB_RUN_ID, or one that is unique and says what the run is."""
+    if os.environ.get("WANDB_RUN_ID"):
+        return os.environ["WANDB_RUN_ID"]
     return f"{re.sub('[^A-Za-z0-9_-]', '-', name)[:50]}-{uuid.uuid4().hex[:6]}"
 
 

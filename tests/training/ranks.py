@@ -17,6 +17,7 @@ import torch
 import memnets
 import train
 from memnets import fused
+from tests.stress import kill_and_resume
 from tests.training.tiny import arguments, assert_same_run, rows
 from training import distributed, loop
 from training.command_line import parse
@@ -124,6 +125,7 @@ def runs():
     assert seconds < SECONDS / 2, "the other process did not notice"
     saved = torch.load("runs/killed/checkpoints/last.pt", weights_only=True)
     assert saved["step"] == 8
+    Path("runs/killed/checkpoints/last.pt").write_bytes(b"damaged")  # the one before is taken
     assert together(2, trained("--resume", "runs/killed"))[0] == [0, 0]
     assert_same_run(Path("runs/two"), Path("runs/killed"))
 
@@ -151,6 +153,7 @@ def three():
     assert together(3, trained(*words, "--name", "three"))[0] == [0, 0, 0]
     codes, _ = together(3, _killed_at(5, trained(*words, "--name", "three_killed")))
     assert codes[1] == -signal.SIGKILL
+    Path("runs/three_killed/config.json").unlink()
     assert together(3, trained("--resume", "runs/three_killed"))[0] == [0, 0, 0]
     assert_same_run(Path("runs/three"), Path("runs/three_killed"))
 
@@ -186,7 +189,12 @@ def stops():
     assert not Path("runs/stopped/evaluation.json").exists()
 
 
-SCENARIOS = (gradients, runs, refusals, three, stops)
+def kills():
+    """A few kills of one process at random moments: the stress test has many."""
+    kill_and_resume.main(["--kills", "3", "--cases", "1", "--seed", "5"])
+
+
+SCENARIOS = (gradients, runs, refusals, three, stops, kills)
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

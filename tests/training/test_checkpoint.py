@@ -135,6 +135,7 @@ def test_checkpoints_hold_the_time_until_their_own_step():
 def test_a_damaged_checkpoint_is_a_clear_error(capsys):
     assert train.main(arguments(steps=10, more=["--name", "run"])) == 0
     last("run").write_bytes(b"rubbish")
+    last("run").with_name("previous.pt").write_bytes(b"rubbish")
     with pytest.raises(SystemExit) as exit_:
         train.main(["--resume", "runs/run"])
     assert exit_.value.code == 2

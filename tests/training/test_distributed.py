@@ -30,6 +30,8 @@ def test_several_processes():
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("last.pt was damaged (it is damaged.pt now): going on from") == 1
+    assert "every run ended with the bits of a whole one" in done.stdout
     for message, times in (
         ("error: another process of this run has ended or does not answer", 3),
         ("the last checkpoint is runs/killed/checkpoints/last.pt", 1),

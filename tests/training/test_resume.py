@@ -91,7 +91,8 @@ def test_killed_before_the_first_checkpoint():
 def test_a_missing_checkpoint_is_no_reason_to_start_over(capsys, best):
     run(*arguments(steps=12), "--name", "run")
     before = Path("runs/run/metrics.jsonl").read_bytes()
-    Path("runs/run/checkpoints/last.pt").unlink()
+    for name in ("last.pt", "previous.pt"):
+        Path("runs/run/checkpoints", name).unlink()
     if not best:
         Path("runs/run/checkpoints/best.pt").unlink()
     with pytest.raises(SystemExit) as exit_:

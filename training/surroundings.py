@@ -1,0 +1,47 @@
+"""What the bits of a run depend on beside its configuration: versions, processor, backend."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+import memnets
+from memnets import fused
+
+
+def surroundings(layer: nn.Module, device: str) -> dict[str, str]:
+    """What computes a layer here and now, in words; the number of threads changes no bit."""
+    found = {
+        "memnets": memnets.__version__,
+        "torch": str(torch.__version__),  # a TorchVersion could not be loaded as plain data
+        "processor": f"{platform.machine()} with {torch.backends.cpu.get_cpu_capability()}",
+    }
+    if device.startswith("cuda"):
+        found["device"] = torch.cuda.get_device_name(device)
+    if isinstance(layer, memnets.MemoryLayer):
+        found["backend"] = _backend(layer)
+    return found
+
+
+def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Say what is not as it was, so that a resumed run may differ from one that never stopped.
+
+    >>> print(changes({"torch": "2.12.0", "backend": "fused"}, {"torch": "2.13.0"})[0])
+    torch was 2.12.0 and is 2.13.0: the last bits of the numbers may differ from here on
+    """
+    return [
+        f"{name} was {before[name]} and is {now[name]}: the last bits of the numbers may differ "
+        "from here on"
+        for name in before
+        if name in now and before[name] != now[name]
+    ]
+
+
+def _backend(layer: memnets.MemoryLayer) -> str:
+    if layer.backend != "auto":
+        return layer.backend
+    x = layer.readout.weight.new_zeros(1, 1, layer.input_size)
+    return "reference" if fused.supports(layer, x, layer.initial_state(1)) else "fused"
