@@ -243,8 +243,11 @@ def test_inside_a_transform_of_torch_func() -> None:
 
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "COMPILER", "inductor")
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
-    with pytest.raises(RuntimeError, match=r'C\+\+ compiler.*install one.*backend="reference"'):
+    # By torch's own means: it hides a setting that monkeypatch has put back.
+    with (
+        torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}),
+        pytest.raises(RuntimeError, match=r'C\+\+ compiler.*install one.*backend="reference"'),
+    ):
         small()(inputs(steps=1, dtype=torch.float32))
 
 
