@@ -241,16 +241,6 @@ def test_inside_a_transform_of_torch_func() -> None:
         torch.func.vmap(lambda x: layer(x)[0])(x[None])
 
 
-def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "COMPILER", "inductor")
-    # By torch's own means: it hides a setting that monkeypatch has put back.
-    with (
-        torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}),
-        pytest.raises(RuntimeError, match=r'C\+\+ compiler.*install one.*backend="reference"'),
-    ):
-        small()(inputs(steps=1, dtype=torch.float32))
-
-
 def test_an_error_in_a_head_is_not_taken_for_a_missing_compiler() -> None:
     class Wrong(DotProduct):
         def __call__(self, *_: Any) -> tuple[Tensor, Any]:
@@ -278,3 +268,13 @@ def test_the_inductor_without_gradients(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(compiled, "CHUNK", 5)
         found = BY_NAME["dnc_lstm"].build(backend="compiled")(x, lengths=lengths)
     assert_same(found, expected, 1e-10)
+
+
+def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "COMPILER", "inductor")
+    # By torch's own means: it hides a setting that monkeypatch has put back.
+    with (
+        torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}),
+        pytest.raises(RuntimeError, match=r'C\+\+ compiler.*install one.*backend="reference"'),
+    ):
+        small()(inputs(steps=1, dtype=torch.float32))
