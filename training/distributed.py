@@ -21,7 +21,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from memnets import fused
 from tasks.base import Batch, Stream, Task
 from training.config import Config
 from training.console import Stop
@@ -224,7 +223,6 @@ def join(config: Config) -> Ranks:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     share = max(1, (cores or 1) // here)
     torch.set_num_threads(min(config.threads, share))
-    fused.limit_threads(min(config.threads, share))
     backend = "gloo"
     if config.device == "cuda":
         torch.cuda.set_device(place)

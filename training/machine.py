@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from memnets import fused
 from training.config import Config
 
 
@@ -59,9 +58,8 @@ def missing_device(name: str) -> str | None:
 
 
 def set_up(config: Config) -> None:
-    """Give torch and the kernel the run's threads, and let torch refuse what varies, or not."""
+    """Give torch the run's threads, and let torch refuse what varies, or not."""
     torch.set_num_threads(config.threads)
-    fused.limit_threads(config.threads)
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by cuBLAS
     torch.use_deterministic_algorithms(config.deterministic)

@@ -7,7 +7,6 @@ It computes what the reference computes, step by step and gradient by gradient, 
 from __future__ import annotations
 
 import math
-import os
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,7 +23,7 @@ from memnets.state import State
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
 
-__all__ = ["RECORD_BUDGET", "UnavailableError", "limit_threads", "run", "supports", "threads"]
+__all__ = ["RECORD_BUDGET", "UnavailableError", "run", "supports", "threads"]
 
 RECORD_BUDGET = 2**30
 """How many bytes of the memory's records a training call keeps at most for its backward; a longer
@@ -33,31 +32,10 @@ sequence is kept in segments, which the backward makes again (as with `checkpoin
 ROWS_A_THREAD = 4
 """Below this many rows for each, another thread costs more than it brings."""
 
-_limit: int | None = None
-
-
-def limit_threads(count: int | None) -> None:
-    """Use at most `count` threads in a call from now on; None is as many as the process may use.
-
-    The kernel's threads wait for nothing but each other's end, so that other work on the machine
-    slows them no more than its share; torch's own setting does not concern them.
-
-    Raises:
-        ValueError: if the count is below 1.
-    """
-    global _limit
-    if count is not None and count < 1:
-        raise ValueError(f"There must be at least 1 thread; got {count}.")
-    _limit = count
-
 
 def threads(batch_size: int) -> int:
-    """Return how many threads a call with that many rows uses."""
-    if hasattr(os, "sched_getaffinity"):
-        available = len(os.sched_getaffinity(0))
-    else:
-        available = os.cpu_count() or 1
-    return max(1, min(_limit or available, batch_size // ROWS_A_THREAD))
+    """Return how many of torch's threads (`torch.set_num_threads`) that many rows keep busy."""
+    return max(1, min(torch.get_num_threads(), batch_size // ROWS_A_THREAD))
 
 
 def supports(layer: MemoryLayer, x: Tensor, state: State) -> str | None:

@@ -119,16 +119,29 @@ def test_agrees_whatever_the_sizes(call):
     assert_agree(*call)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_threads_do_not_matter(count):
+@pytest.fixture
+def set_threads():
+    """torch.set_num_threads, undone after the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_threads_do_not_matter(count, set_threads):
     layer, x = BY_NAME["dnc_lstm"].build(), inputs(batch=13)
     layer.backend = "fused"
+    set_threads(1)
     expected = layer(x)[0]
-    fused.limit_threads(count)
-    try:
-        torch.testing.assert_close(layer(x)[0], expected, rtol=1e-12, atol=1e-12)
-    finally:
-        fused.limit_threads(None)
+    set_threads(count)
+    torch.testing.assert_close(layer(x)[0], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_uses_no_more_threads_than_torch(set_threads):
+    set_threads(3)
+    assert [fused.threads(batch) for batch in (1, 7, 8, 16, 64)] == [1, 1, 2, 3, 3]
+    set_threads(1)
+    assert fused.threads(64) == 1
 
 
 @pytest.mark.parametrize("name", ["ntm_lstm", "dnc_several_heads"])
@@ -236,11 +249,6 @@ def test_of_those_who_need_the_kernel_at_once_one_builds_it(tmp_path, monkeypatc
         found = list(pool.map(lambda _: library.built("g++", "float").read_text(), range(4)))
     assert found == ["built"] * 4
     assert started == [tmp_path / "new" / "kernel.so"]
-
-
-def test_a_limit_of_threads_must_be_positive():
-    with pytest.raises(ValueError, match="at least 1 thread; got 0"):
-        fused.limit_threads(0)
 
 
 def test_training_runs_along_with_the_reference():

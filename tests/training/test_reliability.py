@@ -7,6 +7,7 @@ import re
 import resource
 import shutil
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,6 @@ import torch
 
 import memnets
 import train
-from memnets import fused
 from tests.training.tiny import arguments, assert_same_run, rows
 from training import checkpoint, loop, surroundings
 from training.command_line import parse
@@ -261,12 +261,12 @@ def test_training_depends_on_no_generator_that_is_not_saved(curriculum):
 
 @pytest.mark.parametrize("kind", [memnets.NTM, memnets.DNC])
 def test_the_number_of_threads_changes_no_bit(kind, request):
-    request.addfinalizer(lambda: fused.limit_threads(None))
+    request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
     layer = kind(5, 4, memory_size=9, word_size=5, hidden_size=11, backend="fused")
     x = torch.randn(7, 13, 5)
     found = []
     for count in (1, 3):
-        fused.limit_threads(count)
+        torch.set_num_threads(count)
         layer.zero_grad()
         y, _ = layer(x)
         y.square().sum().backward()
