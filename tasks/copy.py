@@ -7,7 +7,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_bits, random_size
+from tasks.base import (
+    Axis,
+    Batch,
+    Sizes,
+    Task,
+    asked,
+    check_range,
+    check_size,
+    question_and_answer,
+    random_bits,
+    random_size,
+)
 from tasks.costs import BITS
 
 
@@ -70,14 +81,7 @@ class Copy:
         check_size("batch_size", batch_size)
         length = random_size(self.min_length, self.max_length, generator)
         vectors = random_bits((length, batch_size, self.bits), generator)
-        inputs = vectors.new_zeros(2 * length + 1, batch_size, self.input_size)
-        targets = vectors.new_zeros(2 * length + 1, batch_size, self.output_size)
-        mask = vectors.new_zeros(2 * length + 1, batch_size)
-        inputs[:length, :, : self.bits] = vectors
-        inputs[length, :, self.bits] = 1
-        targets[length + 1 :] = vectors
-        mask[length + 1 :] = 1
-        return Batch(inputs, targets, mask)
+        return question_and_answer(vectors, vectors)
 
     def chance_cost(self) -> float:
         """One bit for each bit of a sequence of mean length."""
@@ -85,9 +89,9 @@ class Copy:
 
     def solve(self, inputs: Tensor) -> Tensor:
         """The targets of the inputs: everything before the delimiter, once more."""
-        length = int(inputs[:, 0, self.bits].argmax())  # the step of the delimiter
+        vectors = asked(inputs)
         targets = torch.zeros_like(inputs[..., : self.bits])
-        targets[length + 1 :] = inputs[:length, :, : self.bits]
+        targets[len(vectors) + 1 :] = vectors
         return targets
 
     def evaluations(self) -> dict[str, Task]:
