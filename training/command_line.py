@@ -21,6 +21,7 @@ from training.config import (
     MODELS,
     OPTIMIZERS,
     Config,
+    flat,
     from_json,
     make_curriculum,
     make_layer,
@@ -170,7 +171,7 @@ def _fill_in(defaults: Config, arguments: Sequence[str]) -> Config:
 
 def _changes(saved: Config, config: Config) -> list[str]:
     """What was asked for beside --resume, and cannot be: it would not be the same run."""
-    before, after = flat(saved), flat(config)
+    before, after = (flat(dataclasses.asdict(one)) for one in (saved, config))
     changed = [name for name in after if after[name] != before[name]]
     refused = [name for name in changed if name not in CHANGEABLE and not name.startswith("wandb")]
     messages = [
@@ -193,15 +194,3 @@ def _changes(saved: Config, config: Config) -> list[str]:
             f"{config.resume}: a resumed run can only be made longer"
         )
     return messages
-
-
-def flat(config: Config) -> dict[str, object]:
-    """Every value of a configuration, under the name of its flag with underscores."""
-    values: dict[str, object] = {}
-    for name, value in dataclasses.asdict(config).items():
-        if isinstance(value, dict):
-            group = name.removesuffix("_options")
-            values |= {f"{group}.{inner}": content for inner, content in value.items()}
-        else:
-            values[name] = value
-    return values

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.config import flat
 from training.groups import of_group
 from training.summary import SOLVED, errors, first_solved, read_rows, training_rows
 from training.tracker import in_sections
@@ -116,22 +117,6 @@ def _read_json(path: Path) -> dict[str, Any] | None:
         return json.loads(path.read_text())
     except (OSError, json.JSONDecodeError):
         return None
-
-
-def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration under the names of its flags.
-
-    >>> flat({"task": "copy", "task_options": {"bits": 8}})
-    {'task': 'copy', 'task.bits': 8}
-    """
-    values: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            group = name.removesuffix("_options")
-            values |= {f"{group}.{inner}": content for inner, content in value.items()}
-        else:
-            values[name] = value
-    return values
 
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:

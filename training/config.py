@@ -7,7 +7,7 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -326,3 +326,19 @@ def make_optimizer(config: Config, layer: nn.Module) -> torch.optim.Optimizer:
         momentum=options.momentum,
         epsilon=options.epsilon,
     )
+
+
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration under the names of its flags.
+
+    >>> flat({"task": "copy", "task_options": {"bits": 8}})
+    {'task': 'copy', 'task.bits': 8}
+    """
+    values: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            group = name.removesuffix("_options")
+            values |= {f"{group}.{inner}": content for inner, content in value.items()}
+        else:
+            values[name] = value
+    return values

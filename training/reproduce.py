@@ -27,7 +27,7 @@ from training import (
     results_examples,
     results_page,
 )
-from training.config import Config, from_json
+from training.config import Config, flat, from_json
 from training.console import Stop, stop_on_signals
 from training.experiments import ROWS, SEEDS, Row, command
 from training.provenance import ROOT
@@ -151,7 +151,7 @@ def _settings(config: Config) -> dict[str, object]:
         wandb="auto",
         run=dataclasses.replace(config.run, pictures=True),
     )
-    return command_line.flat(kept)
+    return flat(dataclasses.asdict(kept))
 
 
 def run(jobs: Sequence[Job], at_once: int) -> int:
