@@ -23,9 +23,10 @@ from training import (
 from training.config import to_json
 from training.console import Console, Stop, duration, stop_on_signals
 from training.distributed import LostError
-from training.loop import seeds, train
+from training.loop import train
 from training.run_folder import Run, open_run, save_start
 from training.safety import NonFiniteError
+from training.state import seeds
 from training.tracker import Tracker
 from training.tracking import start_tracker
 

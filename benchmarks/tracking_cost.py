@@ -20,8 +20,9 @@ import tyro
 
 from training.config import Config, to_json
 from training.console import Console, Stop
-from training.loop import start, train
+from training.loop import train
 from training.recipes import recipe
+from training.state import start
 from training.tracker import NullTracker
 from training.tracking import start_tracker
 

@@ -136,7 +136,7 @@ class Incremental:
 
     def start(self, levels: int) -> State:
         """The state before the first batch: at the easiest level."""
-        return {"levels": levels, "reached": 1, "costs": []}
+        return _at_the_easiest(levels)
 
     def choose(self, state: State, generator: torch.Generator) -> int:
         """The level that is being learned."""
@@ -144,9 +144,7 @@ class Incremental:
 
     def update(self, state: State, outcome: Outcome, generator: torch.Generator) -> State:
         """One level further once this one is solved; costs of other levels do not count."""
-        if outcome.level != state["reached"]:
-            return state
-        return _advance(state, outcome.cost, self.threshold, self.window, state["reached"] + 1)
+        return _one_further(state, outcome, self.threshold, self.window)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +169,7 @@ class Mixed:
 
     def start(self, levels: int) -> State:
         """The state before the first batch: at the easiest level."""
-        return {"levels": levels, "reached": 1, "costs": []}
+        return _at_the_easiest(levels)
 
     def choose(self, state: State, generator: torch.Generator) -> int:
         """Any level, or the one that is being learned."""
@@ -181,9 +179,7 @@ class Mixed:
 
     def update(self, state: State, outcome: Outcome, generator: torch.Generator) -> State:
         """One level further once the one being learned is solved."""
-        if outcome.level != state["reached"]:
-            return state
-        return _advance(state, outcome.cost, self.threshold, self.window, state["reached"] + 1)
+        return _one_further(state, outcome, self.threshold, self.window)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +198,7 @@ class Doubling:
 
     def start(self, levels: int) -> State:
         """The state before the first batch: at the easiest level."""
-        return {"levels": levels, "reached": 1, "costs": []}
+        return _at_the_easiest(levels)
 
     def choose(self, state: State, generator: torch.Generator) -> int:
         """Any level up to the highest one, equally likely."""
@@ -286,6 +282,17 @@ CURRICULA: dict[str, type[Curriculum]] = {
 def _uniform(generator: torch.Generator) -> float:
     options = {"device": generator.device, "dtype": torch.float64}
     return float(torch.rand((), generator=generator, **options))
+
+
+def _at_the_easiest(levels: int) -> State:
+    return {"levels": levels, "reached": 1, "costs": []}
+
+
+def _one_further(state: State, outcome: Outcome, threshold: float, window: int) -> State:
+    """Goes on to the next level once the one reached is solved; others do not count."""
+    if outcome.level != state["reached"]:
+        return state
+    return _advance(state, outcome.cost, threshold, window, state["reached"] + 1)
 
 
 def _advance(state: State, cost: float, threshold: float, window: int, following: int) -> State:

@@ -22,6 +22,7 @@ from tasks.base import Batch
 from tasks.costs import Cost
 from training import loop, safety
 from training.recipes import recipe
+from training.state import Training, start
 
 BITS, ROWS, STEPS, LONG = 4, 4, 12, 100
 
@@ -95,7 +96,7 @@ class Extreme:
         return Batch(x, targets, torch.ones(len(x), ROWS))
 
 
-def start(model: str, optimizer: str, seed: int):
+def begin(model: str, optimizer: str, seed: int):
     """A configuration with its recipe's settings and a small memory, and its training."""
     config = recipe("copy", model, optimizer)
     sizes = {"memory_size": 8, "word_size": 6, "hidden_size": 16}
@@ -107,12 +108,12 @@ def start(model: str, optimizer: str, seed: int):
         # The rate never falls, so that the weights wander far.
         optimizer_options=replace(config.optimizer_options, cooldown=0.0),
     )
-    training = loop.start(config)
+    training = start(config)
     training.task = Extreme(training.task.cost)
     return config, training
 
 
-def numbers(training: loop.Training) -> Tensor:
+def numbers(training: Training) -> Tensor:
     """Every number that a step may change, in one copy."""
     states = training.optimizer.state.values()
     moments = [part for state in states for part in state.values() if isinstance(part, Tensor)]
@@ -136,7 +137,7 @@ def feed(model: str, steps: int, *, optimizer: str = "adam", seed: int = 0) -> t
     Nothing was wrong if every harmless batch trained, every other was refused and changed nothing,
     and all weights and moments stayed finite.
     """
-    config, training = start(model, optimizer, seed)
+    config, training = begin(model, optimizer, seed)
     seen: Counter = Counter()
     after = numbers(training)
     for _ in range(steps):

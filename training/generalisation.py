@@ -19,7 +19,7 @@ from tasks.grid import grid
 from training import checkpoint, provenance
 from training.config import Config, from_json, make_layer, make_task
 from training.intervals import Estimate, bootstrap, wilson
-from training.loop import seeds
+from training.state import seeds
 
 Figures = dict[str, Estimate]
 

@@ -19,8 +19,8 @@ from torch import nn
 from tasks.base import Batch
 from training import checkpoint
 from training.config import Config, from_json
-from training.loop import Training, restore
 from training.safety import diagnose
+from training.state import Training, restore
 
 
 class Fault(NamedTuple):

@@ -15,8 +15,8 @@ from tasks.base import Task
 from training import checkpoint, evaluation, generalisation
 from training.config import Config, from_json, make_task
 from training.experiments import EXAMPLES, TARGETS, Example
-from training.loop import seeds
 from training.results import Summary, middle_run
+from training.state import seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from training import checkpoint
 from training.config import Config, from_json, to_json
 from training.distributed import Ranks
-from training.loop import Training, restore, snapshot, start
+from training.state import Training, restore, snapshot, start
 from training.surroundings import changes, surroundings
 from training.tracking import new_id
 

@@ -22,6 +22,7 @@ import torch
 from tests.stress.kill_and_resume import begin, ended
 from tests.training.tiny import arguments, assert_same_run, rows
 from training import checkpoint, loop
+from training.state import Training
 
 WORDS = arguments(model="ntm", steps=14)
 LOG = Path("log")
@@ -39,7 +40,7 @@ def train(words: list[str], at: int = -1, action: Callable[[], object] = int) ->
     """Run train.py in a fork, and do something before a step: its status, and what it printed."""
     original = loop.train_step
 
-    def hooked(config: object, training: loop.Training) -> dict[str, torch.Tensor]:
+    def hooked(config: object, training: Training) -> dict[str, torch.Tensor]:
         if training.step == at:
             action()
         return original(config, training)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from tests.stress import kill_and_resume
 from tests.training.tiny import arguments, assert_same_run, rows
 from training import distributed, loop
 from training.command_line import parse
+from training.state import start
 
 SECONDS = 150
 
@@ -68,7 +69,7 @@ def _gradients(rank):
     assert (ranks.rank, ranks.count) == (rank, 2)
     for case, config in configs.items():
         assert config.streams == 2, "one stream for each process"
-        shared, alone = loop.start(config, ranks), loop.start(config)
+        shared, alone = start(config, ranks), start(config)
         assert len(shared.streams) == 1
         assert len(alone.streams) == 2
         for _ in range(3):

@@ -12,8 +12,9 @@ import train
 from memnets.plots import pixels, sequence_figure
 from tasks import TASKS, make
 from tests.training.tiny import arguments, assert_same, rows
-from training import evaluation, loop
+from training import evaluation
 from training.command_line import parse
+from training.state import start
 
 
 class Solver(torch.nn.Module):
@@ -69,9 +70,9 @@ def test_evaluation_file():
 
 
 def test_a_curriculum_does_not_change_what_is_evaluated():
-    training = loop.start(parse(arguments("copy", more=["--curriculum", "incremental"])))
+    training = start(parse(arguments("copy", more=["--curriculum", "incremental"])))
     found = evaluation.evaluate_all(training.layer, training.task, 4, batch_size=4, seed=0)
-    plain = loop.start(parse(arguments("copy")))
+    plain = start(parse(arguments("copy")))
     expected = evaluation.evaluate_all(plain.layer, plain.task, 4, batch_size=4, seed=0)
     assert found == expected
 
@@ -90,7 +91,7 @@ def test_figures_and_pictures_of_other_answers(task):
 
 def test_evaluation_stops_when_asked():
     config = parse(arguments("copy"))
-    training = loop.start(config)
+    training = start(config)
     found = evaluation.evaluate_all(
         training.layer, training.task, 4, batch_size=4, seed=0, stopped=lambda: True
     )
@@ -101,7 +102,7 @@ def test_evaluation_stops_when_asked():
 def test_pictures(model):
     more = ["--model.read-heads", "2"] if model != "lstm" else []
     config = parse(arguments("copy", model, more=more))
-    training = loop.start(config)
+    training = start(config)
     task = make("copy", bits=2, min_length=6, max_length=6)
     figure, title = evaluation.picture(training.layer, task, "copy", seed=0)
     assert title.startswith("copy: 13 steps, ")

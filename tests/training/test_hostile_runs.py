@@ -19,6 +19,7 @@ from tests.training.tiny import arguments
 from training import checkpoint, loop
 from training.command_line import parse
 from training.config import from_json, make_curriculum, make_layer, make_task, problems, to_json
+from training.state import restore, snapshot, start
 
 LINES = """
 --task | needs a value
@@ -212,10 +213,10 @@ def test_a_configuration_that_is_no_json(content: bytes, capsys: Any) -> None:
 
 def checkpoint_of(more: list[str]) -> tuple[Any, dict[str, Any]]:
     config = parse(arguments("copy", "lstm", more=more))
-    training = loop.start(config)
+    training = start(config)
     loop.train_step(config, training)
     training.step = 1
-    return config, loop.snapshot(config, training)
+    return config, snapshot(config, training)
 
 
 CHECKPOINT_VALUES = (..., None, "x", [], torch.zeros(2, 3, 4))
@@ -233,7 +234,7 @@ def test_a_checkpoint_with_one_hostile_value() -> None:
     for path in places:
         for value in CHECKPOINT_VALUES:
             bad = altered(saved, path, value)
-            error = outcome(lambda bad=bad: loop.restore(config, bad))
+            error = outcome(lambda bad=bad: restore(config, bad))
             if error is None:
                 assert any(name in path for name in real), (path, value)
                 continue

@@ -17,6 +17,7 @@ from training import console, loop
 from training.command_line import parse
 from training.config import MODELS
 from training.console import Console, Stop, stop_on_signals
+from training.state import start
 from training.tracking import NullTracker
 
 
@@ -24,7 +25,7 @@ from training.tracking import NullTracker
 @pytest.mark.parametrize("model", MODELS)
 def test_every_recipe_runs(task, model, tmp_path):
     config = parse(arguments(task, model, steps=2, more=["--run.evaluate-every", "2"]))
-    training = loop.start(config)
+    training = start(config)
     before = [p.clone() for p in training.layer.parameters() if p.requires_grad]
     shown = Console(8, 0)
     loop.train(config, training, tmp_path, tracker=NullTracker(), console=shown, stop=Stop())
@@ -41,7 +42,7 @@ def test_every_recipe_runs(task, model, tmp_path):
 
 def test_the_loss_is_the_mean_over_scored_bits_in_nats():
     config = parse(arguments("copy"))
-    training = loop.start(config)
+    training = start(config)
     generator = torch.Generator()
     generator.set_state(training.data.get_state())
     batch = training.task.sample(4, generator)
@@ -68,7 +69,7 @@ def test_the_loss_is_the_mean_over_scored_bits_in_nats():
 )
 def test_the_loss_is_the_mean_over_other_answers_too(task, loss):
     config = parse(arguments(task))
-    training = loop.start(config)
+    training = start(config)
     generator = torch.Generator()
     generator.set_state(training.data.get_state())
     batch = training.task.sample(4, generator)
@@ -84,7 +85,7 @@ LEVELS = ["--task.max-length", "8", "--run.log-every", "1"]
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_has_levels_to_train_on(task):
     config = parse(arguments(task, more=["--curriculum", "prediction_gain"]))
-    training = loop.start(config)
+    training = start(config)
     for _ in range(3):
         found = loop.train_step(config, training)
         assert 1 <= found["level"] <= training.curriculum["levels"]
@@ -106,14 +107,14 @@ def test_the_level_decides_the_batches_and_is_logged():
 def test_a_fixed_curriculum_without_a_level_is_the_task_as_it_is():
     assert train.main(arguments("copy", steps=4, more=[*LEVELS, "--name", "run"])) == 0
     assert all("level" not in row for row in rows(Path("runs/run")))
-    training = loop.start(parse(arguments("copy", more=LEVELS)))
+    training = start(parse(arguments("copy", more=LEVELS)))
     lengths = {len(training.task.sample(1, training.data).mask) // 2 for _ in range(200)}
     assert lengths == set(range(1, 9))
 
 
 def test_a_curriculum_learns_from_the_share_of_chance_and_from_the_gain_per_step(monkeypatch):
     config = parse(arguments("copy", more=[*LEVELS, "--curriculum", "prediction_gain"]))
-    training = loop.start(config)
+    training = start(config)
     seen = []
 
     def update(_, state, outcome, generator):
@@ -142,7 +143,7 @@ def test_a_curriculum_learns_from_the_share_of_chance_and_from_the_gain_per_step
 def test_gradients_are_clipped(flag, limit):
     none = ["--optimizer.clip-norm", "None", "--optimizer.clip-value", "None"]
     config = parse(arguments("copy", more=[*none, flag, "0.001"]))
-    training = loop.start(config)
+    training = start(config)
     unclipped = loop.train_step(config, training)["gradient_norm"]
     assert unclipped > 0.001 or limit == "value"
     gradients = [p.grad for p in training.layer.parameters() if p.grad is not None]
@@ -156,7 +157,7 @@ def test_the_norm_is_that_before_clipping():
     norms = []
     for more in (none, [*none, "--optimizer.clip-value", "1e-6"]):
         config = parse(arguments("copy", more=more))
-        norms.append(loop.train_step(config, loop.start(config))["gradient_norm"])
+        norms.append(loop.train_step(config, start(config))["gradient_norm"])
     assert torch.equal(norms[0], norms[1])
 
 
@@ -166,7 +167,7 @@ def test_the_learning_rate_falls_to_zero_over_the_cooldown():
     rates = [loop.learning_rate(config, step) for step in range(20)]
     assert rates[:16] == [0.1] * 16
     assert rates[16:] == pytest.approx([0.08, 0.06, 0.04, 0.02])
-    training = loop.start(config)
+    training = start(config)
     training.step = 18
     loop.train_step(config, training)
     assert training.optimizer.param_groups[0]["lr"] == rates[18]
@@ -174,7 +175,7 @@ def test_the_learning_rate_falls_to_zero_over_the_cooldown():
 
 def test_seeds_decide_everything():
     def weights_and_data(seed):
-        training = loop.start(parse(arguments("copy", more=["--seed", str(seed)])))
+        training = start(parse(arguments("copy", more=["--seed", str(seed)])))
         sample = training.task.sample(50, training.data)
         return training.layer.state_dict()["readout.weight"], sample.inputs[0]
 

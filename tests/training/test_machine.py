@@ -11,11 +11,12 @@ from tests.training.tiny import arguments, rows
 from training import loop, machine
 from training.command_line import parse
 from training.config import to_json
+from training.state import start
 
 
 def losses(model, *more, steps=6):
     config = parse(arguments(model=model, more=more))
-    training = loop.start(config)
+    training = start(config)
     return torch.stack([loop.train_step(config, training)["loss"] for _ in range(steps)])
 
 
@@ -31,7 +32,7 @@ def test_bfloat16_learns_along_with_float32(model):
 @pytest.mark.parametrize("model", ["ntm", "dnc"])
 def test_memory_and_weightings_stay_in_float32(model):
     config = parse(arguments(model=model, more=["--precision", "bf16"]))
-    training = loop.start(config)
+    training = start(config)
     with machine.autocast(config):
         y, state = training.layer(torch.rand(5, 2, training.task.input_size))
     assert y.dtype == torch.bfloat16

@@ -20,6 +20,7 @@ from training import checkpoint, loop, surroundings
 from training.command_line import parse
 from training.distributed import Ranks
 from training.run_folder import open_run
+from training.state import start
 
 RUN = Path("runs/run")
 
@@ -249,7 +250,7 @@ def test_training_depends_on_no_generator_that_is_not_saved(curriculum):
     config = parse(arguments("copy", "ntm", steps=4, more=["--curriculum", curriculum]))
     ends = []
     for seed in (1, 2):
-        training = loop.start(config)
+        training = start(config)
         random.seed(seed)
         torch.manual_seed(seed)
         for _ in range(3):

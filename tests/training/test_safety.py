@@ -15,6 +15,7 @@ from tests.training.tiny import arguments, assert_same, assert_same_run, rows
 from training import checkpoint, loop, replay, safety
 from training.command_line import parse
 from training.console import Console, Stop
+from training.state import start
 from training.tracking import NullTracker
 
 
@@ -91,7 +92,7 @@ def test_the_saved_step_is_the_one_that_broke(monkeypatch):
     fault = replay.read_fault(Path("runs/run/faults/step_10.pt"))
     config = parse(arguments(more=["--task.max-items", "4"]))
     monkeypatch.undo()
-    training = loop.start(config)
+    training = start(config)
     for _ in range(9):
         loop.train_step(config, training)
         training.step += 1
@@ -206,7 +207,7 @@ def test_the_count_reaches_the_tracker(monkeypatch, tmp_path):
 
     poison(monkeypatch, [2])
     config = parse(arguments(steps=3, more=SKIP))
-    training = loop.start(config)
+    training = start(config)
     shown, stop = Console(12, 0), Stop()
     loop.train(config, training, tmp_path, tracker=Listening(), console=shown, stop=stop)
     (row,) = logged
@@ -216,7 +217,7 @@ def test_the_count_reaches_the_tracker(monkeypatch, tmp_path):
 
 def test_weights_that_are_not_finite_are_named_first():
     config = parse(arguments(model="ntm"))
-    training = loop.start(config)
+    training = start(config)
     with torch.no_grad():
         training.layer.readout.weight[0, 0] = math.inf
     batch = training.task.sample(2, training.data)
@@ -227,7 +228,7 @@ def test_weights_that_are_not_finite_are_named_first():
 
 def test_where_the_gradient_breaks():
     """The answers are scored in the last two steps, so that all before them have a gradient."""
-    training = loop.start(parse(arguments("repeat_copy", model="dnc")))
+    training = start(parse(arguments("repeat_copy", model="dnc")))
     with torch.no_grad():
         training.layer.readout.weight.fill_(1e30)
     batch = training.task.sample(2, training.data)
