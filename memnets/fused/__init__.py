@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from memnets.fused.library import UnavailableError, reason_against
-from memnets.fused.node import Call, Sequences, Tensors, states_of
+from memnets.fused.node import Call, Sequences, Tensors, forward, states_of
 from memnets.fused.plan import Plan
-from memnets.fused.planned import modules_of, planned
+from memnets.fused.planned import latest_plan, modules_of, planned
 from memnets.fused.products import parameters_of
 from memnets.reference import Unrolled
 from memnets.state import State
@@ -76,7 +76,7 @@ def run(
     checkpoint_every: int | None = None,
 ) -> Unrolled:
     """Run a sequence x [T, B, I] that `supports` has nothing against; see `memnets.reference`."""
-    plan = planned(layer).plan
+    plan = latest_plan(layer)
     controller: Any = layer.controller
     tensors = Tensors(
         x,
@@ -97,7 +97,8 @@ def run(
         threads(batch),
         training,
     )
-    h, read_vectors, *ends = Sequences.apply(call, *flat)
+    outputs = Sequences.apply(call, *flat) if training else forward(call, tensors)[0]
+    h, read_vectors, *ends = outputs
     end_reads, *rest = ends
     states, depth = states_of(plan), plan.problem.depth
     end_controller = tuple(tuple(rest[i * states : (i + 1) * states]) for i in range(depth))

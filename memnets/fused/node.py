@@ -146,42 +146,50 @@ def _keep_room(call: Call, run: Problems, dtype: torch.dtype) -> Tensor:
     return room
 
 
+def forward(call: Call, tensors: Tensors) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Return h [T, B, hidden], read vectors [T, B, R * W] and the final state's tensors; the room.
+
+    The room holds what a backward needs, if the call is one of training.
+    """
+    run = Problems(call, tensors)
+    problem, x = run.problem, tensors.x
+    room = _keep_room(call, run, x.dtype)
+    time, batch, inputs = x.shape
+    flat_x = x.reshape(time * batch, inputs)
+    for layer, parameters in zip(run.layers, tensors.cells, strict=True):
+        seen = flat_x if layer.inputs else None
+        part = products.from_input(problem.cell, parameters, seen)
+        layer.from_input = run.address(part)
+        layer.from_input_row = layer.rows if layer.inputs else 0
+    make = x.new_empty if call.lengths is None else x.new_zeros
+    h = make(time, batch, tensors.interface_weights.shape[1])
+    read_vectors = make(time, batch, problem.read_heads * problem.word)
+    end_reads = _fresh(tensors.start_reads)
+    ends = [[_fresh(part) for part in state] for state in tensors.controller]
+    end_memory = [_fresh(part) for part in tensors.memory]
+    problem.h, problem.read_vectors = run.address(h), run.address(read_vectors)
+    problem.start_reads = run.address(tensors.start_reads)
+    problem.end_reads = run.address(end_reads)
+    run.controller("start", tensors.controller)
+    run.controller("end", ends)
+    run.parts("start", [None if _is_zero(part) else part for part in tensors.memory])
+    run.parts("end", end_memory)
+    run.library.memnets_forward(ctypes.byref(problem))
+    end_controller = (one for state in ends for one in state)
+    return (h, read_vectors, end_reads, *end_controller, *end_memory), room
+
+
 class Sequences(torch.autograd.Function):
-    """The kernel's forward and backward."""
+    """The kernel's forward and backward, for a call of training."""
 
     @staticmethod
     def forward(ctx: Any, call: Call, *flat: Tensor) -> tuple[Tensor, ...]:
-        """Return h [T, B, hidden], read vectors [T, B, R * W] and the final state's tensors."""
-        tensors = Tensors.of(flat, call.plan)
-        run = Problems(call, tensors)
-        problem, x = run.problem, tensors.x
-        room = _keep_room(call, run, x.dtype)
-        time, batch, inputs = x.shape
-        flat_x = x.reshape(time * batch, inputs)
-        for layer, parameters in zip(run.layers, tensors.cells, strict=True):
-            seen = flat_x if layer.inputs else None
-            part = products.from_input(problem.cell, parameters, seen)
-            layer.from_input = run.address(part)
-            layer.from_input_row = layer.rows if layer.inputs else 0
-        make = x.new_empty if call.lengths is None else x.new_zeros
-        h = make(time, batch, tensors.interface_weights.shape[1])
-        read_vectors = make(time, batch, problem.read_heads * problem.word)
-        end_reads = _fresh(tensors.start_reads)
-        ends = [[_fresh(part) for part in state] for state in tensors.controller]
-        end_memory = [_fresh(part) for part in tensors.memory]
-        problem.h, problem.read_vectors = run.address(h), run.address(read_vectors)
-        problem.start_reads = run.address(tensors.start_reads)
-        problem.end_reads = run.address(end_reads)
-        run.controller("start", tensors.controller)
-        run.controller("end", ends)
-        run.parts("start", [None if _is_zero(part) else part for part in tensors.memory])
-        run.parts("end", end_memory)
-        run.library.memnets_forward(ctypes.byref(problem))
-        if call.training:
-            ctx.call, ctx.spent = call, False
-            ctx.set_materialize_grads(False)
-            ctx.save_for_backward(*flat, h, room)
-        return h, read_vectors, end_reads, *(one for state in ends for one in state), *end_memory
+        """Return what `forward` does."""
+        outputs, room = forward(call, Tensors.of(flat, call.plan))
+        ctx.call, ctx.spent = call, False
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*flat, outputs[0], room)
+        return outputs
 
     @staticmethod
     @once_differentiable

@@ -42,6 +42,11 @@ def planned(layer: MemoryLayer) -> Planned:
     return found
 
 
+def latest_plan(layer: MemoryLayer) -> Plan:
+    """Return the plan that `planned` found last, for who has just asked it."""
+    return _kept[layer].plan
+
+
 def modules_of(layer: nn.Module) -> list[nn.Module]:
     """The layer and all modules in it, as `modules()` but quick.
 

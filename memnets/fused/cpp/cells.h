@@ -22,7 +22,7 @@ inline void lstm(const CellRow<T>& row, T* h) {
     const Size hidden = row.hidden;
     const Vector<T> i = sigmoid(load(row.gates + n, count));
     const Vector<T> f = sigmoid(load(row.gates + hidden + n, count));
-    const Vector<T> g = load(row.gates + 2 * hidden + n, count).tanh();
+    const Vector<T> g = tanh(load(row.gates + 2 * hidden + n, count));
     const Vector<T> o = sigmoid(load(row.gates + 3 * hidden + n, count));
     const Vector<T> c = multiply_add(f, load(row.c_before + n, count), i * g);
     store(i, row.gates + n, count);
@@ -30,7 +30,7 @@ inline void lstm(const CellRow<T>& row, T* h) {
     store(g, row.gates + 2 * hidden + n, count);
     store(o, row.gates + 3 * hidden + n, count);
     store(c, row.c + n, count);
-    store(o * c.tanh(), h + n, count);
+    store(o * tanh(c), h + n, count);
   });
 }
 
@@ -43,7 +43,7 @@ inline void lstm_backward(const CellRow<T>& row, const T* d_h, T* d_c, T* d_gate
     const Vector<T> i = load(row.gates + n, count), f = load(row.gates + hidden + n, count);
     const Vector<T> g = load(row.gates + 2 * hidden + n, count);
     const Vector<T> o = load(row.gates + 3 * hidden + n, count);
-    const Vector<T> bent = load(row.c + n, count).tanh(), d = load(d_h + n, count);
+    const Vector<T> bent = tanh(load(row.c + n, count)), d = load(d_h + n, count);
     const Vector<T> dc = multiply_add(d * o, one - bent * bent, load(d_c + n, count));
     store(dc * g * i * (one - i), d_gates + n, count);
     store(dc * load(row.c_before + n, count) * f * (one - f), d_gates + hidden + n, count);
@@ -63,7 +63,7 @@ inline void gru(const CellRow<T>& row, T* h) {
     const Vector<T> update = sigmoid(load(row.gates + hidden + n, count));
     const Vector<T> own = load(row.gates + 3 * hidden + n, count);
     const Vector<T> fresh =
-        multiply_add(reset, own, load(row.gates + 2 * hidden + n, count)).tanh();
+        tanh(multiply_add(reset, own, load(row.gates + 2 * hidden + n, count)));
     store(reset, row.gates + n, count);
     store(update, row.gates + hidden + n, count);
     store(fresh, row.gates + 2 * hidden + n, count);
@@ -94,7 +94,7 @@ inline void gru_backward(const CellRow<T>& row, const T* d_h, T* d_h_before, T* 
 template <class T>
 inline void elman(const CellRow<T>& row, T* h) {
   each<T>(row.hidden, [&](Size n, Size count) {
-    const Vector<T> value = load(row.gates + n, count).tanh();
+    const Vector<T> value = tanh(load(row.gates + n, count));
     store(value, row.gates + n, count);
     store(value, h + n, count);
   });

@@ -46,10 +46,39 @@ struct Write {
   const T* add;
 };
 
+// One head: M = M_before * (1 - w e^T) + w a^T.
+template <class T>
+inline void write_one(Shape shape, Write<T> given, const T* before, T* memory, T* squares) {
+  blocks<T>(shape.length, [=](Size start, auto count) {
+    constexpr Size vectors = decltype(count)::value;
+    const Vector<T> one(1);
+    Vector<T> weights[vectors], sums[vectors];
+    MEMNETS_UNROLL
+    for (Size i = 0; i < vectors; ++i) {
+      weights[i] = load(given.weights + start + i * lanes<T>);
+      sums[i] = Vector<T>(0);
+    }
+    for (Size w = 0; w < shape.word; ++w) {
+      const Vector<T> erase(given.erase[w]), add(given.add[w]);
+      const Size place = w * shape.length + start;
+      MEMNETS_UNROLL
+      for (Size i = 0; i < vectors; ++i) {
+        const Vector<T> old = load(before + place + i * lanes<T>);
+        const Vector<T> value = multiply_add(old, one - weights[i] * erase, weights[i] * add);
+        sums[i] = multiply_add(value, value, sums[i]);
+        store(value, memory + place + i * lanes<T>);
+      }
+    }
+    MEMNETS_UNROLL
+    for (Size i = 0; i < vectors; ++i) store(sums[i], squares + start + i * lanes<T>);
+  });
+}
+
 // M = M_before * prod_h (1 - w e^T) + sum_h w a^T, and squares = sum_W M^2 (fused.md 2.2)
 template <class T>
 inline void write(Shape shape, Write<T> given, const T* before, T* memory,
                   T* squares) {
+  if (given.heads == 1) return write_one(shape, given, before, memory, squares);
   const Vector<T> one(1);
   for (Size n = 0; n < shape.length; n += lanes<T>) {
     Vector<T> sum(0);
@@ -155,16 +184,28 @@ inline T square(const T* vector, Size count) {
 template <class T>
 inline void look(Shape shape, const T* memory, const T* squares, const T* key, T strength,
                  T epsilon, Content<T> content) {
-  const Vector<T> norm(square(key, shape.word)), least(epsilon);
-  for (Size n = 0; n < shape.length; n += lanes<T>) {
-    Vector<T> product(0);
-    for (Size w = 0; w < shape.word; ++w)
-      product = multiply_add(Vector<T>(key[w]), load(memory + w * shape.length + n), product);
-    const Vector<T> inverse =
-        Vector<T>(1) / multiply_add(norm, load(squares + n), least).sqrt();
-    store(inverse, content.inverse + n);
-    store(product * inverse, content.similarity + n);
-  }
+  const T norm = square(key, shape.word);
+  blocks<T>(shape.length, [=](Size start, auto count) {
+    constexpr Size vectors = decltype(count)::value;
+    Vector<T> products[vectors];
+    MEMNETS_UNROLL
+    for (Size i = 0; i < vectors; ++i) products[i] = Vector<T>(0);
+    for (Size w = 0; w < shape.word; ++w) {
+      const Vector<T> k(key[w]);
+      const T* slots = memory + w * shape.length + start;
+      MEMNETS_UNROLL
+      for (Size i = 0; i < vectors; ++i)
+        products[i] = multiply_add(k, load(slots + i * lanes<T>), products[i]);
+    }
+    MEMNETS_UNROLL
+    for (Size i = 0; i < vectors; ++i) {
+      const Size n = start + i * lanes<T>;
+      const Vector<T> inverse =
+          Vector<T>(1) / multiply_add(Vector<T>(norm), load(squares + n), Vector<T>(epsilon)).sqrt();
+      store(inverse, content.inverse + n);
+      store(products[i] * inverse, content.similarity + n);
+    }
+  });
   softmax(content.similarity, strength, content.weights, shape.slots, shape.length);
 }
 
