@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tasks.base import Batch, Task
 from tasks.curriculum import Outcome
@@ -181,22 +182,16 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
     training.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     trained = training.optimizer.param_groups[0]["params"]
-    parameters = [p for p in trained if p.grad is not None]
-    gradients = [p.grad for p in parameters if p.grad is not None]
+    gradients = [p.grad for p in trained if p.grad is not None]
     means = {
         "loss": loss.detach(),
         task.cost.name: costs.detach().mean(),
         task.cost.errors_name: task.cost.errors(outputs.detach(), batch).mean(),
     }
     found = training.ranks.combine(gradients, means, task.cost.answers(batch))
-    found["gradient_norm"] = nn.utils.get_total_norm(gradients)
+    found["gradient_norm"] = _norm(gradients)
     safety.check(batch, found["loss"], found["gradient_norm"])
-    if options.clip_value is not None:
-        nn.utils.clip_grad_value_(parameters, options.clip_value)
-    if options.clip_norm is not None:
-        clipped = options.clip_value is not None  # then the norm is another
-        total = nn.utils.get_total_norm(gradients) if clipped else found["gradient_norm"]
-        nn.utils.clip_grads_with_norm_(parameters, options.clip_norm, total)
+    _clip(gradients, found["gradient_norm"], options.clip_value, options.clip_norm)
     for group in training.optimizer.param_groups:
         group["lr"] = learning_rate(config, training.step)
     training.optimizer.step()
@@ -204,6 +199,28 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
         _note_outcome(config, training, task, level, batch, found[task.cost.name])
         found["level"] = torch.tensor(float(level))
     return found
+
+
+# torch.nn.utils has both, at three times the price for a model this small: 2% of a step of copy.
+
+
+def _norm(gradients: Sequence[Tensor]) -> Tensor:
+    """The Euclidean norm of all gradients as one vector."""
+    return torch.linalg.vector_norm(torch.cat([one.flatten() for one in gradients]))
+
+
+def _clip(
+    gradients: Sequence[Tensor], norm: Tensor, value: float | None, most: float | None
+) -> None:
+    """Clip every number to +-value, then shorten all gradients to a norm of `most`, in place."""
+    if value is not None:
+        for one in gradients:
+            one.clamp_(-value, value)
+        norm = _norm(gradients)
+    if most is not None:
+        factor = torch.clamp(most / (norm + 1e-6), max=1.0)
+        for one in gradients:
+            one.mul_(factor)
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ No times are asserted.
 """
 
 import json
+import re
 import sys
 import types
 from dataclasses import replace
@@ -26,6 +27,7 @@ from benchmarks import (
     machine,
     peers,
     timing,
+    trainer_cost,
 )
 from benchmarks.cases import Case
 from benchmarks.contestants import LSTM, Absent, Contestant
@@ -481,3 +483,11 @@ def test_bad_flags_are_refused(capsys, flags):
     with pytest.raises(SystemExit):
         command.main(flags)
     assert flags[0] in capsys.readouterr().err
+
+
+def test_the_trainers_cost_is_a_share_of_an_iteration(capsys):
+    trainer_cost.main(steps=3, rounds=1)
+    printed = capsys.readouterr().out
+    whole, network = (float(one) for one in re.findall(r"([\d.]+) ms", printed))
+    share = float(re.search(r"own +([-\d.]+) %", printed)[1])
+    assert share == pytest.approx(100 * (1 - network / whole), abs=0.2)
