@@ -7,8 +7,11 @@ The same command again goes on where it was stopped. What stands after `--` goes
 from __future__ import annotations
 
 import itertools
+import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +19,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from training.compare_data import Found, read
+from training.checkpoint import write_json
+from training.compare_data import Found, differing, read
+from training.console import stop_on_signals
 from training.sampling import read_sweep, settings
 
+SETTINGS = "sweep.json"
 DEFAULT_COMMAND = ["${env}", "${interpreter}", "${program}", "${args}"]
 
 
@@ -50,10 +56,10 @@ def run_all(
     sweep: Mapping[str, Any], folder: Path, count: int | None, *, seed: int, more: Sequence[str]
 ) -> list[tuple[Path, dict[str, Any]]]:
     """Make the runs that are not finished yet; return the folders and the settings of all."""
-    found = []
-    for number, values in enumerate(itertools.islice(settings(sweep, seed), count)):
-        run = folder / f"{number:03}"
-        found.append((run, values))
+    drawn = enumerate(itertools.islice(settings(sweep, seed), count))
+    found = [(folder / f"{number:03}", values) for number, values in drawn]
+    remember(folder, found)
+    for run, values in found:
         if (run / "evaluation.json").is_file():
             print(f"{run} is finished")
             continue
@@ -61,12 +67,51 @@ def run_all(
         if (run / "config.json").is_file():
             words = [*command(sweep, {}), "--resume", str(run)]
         print(f"\n{run}: {' '.join(f'{name} {value}' for name, value in values.items())}")
-        status = subprocess.run(words, check=False).returncode
-        if status in (128 + 2, 128 + 15):  # it was asked to stop, and so is the sweep
+        status, stopped = run_one(words)
+        if stopped:
             raise KeyboardInterrupt
         if status:
             print(f"{run} failed with status {status}: going on with the next")
     return found
+
+
+def run_one(words: Sequence[str]) -> tuple[int, bool]:
+    """Run a command to its end; return its status, and whether it or the sweep was told to stop.
+
+    Ctrl-C reaches the command without our help, SIGTERM is passed on to it: it saves, then ends.
+    """
+    with stop_on_signals() as stop:
+        process = subprocess.Popen(words)
+        while process.poll() is None and stop.signal != signal.SIGTERM:
+            time.sleep(0.1)
+        if stop.signal == signal.SIGTERM:
+            process.terminate()
+        status = process.wait()
+        return status, stop.requested or status in (128 + 2, 128 + 15)
+
+
+def remember(folder: Path, runs: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
+    """Note the settings of every run, and refuse a folder whose runs had others.
+
+    Raises:
+        ValueError: a run there was made with other settings; names them.
+    """
+    path = folder / SETTINGS
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    for run, values in runs:
+        before, now = known.get(run.name), {name: str(value) for name, value in values.items()}
+        if run.exists() and before not in (None, now):
+            changed = differing([before, now])
+            raise ValueError(
+                f"{run} was run with {_words(before, changed)}, and the sweep says "
+                f"{_words(now, changed)} now: give another --folder, or the --seed as it was"
+            )
+        known[run.name] = now
+    write_json(path, known)
+
+
+def _words(values: Mapping[str, Any], names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {values.get(name, 'as it is')}" for name in names)
 
 
 def goal(run: Found, name: str) -> float | None:
@@ -104,9 +149,7 @@ def table(sweep: Mapping[str, Any], runs: Sequence[tuple[Path, dict[str, Any]]])
     reached.sort(key=lambda one: (one[0] is None, (one[0] or 0.0) * (1 if down else -1)))
     lines = [["run", metric["name"], *apart]]
     for value, folder, values in reached:
-        cells = [
-            f"{values[n]:.4g}" if isinstance(values[n], float) else str(values[n]) for n in apart
-        ]
+        cells = [_short(values[name]) for name in apart]
         lines.append([str(folder), "-" if value is None else f"{value:.4g}", *cells])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     padded = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
@@ -147,6 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = options.folder or Path("runs") / str(sweep.get("name", options.sweep.stem))
     try:
         found = run_all(sweep, folder, count, seed=options.seed, more=words[end + 1 :])
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"sweep: error: {error}") from None
     except KeyboardInterrupt:
         raise SystemExit("\nstopped; the same command goes on with the sweep") from None
     print(f"\n{table(sweep, found)}\n\ncompare them: python -m training.compare {folder}")

@@ -3,10 +3,10 @@
     python -m tests.stress.kill_and_resume --kills 240 --seed 0
 
 A run is killed again and again, then left to its end. A third of the kills come before a line of
-the trainer's code that is drawn at random (so that they hit the instant between two statements of
-a save as easily as a training step), a third at a random time, a third are SIGINT or SIGTERM. Each
-attempt is a fork of this process, which has torch loaded, so that it is at work after milliseconds;
-one in thirty is a process of its own, as a user starts it.
+the trainer's code that is drawn at random, half of these among the lines that write its files (so
+that they hit the instant between two statements of a save), a third at a random time, a third are
+SIGINT or SIGTERM. Each attempt is a fork of this process, which has torch loaded, so that it is at
+work after milliseconds; one in thirty is a process of its own, as a user starts it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from training import checkpoint
 
 ROOT = Path(__file__).parents[2]
 TRACED = (str(ROOT / "training"), str(ROOT / "train.py"), str(ROOT / "tasks"))
+WRITING = (str(ROOT / "training" / "checkpoint.py"), str(ROOT / "training" / "run_folder.py"))
 
 
 def case(model: str, backend: str | None = None, more: str = "") -> list[str]:
@@ -68,23 +69,27 @@ CASES = {
 class Bomb:
     """A trace function that kills the process before the n-th line of the trainer's own code."""
 
-    def __init__(self, line: int | None) -> None:
-        self.left, self.seen = line, 0
+    def __init__(self, line: int | None, places: tuple[str, ...] = TRACED) -> None:
+        """places: only lines of files whose names begin so are counted."""
+        self.line, self.places = line, places
+        self.seen: Counter[tuple[str, ...]] = Counter()
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> Bomb | None:
-        if not frame.f_code.co_filename.startswith(TRACED):
+        name = frame.f_code.co_filename
+        if not name.startswith(TRACED):
             return None
         if event == "line":
-            self.seen += 1
-            if self.seen == self.left:
-                place = Path(frame.f_code.co_filename).name
-                print(f"\nKILLED AT {place} {frame.f_code.co_name}", flush=True)
+            self.seen[TRACED] += 1
+            self.seen[WRITING] += name.startswith(WRITING)
+            if self.seen[self.places] == self.line:
+                print(f"\nKILLED AT {Path(name).name} {frame.f_code.co_name}", flush=True)
                 os.kill(os.getpid(), signal.SIGKILL)
         return self
 
 
-def begin(words: list[str], log: Path, line: int | None = None) -> int:
+def begin(words: list[str], log: Path, bomb: Bomb | None = None) -> int:
     """Fork a process that runs train.py with these words; return its id."""
+    bomb = bomb or Bomb(None)
     child = os.fork()
     if child:
         return child
@@ -98,11 +103,10 @@ def begin(words: list[str], log: Path, line: int | None = None) -> int:
         )
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        bomb = Bomb(line)
         sys.settrace(bomb)
         status = train.main(words)
         sys.settrace(None)
-        print(f"LINES {bomb.seen}", flush=True)
+        print(f"LINES {bomb.seen[TRACED]} {bomb.seen[WRITING]}", flush=True)
     except SystemExit as error:
         status = int(str(error.code))
     except BaseException:
@@ -138,7 +142,8 @@ class Attempts:
         status = ended(begin([*words, "--name", f"{kind} whole"], self.log))
         self.seconds = time.perf_counter() - begun
         assert status == 0, self.log.read_text()
-        self.lines = int(self.log.read_text().rpartition("LINES ")[2])
+        counts = self.log.read_text().rpartition("LINES ")[2].split()
+        self.lines = dict(zip((TRACED, WRITING), map(int, counts), strict=True))
 
     def go_on(self, name: str) -> list[str]:
         """The words that a user would give next: resume, if the run has been begun."""
@@ -150,10 +155,13 @@ class Attempts:
     def stop(self, name: str) -> bool:
         """Start or resume a run and end it at a random moment; False if it came to its end."""
         way = self.dice.choice(["line", "time", "signal"])
-        line = self.dice.randrange(1, self.lines) if way == "line" else None
+        bomb = None
+        if way == "line":
+            places = self.dice.choice([TRACED, WRITING])
+            bomb = Bomb(self.dice.randrange(1, self.lines[places]), places)
         own = way != "line" and self.dice.random() < 0.05
         words = self.go_on(name)
-        child = begin_process(words, self.log) if own else begin(words, self.log, line)
+        child = begin_process(words, self.log) if own else begin(words, self.log, bomb)
         number = signal.SIGKILL
         if way != "line":
             if way == "signal":

@@ -163,3 +163,31 @@ def test_a_sweep_runs_sorts_and_goes_on(tmp_path, capfd):
     given = json.loads((tmp_path / "made/001/words.json").read_text())
     assert given[-2:] == ["--run.sequences", "8"]
     assert {"--task=copy", "--optimizer.learning_rate=0.125"} < set(given)
+
+    path.write_text(path.read_text().replace("0.125", "0.0625"))
+    message = r"made/001 was run with optimizer\.learning_rate 0\.125, and .* 0\.0625 now: give"
+    with pytest.raises(SystemExit, match=message):
+        sweep.main(words)
+
+
+SIGNALS = """
+import os, pathlib, signal, sys, time
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+os.kill(os.getppid(), signal.{name})
+{wait}
+pathlib.Path("saved").touch()
+sys.exit(128 + signal.{name})
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "wait"),
+    # Ctrl-C reaches both; a run may need longer than `subprocess.run` leaves it.
+    [("SIGINT", "time.sleep(0.5)"), ("SIGTERM", "signal.sigwait([signal.SIGTERM])")],
+)
+def test_a_sweep_that_is_stopped_lets_its_run_save(tmp_path, name, wait):
+    (tmp_path / "program.py").write_text(SIGNALS.format(name=name, wait=wait))
+    path = write(tmp_path, program=str(tmp_path / "program.py"))
+    with pytest.raises(SystemExit, match="stopped; the same command goes on with the sweep"):
+        sweep.main([str(path), "--runs", "2"])
+    assert (tmp_path / "saved").exists()
