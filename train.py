@@ -5,6 +5,7 @@ The run lands in runs/NAME/: config.json, metrics.jsonl, checkpoints/, evaluatio
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -56,6 +57,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def carry_out(run: Run) -> int:
     """Train, evaluate and draw; return the exit status."""
+    # SIGINT and SIGTERM finish the step first, and save: also while W&B starts, before any step.
+    try:
+        with stop_on_signals() as stop:
+            run.training.ranks.listen(stop)
+            tracker = introduce(run)
+            status = 1
+            try:
+                status = train_and_finish(run, tracker, stop)
+            finally:
+                tracker.finish(status)
+            return status
+    except KeyboardInterrupt:  # the second Ctrl-C
+        again = f"{distributed.command()} --resume {run.folder}"
+        print(f"stopped at once; to go on from the last checkpoint: {again}", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def introduce(run: Run) -> Tracker:
+    """Say what will run, and start what keeps its curves."""
     config, training, folder = run.config, run.training, run.folder
     ranks = training.ranks
     weights = sum(p.numel() for p in training.layer.parameters() if p.requires_grad)
@@ -73,23 +93,28 @@ def carry_out(run: Run) -> int:
     ranks.say(words.introduction(config, folder, weights=weights, sequences=sequences, watch=watch))
     for note in run.notes:
         ranks.say(note)
+    return tracker
 
-    # 4. Train, evaluate, draw. SIGINT and SIGTERM finish the step first, and save.
-    status = 1
+
+def train_and_finish(run: Run, tracker: Tracker, stop: Stop) -> int:
+    """Train, evaluate and draw; return the exit status, whatever went wrong."""
+    training, folder, ranks = run.training, run.folder, run.training.ranks
+    again = f"{distributed.command()} --resume {folder}"
+
+    # 4. Train, evaluate, draw.
     try:
         run_id = ranks.tell(tracker.run_id)
         if training.wandb_id != run_id:  # a run killed at any moment goes on under this id
             training.wandb_id = run_id
             save_start(run)
-        with stop_on_signals() as stop:
-            learn(run, tracker, stop)
-            ranks.leave()
-            closing.keep(run, tracker)
-            if ranks.first and not stop.requested:
-                finish(run, tracker, stop)
-        status = stop.status
+        learn(run, tracker, stop)
+        ranks.leave()
+        closing.keep(run, tracker)
+        if ranks.first and not stop.requested:
+            finish(run, tracker, stop)
         if stop.requested:
-            ranks.say(f"stopped and saved; to go on: {distributed.command()} --resume {folder}")
+            ranks.say(f"stopped and saved; to go on: {again}")
+        return stop.status
     except (NonFiniteError, LostError) as error:
         if ranks.first or isinstance(error, LostError):
             last = folder / checkpoint.LAST
@@ -97,12 +122,10 @@ def carry_out(run: Run) -> int:
     except OSError as error:  # a full disk, a folder that became read-only
         print(
             f"train.py: error: {error}\nwhat the last checkpoint holds is safe; when the cause is "
-            f"mended, go on from it: {distributed.command()} --resume {folder}",
+            f"mended, go on from it: {again}",
             file=sys.stderr,
         )
-    finally:
-        tracker.finish(status)
-    return status
+    return 1
 
 
 def learn(run: Run, tracker: Tracker, stop: Stop) -> None:

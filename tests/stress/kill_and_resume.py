@@ -172,7 +172,7 @@ class Attempts:
         if status == 0:
             return False
         said = self.log.read_text()
-        by_signal = status == -number or (status == 128 + number and "stopped and saved" in said)
+        by_signal = status == -number or (status == 128 + number and "stopped" in said)
         assert by_signal or "KeyboardInterrupt" in said, f"{words}: status {status}\n{said}"
         self.counts[self._place(way, own, number, said)] += 1
         return True

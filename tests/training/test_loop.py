@@ -18,7 +18,7 @@ from training.command_line import parse
 from training.config import MODELS
 from training.console import Console, Stop, stop_on_signals
 from training.state import start
-from training.tracking import NullTracker
+from training.tracking import NullTracker, start_tracker
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -209,6 +209,20 @@ def test_signals_finish_the_step_and_save(monkeypatch, capsys, number):
     assert "python train.py --resume runs/run" in capsys.readouterr().out
     saved = torch.load("runs/run/checkpoints/last.pt", weights_only=True)
     assert saved["step"] == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_tracker_starts_waits_for_it(monkeypatch, capsys, number):
+    def slow(*given, **named):
+        os.kill(os.getpid(), number)
+        return start_tracker(*given, **named)
+
+    monkeypatch.setattr(train, "start_tracker", slow)
+    assert train.main(arguments(more=["--name", "run"])) == 128 + number
+    assert "stopped and saved; to go on: python train.py --resume" in capsys.readouterr().out
+    saved = torch.load("runs/run/checkpoints/last.pt", weights_only=True)
+    assert saved["step"] == 0
+    assert not Path("runs/run/evaluation.json").exists()
 
 
 def test_a_second_signal_is_not_held_back(request):
