@@ -165,9 +165,12 @@ inline Vector<T> sigmoid(Vector<T> x) {
 }
 
 // To 2e-7 of 1 in float32: Sleef's, to the last digit of small x too, takes three times as long.
+// NaN stays NaN, which exp_u20 would make a number of: a broken input must show in the outputs.
 template <class T>
 inline Vector<T> tanh(Vector<T> x) {
-  return Vector<T>(2) / (Vector<T>(1) + (Vector<T>(-2) * x).exp_u20()) - Vector<T>(1);
+  const Vector<T> value =
+      Vector<T>(2) / (Vector<T>(1) + (Vector<T>(-2) * x).exp_u20()) - Vector<T>(1);
+  return Vector<T>::blendv(value, x, x.isnan());
 }
 
 template <class T>
