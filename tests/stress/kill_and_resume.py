@@ -134,8 +134,9 @@ def begin_process(words: list[str], log: Path) -> int:
 class Attempts:
     """Runs of one case: a whole one, and others that are killed again and again."""
 
-    def __init__(self, words: list[str], kind: str, dice: random.Random) -> None:
-        self.words, self.kind, self.dice = words, kind, dice
+    def __init__(self, words: list[str], kind: str, dice: random.Random, processes: float) -> None:
+        """processes: share of the attempts, beside kills at a line, that are no forks."""
+        self.words, self.kind, self.dice, self.processes = words, kind, dice, processes
         self.log = Path("log")
         self.counts: Counter[str] = Counter()
         begun = time.perf_counter()
@@ -159,7 +160,7 @@ class Attempts:
         if way == "line":
             places = self.dice.choice([TRACED, WRITING])
             bomb = Bomb(self.dice.randrange(1, self.lines[places]), places)
-        own = way != "line" and self.dice.random() < 0.05
+        own = way != "line" and self.dice.random() < self.processes
         words = self.go_on(name)
         child = begin_process(words, self.log) if own else begin(words, self.log, bomb)
         number = signal.SIGKILL
@@ -201,6 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kills", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", type=int, default=len(CASES), help="only the first so many")
+    parser.add_argument("--processes", type=float, default=0.05, help="share that are no forks")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     reason = fused.reason_against(torch.float32)
@@ -211,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as home:
         os.chdir(home)
         cases = list(CASES.items())[: options.cases]
-        made = {name: Attempts(words, name, dice) for name, words in cases}
+        made = {name: Attempts(words, name, dice, options.processes) for name, words in cases}
         while total.total() < options.kills:
             attempts = made[cases[runs % len(cases)][0]]
             attempts.check(f"{attempts.kind} {runs}", stops=dice.randrange(3, 13))

@@ -192,7 +192,8 @@ def stops():
 
 def kills():
     """A few kills of one process at random moments: the stress test has many."""
-    kill_and_resume.main(["--kills", "3", "--cases", "1", "--seed", "5"])
+    words = ["--kills", "3", "--cases", "1", "--seed", "5", "--processes", "0"]
+    kill_and_resume.main(words)
 
 
 SCENARIOS = (gradients, runs, refusals, three, stops, kills)

@@ -78,7 +78,8 @@ def test_a_curriculum_does_not_change_what_is_evaluated():
 
 
 @pytest.mark.parametrize("task", ["dyck", "adding"])
-def test_figures_and_pictures_of_other_answers(task):
+def test_figures_and_pictures_of_other_answers(task, monkeypatch):
+    monkeypatch.setattr(evaluation, "settings", lambda task: {"training": task})  # others are long
     more = ["--name", "run", "--run.pictures", "True"]
     assert train.main(arguments(task, steps=2, more=more)) == 0
     cost = TASKS[task].cost

@@ -53,7 +53,7 @@ def run_here(chosen, rows):
         assert job.main(one.command) == 0
 
 
-def test_killed_at_once_and_continued():
+def test_killed_at_once_and_continued(capsys):
     row = tiny_row(steps=100)
     code = "from tests.training.test_reproduce import *; main(options(), [tiny_row(steps=100)])"
     path = os.pathsep.join([str(reproduce.ROOT), os.environ.get("PYTHONPATH", "")])
@@ -65,10 +65,10 @@ def test_killed_at_once_and_continued():
     first.send_signal(signal.SIGKILL)
     first.wait()
     # Its job may still be saving: this one waits for it.
+    run_here(options(), [row])
+    assert "stopped and saved" in (run.parent / f"{run.name}.log").read_text()
+    assert re.search(r"continue +at", capsys.readouterr().out)
     assert main(options(), [row]) == 0
-    log = (run.parent / f"{run.name}.log").read_text()
-    assert "stopped and saved" in log
-    assert re.search(r"continue +at", log)
     assert reproduce.state(reproduce.plan(options(), [row])[0]) == "done"
 
     words = [*row.flags, "--task", row.task, "--model", row.model, "--wandb", "disabled"]
