@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+import memnets
+
 ROOT = Path(__file__).parent.parent
-OWN = tuple(str(ROOT / name) for name in ("memnets/", "tasks/", "training/"))
+# memnets is where it is installed, which need not be beside its tests.
+OWN = (str(Path(memnets.__file__).parent), *(str(ROOT / name) for name in ("tasks", "training")))
 CLEAR = (ValueError, TypeError, OSError)
 
 

@@ -131,6 +131,23 @@ def runs():
     assert_same_run(Path("runs/two"), Path("runs/killed"))
 
 
+def curves():
+    """Over 200 steps, in which they learn, two processes have the losses of one."""
+    sizes = ["--model.hidden-size", "16", "--optimizer.learning-rate", "0.01"]
+    every = ["--run.log-every", "1", "--run.evaluate-every", "200"]
+    words = arguments("copy", "ntm", steps=200, more=[*sizes, *every])
+    assert train.main([*words, "--streams", "2", "--name", "curve_one"]) == 0
+    assert together(2, trained(*words, "--name", "curve_two"))[0] == [0, 0]
+    alone, shared = (_losses(Path("runs") / name) for name in ("curve_one", "curve_two"))
+    assert len(alone) == len(shared) == 200
+    assert sum(alone[-20:]) < 0.9 * sum(alone[:20])
+    assert shared == pytest.approx(alone, rel=1e-5)
+
+
+def _losses(run):
+    return [row["loss"] for row in rows(run) if "loss" in row]
+
+
 def _killed_at(step, work):
     """The second process is killed in this step."""
 
@@ -196,7 +213,7 @@ def kills():
     kill_and_resume.main(words)
 
 
-SCENARIOS = (gradients, runs, refusals, three, stops, kills)
+SCENARIOS = (gradients, runs, refusals, curves, three, stops, kills)
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
