@@ -47,6 +47,16 @@ def check_epsilons(**epsilons: object) -> None:
             raise ValueError(f"{name} must be at least 0 and finite; got {epsilon!r}.")
 
 
+def check_spread(spread: object, learned: bool) -> None:
+    """Raise a ValueError for a spread of the initial memory that is no number, or is not kept."""
+    check_epsilons(memory_spread=spread)
+    if spread and not learned:
+        raise ValueError(
+            "memory_spread must be 0 unless learned_initial_state is True, because a state dict "
+            f"holds only what is learned; got {spread!r}: pass learned_initial_state=True."
+        )
+
+
 def check_switches(**switches: object) -> None:
     """Raise a ValueError for the first that is neither True nor False."""
     for name, switch in switches.items():

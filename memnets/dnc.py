@@ -144,6 +144,8 @@ class DNC(MemoryLayer):
         initial_memory: what every number of the memory holds before the first step.
         learned_initial_state: learn memory, read vectors and controller state before the first
             step; usage, link, precedence and weightings start at 0 all the same.
+        memory_spread: of a learned memory, the standard deviation of the normally distributed
+            numbers that are added to it at first: slots that differ can be told apart by content.
         strength: the range of key strengths, `oneplus` (above 1) or `softplus` (above 0).
         similarity_epsilon, allocation_epsilon, usage_resolution, stop_usage_gradient: see `access`.
         batch_first: x and y are [B, T, ...].
@@ -177,6 +179,7 @@ class DNC(MemoryLayer):
         skip_connections: bool = False,
         initial_memory: float = 0.0,
         learned_initial_state: bool = False,
+        memory_spread: float = 0.0,
         strength: str = "oneplus",
         similarity_epsilon: float = 1e-6,
         allocation_epsilon: float = 1e-6,
@@ -208,6 +211,7 @@ class DNC(MemoryLayer):
             skip_connections=skip_connections,
             initial_memory=initial_memory,
             learned_initial_state=learned_initial_state,
+            memory_spread=memory_spread,
             tables=[interface_table(read_heads, write_heads, word_size, strength)],
             arguments=arguments,
             batch_first=batch_first,

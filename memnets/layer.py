@@ -23,6 +23,7 @@ from memnets.checks import (
     check_place,
     check_room,
     check_sizes,
+    check_spread,
     check_switches,
     checked_controller,
     checked_lengths,
@@ -64,6 +65,7 @@ class MemoryLayer(nn.Module, ABC):
         skip_connections: bool,
         initial_memory: float,
         learned_initial_state: bool,
+        memory_spread: float,
         tables: Sequence[Table],
         arguments: dict[str, Any],
         batch_first: bool,
@@ -82,6 +84,7 @@ class MemoryLayer(nn.Module, ABC):
         )
         check_name("backend", backend, BACKENDS)
         check_numbers(initial_memory=initial_memory)
+        check_spread(memory_spread, learned_initial_state)
         check_switches(
             skip_connections=skip_connections,
             learned_initial_state=learned_initial_state,
@@ -126,6 +129,8 @@ class MemoryLayer(nn.Module, ABC):
         contents = torch.full(
             (memory_size, word_size), float(initial_memory), device=device, dtype=dtype
         )
+        if memory_spread:
+            contents += memory_spread * torch.randn_like(contents)
         self.start_memory: Tensor = self.start_value("start_memory", contents)
         reads = torch.zeros(read_heads, word_size, device=device, dtype=dtype)
         self.start_read_vectors: Tensor = self.start_value("start_read_vectors", reads)

@@ -128,6 +128,8 @@ class NTM(MemoryLayer):
         learned_initial_state: learn the state before the first step (the paper's bias values):
             memory, read vectors, weightings and controller; else memory as above, weightings on
             slot 0, the rest 0.
+        memory_spread: of a learned memory, the standard deviation of the normally distributed
+            numbers that are added to it at first: slots that differ can be told apart by content.
         read_first: read the memory as the step before left it.
         strength: the range of key strengths, `oneplus` (above 1) or `softplus` (above 0).
         gate_bias: added to the initial bias of the gates: below 0, heads start by moving from where
@@ -167,6 +169,7 @@ class NTM(MemoryLayer):
         heads: Sequence[Head] | None = None,
         initial_memory: float = 1e-6,
         learned_initial_state: bool = False,
+        memory_spread: float = 0.0,
         read_first: bool = False,
         strength: str = "oneplus",
         gate_bias: float = 0.0,
@@ -200,6 +203,7 @@ class NTM(MemoryLayer):
             skip_connections=skip_connections,
             initial_memory=initial_memory,
             learned_initial_state=learned_initial_state,
+            memory_spread=memory_spread,
             tables=plugged.tables(ordered, word_size),
             arguments=arguments,
             batch_first=batch_first,

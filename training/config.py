@@ -47,6 +47,7 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
     "shift_range": (int, "how many slots a head can shift its weighting by, to either side"),
     "initial_memory": (float, "what every number of the memory is before the first step"),
     "learned_initial_state": (bool, "learn the state that every sequence starts from"),
+    "memory_spread": (float, "how much the slots of a learned initial memory differ at first"),
     "gate_bias": (float, "added to the initial bias of the gates between content and location"),
     "read_first": (bool, "read before writing in each step (the default writes first)"),
     "strength": (Literal["oneplus", "softplus"], "how key strengths are made positive"),

@@ -26,8 +26,8 @@ SWITCHES = {
 }
 NUMBERS = {"NTM": ("initial_memory", "gate_bias"), "DNC": ("initial_memory",)}
 EPSILONS = {
-    "NTM": ("similarity_epsilon", "sharpen_epsilon"),
-    "DNC": ("similarity_epsilon", "allocation_epsilon", "usage_resolution"),
+    "NTM": ("similarity_epsilon", "sharpen_epsilon", "memory_spread"),
+    "DNC": ("similarity_epsilon", "allocation_epsilon", "usage_resolution", "memory_spread"),
 }
 NAMES = ("controller", "strength", "backend")
 

@@ -8,12 +8,14 @@ import memnets
 
 def small_ntm(**options):
     torch.manual_seed(0)
-    return memnets.NTM(3, 2, memory_size=5, word_size=4, hidden_size=6, **options)
+    sizes = {"memory_size": 5, "word_size": 4, "hidden_size": 6}
+    return memnets.NTM(3, 2, **(sizes | options))
 
 
 def small_dnc(**options):
     torch.manual_seed(0)
-    return memnets.DNC(3, 2, memory_size=5, word_size=4, hidden_size=6, **options)
+    sizes = {"memory_size": 5, "word_size": 4, "hidden_size": 6}
+    return memnets.DNC(3, 2, **(sizes | options))
 
 
 @pytest.mark.parametrize("make", [small_ntm, small_dnc])
@@ -23,6 +25,17 @@ def test_initial_memory_is_the_constant(make, contents):
     assert torch.equal(state.memory.memory, torch.full((2, 5, 4), contents))
     assert not state.read_vectors.any()
     assert not state.controller[0][0].any()
+
+
+@pytest.mark.parametrize("make", [small_ntm, small_dnc])
+def test_memory_spread_tells_the_slots_of_a_learned_memory_apart(make):
+    learned = make(memory_size=400, learned_initial_state=True, initial_memory=1.0, memory_spread=2)
+    contents = learned.initial_state(1).memory.memory[0].detach()
+    assert contents.mean().item() == pytest.approx(1.0, abs=0.2)
+    assert contents.std().item() == pytest.approx(2.0, rel=0.1)
+    assert len(contents.unique(dim=0)) == 400
+    with pytest.raises(ValueError, match=r"memory_spread .* got 0.5: pass learned_initial_state"):
+        make(memory_spread=0.5)
 
 
 def test_the_defaults_of_initial_memory():
