@@ -69,7 +69,17 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "model.hidden_size": 256,
         "run.sequences": 1_000_000,
     },
-    ("dynamic_ngram", "ntm"): {**STEADY, "run.sequences": 100_000},
+    # A slot for every context: heads that start by content, and slots that differ from the
+    # beginning. Its gradients stay ten times larger than copy's, as most bits cannot be known.
+    ("dynamic_ngram", "ntm"): {
+        **CALM,
+        "model.learned_initial_state": True,
+        "model.memory_spread": 0.5,
+        "model.gate_bias": 3.0,
+        "optimizer.epsilon": 1e-6,
+        "optimizer.clip_norm": 0.3,
+        "run.sequences": 60_000,
+    },
     ("dynamic_ngram", "dnc"): {**STEADY, "model.read_heads": 1, "run.sequences": 100_000},
     ("dynamic_ngram", "lstm"): {**BASELINE, "model.hidden_size": 128, "run.sequences": 200_000},
     # The paper's heads and layers: 5 heads, two layers of 100.
