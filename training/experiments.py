@@ -23,6 +23,8 @@ class Row(NamedTuple):
     """of train.py, beside --task, --model and --seed"""
     evaluated: int = 512
     """sequences of each setting of the grid"""
+    memory_size: int | None = None
+    """memory slots in the evaluation; None: as in training"""
 
 
 class Solve(NamedTuple):
@@ -156,6 +158,9 @@ MODELS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("lstm", "lstm", LSTM, ()),
 )
 
+# Trained with fewer slots than the paper has, evaluated with as many.
+MEMORY_SIZES = {"copy-ntm": 128, "copy-dnc": 128}
+
 ROWS: tuple[Row, ...] = tuple(
     Row(
         f"{task.replace('_', '-')}-{name}",
@@ -165,6 +170,7 @@ ROWS: tuple[Row, ...] = tuple(
         flags,
         # An N-gram's cost varies by some 11 bits from sequence to sequence.
         evaluated=2048 if task == "dynamic_ngram" else 512,
+        memory_size=MEMORY_SIZES.get(f"{task.replace('_', '-')}-{name}"),
     )
     for task in TARGETS
     for name, model, label, flags in MODELS

@@ -1,7 +1,8 @@
 """One run of the table, in a process of its own: train or go on, then evaluate.
 
-`python -m training.job FOLDER SEQUENCES FLAGS...`, as `training/reproduce.py` calls it: SEQUENCES
-of each setting are evaluated, and FLAGS are those of train.py.
+`python -m training.job FOLDER SEQUENCES SLOTS FLAGS...`, as `training/reproduce.py` calls it:
+SEQUENCES of each setting are evaluated, with SLOTS of memory (None: as many as in training), and
+FLAGS are those of train.py.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def finish(folder: Path, flags: Sequence[str]) -> int:
     """Train to the end, from wherever the run is, then evaluate on the grid."""
-    sequences, *flags = flags
+    sequences, slots, *flags = flags
     if not (folder / "evaluation.json").is_file():
         if (folder / "config.json").is_file():
             words = ["--resume", str(folder)]
@@ -38,8 +39,10 @@ def finish(folder: Path, flags: Sequence[str]) -> int:
         status = train.main([*words, "--wandb", "disabled"])
         if status:
             return status
-    if not (folder / generalisation.file_name(None)).is_file():
-        return train.main(["--evaluate", str(folder), "--sequences", sequences])
+    memory_size = None if slots == "None" else int(slots)
+    if not (folder / generalisation.file_name(memory_size)).is_file():
+        evaluation = ["--evaluate", str(folder), "--sequences", sequences]
+        return train.main([*evaluation, "--memory-size", slots])
     return 0
 
 

@@ -68,7 +68,7 @@ class Job(NamedTuple):
     def command(self) -> list[str]:
         """What runs it, in a process of its own."""
         flags = [*command(self.row, self.seed)[2:], "--run.pictures", "False"]
-        return [str(self.folder), str(self.row.evaluated), *flags]
+        return [str(self.folder), str(self.row.evaluated), str(self.row.memory_size), *flags]
 
 
 def main(options: Options, rows: Sequence[Row] = ROWS) -> int:
@@ -220,7 +220,7 @@ def log_of(job: Job) -> Path:
 
 def state(job: Job) -> str:
     """How far a run is: to do, training (and how far), trained, or done."""
-    if (job.folder / generalisation.file_name(None)).is_file():
+    if (job.folder / generalisation.file_name(job.row.memory_size)).is_file():
         return "done"
     if (job.folder / "evaluation.json").is_file():
         return "trained, to be evaluated"

@@ -44,6 +44,7 @@ def summarise_row(folder: Path, row: Row) -> Summary:
         "model": row.label,
         "command": shlex.join(command(row)),
         "evaluated": row.evaluated,
+        "memory_size": row.memory_size,
         "runs": sorted(runs, key=lambda run: run["seed"]),
     }
 
@@ -64,7 +65,7 @@ def summarise(folder: Path, row: Row) -> Summary:
         "sequences": int(metrics[-1]["sequences"]),
         "seconds": round(max(r["seconds"] for r in metrics if "seconds" in r), 1),
         "solved": None if solved is None else solved._asdict(),
-        "settings": read_settings(folder),
+        "settings": read_settings(folder, row.memory_size),
         "curve": curve(metrics, row, config.curriculum),
     }
 
@@ -87,9 +88,9 @@ def read_metrics(folder: Path) -> Metrics:
     return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
 
 
-def read_settings(folder: Path) -> dict[str, dict[str, list[float]]]:
+def read_settings(folder: Path, memory_size: int | None) -> dict[str, dict[str, list[float]]]:
     """The mean and its interval for each figure of each setting of the evaluation."""
-    path = folder / generalisation.file_name(None)
+    path = folder / generalisation.file_name(memory_size)
     if not path.is_file():
         return {}
     settings = json.loads(path.read_text())["settings"]

@@ -55,16 +55,17 @@ def draw(runs: Path, summaries: dict[str, Summary], folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         paths.append(folder / name_of(example))
         one = runs / f"{example.row}-seed{run['seed']}"
-        drawn = picture(one, example, summary["model"])
+        drawn = picture(one, example, summary["model"], summary["memory_size"])
         drawn.savefig(paths[-1], metadata={"Software": None})
     return paths
 
 
-def picture(folder: Path, example: Example, label: str) -> Figure:
-    """Draw one example from the last checkpoint of a run."""
+def picture(folder: Path, example: Example, label: str, memory_size: int | None) -> Figure:
+    """Draw one example from the last checkpoint of a run, with so many slots of memory."""
     config = from_json(checkpoint.read_config(folder))
     config = dataclasses.replace(config, device="cpu")
-    layer = generalisation.build(config, checkpoint.load(folder / checkpoint.LAST), None).eval()
+    saved = checkpoint.load(folder / checkpoint.LAST)
+    layer = generalisation.build(config, saved, memory_size).eval()
     chosen = generalisation.choose(make_task(config), example.settings)
     seed = seeds(config.seed)[2]
     title = f"{TARGETS[config.task].title}, {label}, seed {config.seed}"

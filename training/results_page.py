@@ -246,9 +246,11 @@ def commands(rows: list[Summary]) -> str:
     for row in rows:
         every = row["runs"]
         commits = _each(every, "commits")
+        slots = row.get("memory_size")  # files from before it have none
+        evaluated = f", evaluated with `--memory-size {slots}`" if slots else ""
         lines.append(
-            f"- {row['model']}: `{row['command']}`, seeds {seeds(every)}, commit {commits}, on "
-            f"{_each(every, 'processors')}"
+            f"- {row['model']}: `{row['command']}`, seeds {seeds(every)}{evaluated}, commit "
+            f"{commits}, on {_each(every, 'processors')}"
         )
     return "\n".join(lines) + "\n"
 

@@ -91,7 +91,7 @@ def test_a_run_killed_before_its_first_file_starts_over():
 
 
 def test_the_page_says_what_the_files_say():
-    rows = [tiny_row("copy-ntm", "copy", "ntm", steps=3)]
+    rows = [tiny_row("copy-ntm", "copy", "ntm", steps=3)._replace(memory_size=7)]
     chosen = options(seeds=(0, 1, 2), only_write=True)
     run_here(chosen, rows)
     chosen.page.write_text(f"before\n{results_page.BEGIN}\nold\n{results_page.END}\nafter\n")
@@ -104,7 +104,7 @@ def test_the_page_says_what_the_files_say():
     # The table of generalisation has, for length 120, the median and the worst of the seeds.
     found = []
     for seed in chosen.seeds:
-        file = Path(f"runs/reproduce/copy-ntm-seed{seed}/generalisation.json")
+        file = Path(f"runs/reproduce/copy-ntm-seed{seed}/generalisation_memory_7.json")
         found.append(json.loads(file.read_text())["settings"]["length_120"]["wrong_bits"]["mean"])
     heading = next(line for line in page.splitlines() if "| length 120 |" in line)
     cell = page.splitlines()[page.splitlines().index(heading) + 2].split(" | ")[-1]
@@ -112,6 +112,7 @@ def test_the_page_says_what_the_files_say():
     assert cell.startswith(results_page.number(float(f"{middle:.4g}")))
     assert f"worst {results_page.number(float(f'{high:.4g}'))}" in cell or high == middle
     assert "`python train.py --task copy --model ntm" in page
+    assert "evaluated with `--memory-size 7`" in page
     assert low <= middle
     for name in ("curves", "generalisation"):
         assert f"](pictures/results_copy_{name}.png)" in page
