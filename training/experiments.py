@@ -151,8 +151,8 @@ TARGETS = {
     ),
 }
 
-# The recipes' gate bias is for the LSTM: with copy's -2, this controller stays at 2.4 wrong bits, and
-# with 0 it has none at length 120 (docs/log.md).
+# The recipes' gate bias is for the LSTM: with copy's -2, this controller stays at 2.4 wrong bits,
+# and with 0 it has none at length 120 (docs/log.md).
 FEEDFORWARD_FLAGS = ("--model.controller", "feedforward", "--model.gate-bias", "0")
 
 MODELS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (

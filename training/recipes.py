@@ -27,6 +27,8 @@ CALM: dict[str, Any] = {
     "optimizer.cooldown": 1.0,
     "run.batch_size": 8,
 }
+# The paper's LSTMs need a million sequences and more. Theirs here are as many as one to two minutes
+# of one core allow: the table says how far that takes them, and what became of the paper's.
 BASELINE: dict[str, Any] = {
     "optimizer.learning_rate": 1e-3,
     "optimizer.clip_norm": 1.0,
@@ -57,22 +59,19 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "optimizer.learning_rate": 3e-3,
         "run.sequences": 50_000,
     },
-    ("copy", "lstm"): {**BASELINE, "model.hidden_size": 256, "run.sequences": 1_000_000},
+    ("copy", "lstm"): {**BASELINE, "model.hidden_size": 256, "run.sequences": 15_000},
     ("repeat_copy", "ntm"): {**CALM, "model.gate_bias": -2.0, "run.sequences": 80_000},
     ("repeat_copy", "dnc"): {**STEADY, "model.read_heads": 1, "run.sequences": 100_000},
     ("repeat_copy", "lstm"): {**BASELINE, "model.hidden_size": 512, "run.sequences": 500_000},
     ("associative_recall", "ntm"): {**CALM, "optimizer.cooldown": 0.7, "run.sequences": 60_000},
+    # With one read head it stayed at guessing.
     ("associative_recall", "dnc"): {
         **STEADY,
-        "model.read_heads": 1,
-        "run.batch_size": 32,
-        "run.sequences": 100_000,
+        "model.read_heads": 4,
+        "optimizer.learning_rate": 3e-3,
+        "run.sequences": 60_000,
     },
-    ("associative_recall", "lstm"): {
-        **BASELINE,
-        "model.hidden_size": 256,
-        "run.sequences": 1_000_000,
-    },
+    ("associative_recall", "lstm"): {**BASELINE, "model.hidden_size": 256, "run.sequences": 15_000},
     # A slot for every context: heads that start by content, and slots that differ from the
     # beginning. Its gradients stay ten times larger than copy's, as most bits cannot be known.
     ("dynamic_ngram", "ntm"): {
@@ -85,7 +84,7 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "run.sequences": 60_000,
     },
     ("dynamic_ngram", "dnc"): {**STEADY, "model.read_heads": 1, "run.sequences": 100_000},
-    ("dynamic_ngram", "lstm"): {**BASELINE, "model.hidden_size": 128, "run.sequences": 200_000},
+    ("dynamic_ngram", "lstm"): {**BASELINE, "model.hidden_size": 128, "run.sequences": 6_000},
     # The paper's heads and layers: 5 heads, two layers of 100.
     ("priority_sort", "ntm"): {
         **STEADY,
@@ -95,7 +94,7 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "run.sequences": 300_000,
     },
     ("priority_sort", "dnc"): {**STEADY, "model.read_heads": 4, "run.sequences": 300_000},
-    ("priority_sort", "lstm"): {**BASELINE, "model.hidden_size": 128, "run.sequences": 1_000_000},
+    ("priority_sort", "lstm"): {**BASELINE, "model.hidden_size": 128, "run.sequences": 30_000},
     # First guesses: nobody has seen yet whether they train.
     **{("reverse", model): guess for model, guess in GUESSES.items()},
     **{("duplicated", model): guess for model, guess in GUESSES.items()},
