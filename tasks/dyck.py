@@ -88,7 +88,7 @@ class Dyck:
             self.kinds, (2 * pairs, batch_size), generator=generator, device=generator.device
         )
         opens = _shapes(uniform, self.depth)
-        brackets = _match(opens, kinds.cpu().numpy(), self.depth)
+        brackets = _match(opens, kinds.cpu().numpy())
         closes = torch.from_numpy(~opens).to(generator.device)
         symbols = torch.from_numpy(brackets).to(generator.device)
         inputs = one_hot(symbols + self.kinds * closes, 2 * self.kinds)[:-1].to(torch.float32)
@@ -133,8 +133,8 @@ def _shapes(uniform: np.ndarray, depth: int) -> np.ndarray:
     opens = np.zeros(uniform.shape, dtype=bool)
     still_open = np.zeros(uniform.shape[1], dtype=np.int64)
     for step, shares in enumerate(_shares(len(uniform), depth)):
-        opens[step] = uniform[step] < shares[still_open]
-        still_open += np.where(opens[step], 1, -1)
+        np.less(uniform[step], shares[still_open], out=opens[step])
+        still_open += 2 * opens[step] - 1
     return opens
 
 
@@ -151,15 +151,14 @@ def _shares(length: int, depth: int) -> np.ndarray:
     return np.array(rows[::-1])
 
 
-def _match(opens: np.ndarray, kinds: np.ndarray, depth: int) -> np.ndarray:
-    """The kind of every bracket, [2 pairs, B]: that drawn, or that of the one which it closes."""
-    rows = np.arange(opens.shape[1])
-    stack = np.zeros((depth + 1, len(rows)), dtype=np.int64)
-    height = np.zeros_like(rows)
+def _match(opens: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """The kind of every bracket, [2 pairs, B]: that drawn, or that of the one which it closes.
+
+    Of the brackets at one depth of a string, every second closes the one before it.
+    """
+    depth = np.cumsum(2 * opens - 1, axis=0) + ~opens
+    steps = depth.argsort(axis=0, kind="stable")
     matched = kinds.copy()
-    for step, opening in enumerate(opens):
-        height += opening
-        stack[height[opening], rows[opening]] = kinds[step, opening]
-        matched[step] = stack[height, rows]
-        height -= ~opening
+    opened = np.take_along_axis(kinds, steps[::2], axis=0)
+    np.put_along_axis(matched, steps[1::2], opened, axis=0)
     return matched
