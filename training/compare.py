@@ -96,4 +96,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main, config=(tyro.conf.FlagConversionOff,))
+    tyro.cli(main, prog="python -m training.compare", config=(tyro.conf.FlagConversionOff,))

@@ -101,4 +101,4 @@ def main(file: Annotated[Path, tyro.conf.Positional], device: str | None = None)
 
 
 if __name__ == "__main__":
-    sys.exit(tyro.cli(main))
+    sys.exit(tyro.cli(main, prog="python -m training.replay"))

@@ -234,4 +234,4 @@ def clock() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Options, description=__doc__)))
+    sys.exit(main(tyro.cli(Options, prog="python -m training.reproduce", description=__doc__)))

@@ -111,4 +111,4 @@ def main(entity: str, project: str = PROJECT, name: str = "memnets") -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    tyro.cli(main, prog="python -m training.workspace")
