@@ -68,7 +68,13 @@ def assert_all_same(found: list[Tensor], expected: list[Tensor], tolerance: floa
     assert_same(tuple(found), tuple(expected), tolerance)
 
 
-@pytest.mark.parametrize("case", TABLE, ids=str)
+# A case takes seconds to trace. What is left out is the same code as a case that is traced: the
+# other model's controllers, a second layer beside the deep form that has one too.
+LEFT_OUT = {"ntm_lstm_2_layers", "ntm_gru", "ntm_feedforward", "dnc_lstm_2_layers", "dnc_elman"}
+LEFT_OUT |= {"dnc_lstm_skip_connections", "dnc_learned_initial_state", "dnc_one_read_head"}
+
+
+@pytest.mark.parametrize("case", [case for case in TABLE if case.name not in LEFT_OUT], ids=str)
 def test_the_references_results(case: Case) -> None:
     """Outputs, final state and every gradient; rows end inside of chunks and between them."""
     lengths = [2, 4, 1]
