@@ -59,7 +59,8 @@ class Momentum(nn.Module):
     def __call__(
         self, parameters: Query, previous_weights: Tensor, memory: Any, state: Tensor
     ) -> tuple[Tensor, Tensor]:
-        mean = torch.lerp(state, previous_weights.mean(1), torch.sigmoid(self.rate))
+        rate = torch.sigmoid(self.rate).to(state)  # lerp in torch 2.6 wants one dtype
+        mean = torch.lerp(state, previous_weights.mean(1), rate)
         scores = parameters.keys @ memory.memory.transpose(1, 2) + mean[:, None]
         return torch.softmax(scores, dim=-1), mean
 
