@@ -34,7 +34,7 @@ ROWS_A_THREAD = 4
 
 
 def threads(batch_size: int) -> int:
-    """Return how many of torch's threads (`torch.set_num_threads`) that many rows keep busy."""
+    """Return how many threads such a call takes: torch's number, with at least 4 rows for each."""
     return max(1, min(torch.get_num_threads(), batch_size // ROWS_A_THREAD))
 
 

@@ -267,6 +267,17 @@ def test_nan_in_an_input_goes_through_and_says_so_in_the_output(kind: str, backe
     assert y[:, 1].isfinite().all()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("backend", BACKENDS[:2])
+@pytest.mark.parametrize("gate", range(4))
+def test_nan_in_one_weight_says_so_in_the_output(kind: str, backend: str, gate: int) -> None:
+    made = layer(kind, backend=backend)
+    cell = made.controller.cells[0]
+    with torch.no_grad():
+        cell.bias_ih[gate * len(cell.bias_ih) // 4] = math.nan
+    assert made(ones(2, 1, 3))[0].isnan().all()
+
+
 def saved(tmp_path: Path, **parts: Any) -> Path:
     made = layer("NTM")
     content = {"layer": made.config, "weights": made.state_dict(), **parts}

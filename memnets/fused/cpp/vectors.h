@@ -1,5 +1,5 @@
-// Vectors of numbers: what the kernels are written in. ATen's own vector type brings exp, log and
-// tanh; lengths that are no multiple of its lanes are padded (N) or end in a part of a vector.
+// Vectors of numbers: what the kernels are written in. ATen's own vector type brings exp and log;
+// lengths that are no multiple of its lanes are padded (N) or end in a part of a vector.
 #pragma once
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
@@ -159,18 +159,21 @@ inline void zero_padding(T* row, Size used, Size length) {
   for (Size n = used; n < length; ++n) row[n] = 0;
 }
 
+// ATen's quick exponential makes a number of NaN: a broken input must show in the outputs.
+template <class T>
+inline Vector<T> exponential(Vector<T> x) {
+  return Vector<T>::blendv(x.exp_u20(), x, x.isnan());
+}
+
 template <class T>
 inline Vector<T> sigmoid(Vector<T> x) {
-  return Vector<T>(1) / (Vector<T>(1) + x.neg().exp_u20());
+  return Vector<T>(1) / (Vector<T>(1) + exponential(x.neg()));
 }
 
 // To 2e-7 of 1 in float32: Sleef's, to the last digit of small x too, takes three times as long.
-// NaN stays NaN, which exp_u20 would make a number of: a broken input must show in the outputs.
 template <class T>
 inline Vector<T> tanh(Vector<T> x) {
-  const Vector<T> value =
-      Vector<T>(2) / (Vector<T>(1) + (Vector<T>(-2) * x).exp_u20()) - Vector<T>(1);
-  return Vector<T>::blendv(value, x, x.isnan());
+  return Vector<T>(2) / (Vector<T>(1) + exponential(Vector<T>(-2) * x)) - Vector<T>(1);
 }
 
 template <class T>
@@ -200,7 +203,7 @@ inline void softmax(const T* from, T scale, T* to, Size used, Size length) {
   const Vector<T> factor(scale), shift(-scale * largest);
   Vector<T> sum(0);
   for (Size n = 0; n < length; n += lanes<T>) {
-    Vector<T> power = multiply_add(factor, load(from + n), shift).exp_u20();
+    Vector<T> power = exponential(multiply_add(factor, load(from + n), shift));
     if (n + lanes<T> > used) power = Vector<T>::set(Vector<T>(0), power, used - n);
     sum = sum + power;
     store(power, to + n);
