@@ -91,4 +91,4 @@ def main(model: str = "ntm", batch_size: int = 16, steps: int = 400, rounds: int
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    tyro.cli(main, prog="python -m benchmarks.trainer_cost")
