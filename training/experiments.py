@@ -128,12 +128,12 @@ TARGETS = {
         "200 bits, predicted from the last 5",
         "gap_to_optimum",
         Solve("bits_per_sequence", 133.5, 100_000, window=10_000),
-        (Reach("length_200", "bits_per_sequence", 133.5),),
+        (Reach("length_200", "gap_to_optimum", 0.4),),
         ("length_200", "length_400"),
         160,
         {NTM: "~133.5 bits", FEEDFORWARD: "~134 bits", LSTM: "~136 bits"},
         note="The best possible predictor pays 133.1 bits on average, so what counts is the gap to "
-        "what it pays on the same sequences.",
+        "what it pays on the same sequences: the paper's figure is 0.4 above it.",
     ),
     "priority_sort": Target(
         "Priority sort",

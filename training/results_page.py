@@ -17,8 +17,9 @@ END = "<!-- the end of what python -m training.reproduce writes -->"
 INTRODUCTION = """\
 Medians over the seeds (of an even number, the lower of the two in the middle), then each seed.
 Costs are bits per sequence; wrong bits are counted over a whole sequence. A task counts as solved
-at the first row of metrics (a mean over 50 batches) below its limit; where a curriculum makes
-training easier than the task, at the first validation on the task itself. Minutes are of one
+at the first row of metrics (a mean over 50 batches; of dynamic N-grams, over 10,000 sequences)
+below its limit; where a curriculum makes training easier than the task, at the first validation on
+the task itself. Minutes are of one
 thread, evaluation not included. Figures after training are means over {evaluated} fresh sequences
 of each setting; in brackets, the 95% interval of the median seed, by the bootstrap. The paper is
 Graves, Wayne and Danihelka 2014; its figures marked ~ are read off its plots, and it has no DNC.
