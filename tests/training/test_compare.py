@@ -22,6 +22,7 @@ def make_run(folder, *, seed=0, rate=0.003, finished=True, name=None, model="ntm
     config = to_json(recipe("copy", model))
     config |= {"seed": seed, "name": folder.name}
     config["optimizer_options"]["learning_rate"] = rate
+    config["run"]["sequences"] = 50_000  # whatever the recipe's are
     (folder / "config.json").write_text(json.dumps(config))
     with (folder / "metrics.jsonl").open("w") as file:
         for step in range(1, steps + 1):
@@ -72,7 +73,7 @@ def test_the_table_has_medians_and_ranges(runs, capsys):
     assert re.search(
         r"0 1 2 +3 of 3 +33,600 \(32,000-35,200\) +2 min 01 s .* 4.5 \(3.5-5.5\)$", line
     )
-    assert "not finished: <i>half<!--, 48,000 of 30,000 sequences" in printed
+    assert "not finished: <i>half<!--, 48,000 of 50,000 sequences" in printed
     assert "page.html (open it in any browser)" in printed
 
 
