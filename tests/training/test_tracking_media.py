@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,7 @@ def test_after_several_stops_one_command_uploads_all_parts(monkeypatch, capsys):
         Path(folder).mkdir(exist_ok=True)
         monkeypatch.setenv("WANDB_DIR", str(Path(folder).resolve()))
         sys.modules["wandb"].teardown()  # else it remembers the first folder
+        time.sleep(1)  # W&B names folders by the second: the third would take the first's
         assert train.main(["--resume", "runs/run", "--run.sequences", str(8 * number)]) == 0
     command = capsys.readouterr().out.rsplit("upload with `", 1)[1].split("`")[0]
     parts = command.removeprefix("wandb sync ").split()
