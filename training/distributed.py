@@ -22,6 +22,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from tasks.base import Batch, Stream, Task
+from training import machine
 from training.config import Config
 from training.console import Stop
 
@@ -220,8 +221,7 @@ def join(config: Config) -> Ranks:
     rank, here, place = (
         int(os.environ[name]) for name in ("RANK", "LOCAL_WORLD_SIZE", "LOCAL_RANK")
     )
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    share = max(1, (cores or 1) // here)
+    share = max(1, machine.cores() // here)
     torch.set_num_threads(min(config.threads, share))
     backend = "gloo"
     if config.device == "cuda":

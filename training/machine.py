@@ -57,6 +57,15 @@ def missing_device(name: str) -> str | None:
     return None
 
 
+def cores() -> int:
+    """How many cores this process may use.
+
+    >>> cores() >= 1
+    True
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def set_up(config: Config) -> None:
     """Give torch the run's threads, and let torch refuse what varies, or not."""
     torch.set_num_threads(config.threads)

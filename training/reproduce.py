@@ -23,6 +23,7 @@ from training import (
     checkpoint,
     command_line,
     generalisation,
+    machine,
     results,
     results_examples,
     results_page,
@@ -33,10 +34,6 @@ from training.experiments import ROWS, SEEDS, Row, command
 from training.provenance import ROOT
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Run the table of results, or some rows of it, and write the page of results."""
@@ -45,7 +42,7 @@ class Options:
     """names of rows, or patterns such as 'copy-*'"""
     seeds: tuple[int, ...] = SEEDS
     """one run of every row for each of them"""
-    jobs: int = dataclasses.field(default_factory=_cores)
+    jobs: int = dataclasses.field(default_factory=machine.cores)
     """runs at a time, each with one thread"""
     folder: Path = Path("runs/reproduce")
     """folder of the runs"""
