@@ -14,12 +14,11 @@ from typing import Annotated, NamedTuple
 
 import torch
 import tyro
-from torch import nn
 
 from tasks.base import Batch
 from training import checkpoint
 from training.config import Config, from_json
-from training.safety import diagnose
+from training.safety import diagnose, total_norm
 from training.state import Training, restore
 
 
@@ -66,7 +65,7 @@ def replay(fault: Fault) -> tuple[float, float]:
     loss = cost.loss(cost.per_sequence(outputs, fault.batch), fault.batch)
     weights = [weight for weight in layer.parameters() if weight.requires_grad]
     gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
-    return float(loss.detach()), float(nn.utils.get_total_norm(list(gradients)))
+    return float(loss.detach()), float(total_norm(gradients))
 
 
 def _same(one: float, other: float) -> bool:
