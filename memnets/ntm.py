@@ -9,13 +9,14 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from memnets import heads as plugged
-from memnets.checks import check_epsilons, check_sizes, check_switches
+from memnets.checks import check_epsilons, check_numbers, check_sizes, check_switches
 from memnets.heads import Head, ReadHead, WriteHead, WriteVectors
 from memnets.layer import MemoryLayer
 from memnets.memory import NTMMemory
@@ -122,8 +123,8 @@ class NTM(MemoryLayer):
         hidden_size, num_layers, skip_connections: of a controller given by name, else unused.
         shift_range: how far a head may move in a step, k; S = 2k + 1.
         heads: `ReadHead` and `WriteHead` entries that replace the stock heads. What describes the
-            stock heads has no effect then: read_heads, write_heads, shift_range, strength,
-            gate_bias and the epsilons; each addressing has its own.
+            stock heads has no effect then: read_heads, write_heads, shift_range, strength, the gate
+            biases and the epsilons; each addressing has its own.
         initial_memory: what every number of the memory holds before the first step.
         learned_initial_state: learn the state before the first step (the paper's bias values):
             memory, read vectors, weightings and controller; else memory as above, weightings on
@@ -134,6 +135,8 @@ class NTM(MemoryLayer):
         strength: the range of key strengths, `oneplus` (above 1) or `softplus` (above 0).
         gate_bias: added to the initial bias of the gates: below 0, heads start by moving from where
             they are, above 0 by looking for content.
+        write_gate_bias: the same for the write heads alone; None is gate_bias. Below 0, what is
+            written starts out in a slot of its own, whatever the read heads do.
         similarity_epsilon, sharpen_epsilon: see `memnets.addressing`.
         batch_first: x and y are [B, T, ...].
         backend: what runs the steps, `auto`, `reference` or `compiled`: see docs/backends.md.
@@ -173,6 +176,7 @@ class NTM(MemoryLayer):
         read_first: bool = False,
         strength: str = "oneplus",
         gate_bias: float = 0.0,
+        write_gate_bias: float | None = None,
         similarity_epsilon: float = 1e-6,
         sharpen_epsilon: float = 1e-12,
         batch_first: bool = False,
@@ -186,10 +190,14 @@ class NTM(MemoryLayer):
         check_epsilons(similarity_epsilon=similarity_epsilon, sharpen_epsilon=sharpen_epsilon)
         check_switches(read_first=read_first)
         if heads is None:
-            addressing = ContentAndLocation(
+            reading = ContentAndLocation(
                 shift_range, strength, similarity_epsilon, sharpen_epsilon, gate_bias
             )
-            heads = [ReadHead(addressing, read_heads), WriteHead(addressing, write_heads)]
+            writing = reading
+            if write_gate_bias is not None:
+                check_numbers(write_gate_bias=write_gate_bias)
+                writing = replace(reading, gate_bias=write_gate_bias)
+            heads = [ReadHead(reading, read_heads), WriteHead(writing, write_heads)]
         ordered = plugged.ordered(heads)
         super().__init__(
             input_size=input_size,

@@ -49,6 +49,7 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
     "learned_initial_state": (bool, "learn the state that every sequence starts from"),
     "memory_spread": (float, "how much the slots of a learned initial memory differ at first"),
     "gate_bias": (float, "added to the initial bias of the gates between content and location"),
+    "write_gate_bias": (float | None, "the same for the write heads alone; None: gate_bias"),
     "read_first": (bool, "read before writing in each step (the default writes first)"),
     "strength": (Literal["oneplus", "softplus"], "how key strengths are made positive"),
     "similarity_epsilon": (float, "keeps the cosine similarity of a zero vector finite"),

@@ -88,6 +88,15 @@ def test_gate_bias_is_added_to_the_initial_bias_of_the_gates():
     assert torch.equal(biased.interface.linear.weight, plain.interface.linear.weight)
 
 
+def test_write_heads_can_have_a_gate_bias_of_their_own():
+    biased, plain = small_ntm(gate_bias=2.0, write_gate_bias=-3.0), small_ntm()
+    added = biased.interface.linear.bias - plain.interface.linear.bias
+    torch.testing.assert_close(added[[5, 15]], torch.tensor([2.0, -3.0]))
+    assert added.count_nonzero() == 2
+    with pytest.raises(ValueError, match="write_gate_bias must be a finite number; got nan"):
+        small_ntm(write_gate_bias=float("nan"))
+
+
 def test_strength_chooses_the_range_of_strengths():
     x = torch.randn(20, 8, 3) * 30
     for make in (small_ntm, small_dnc):
