@@ -82,11 +82,13 @@ def _content_fields(count: int, word_size: int, strength: str) -> dict[str, Fiel
     }
 
 
-def _location_fields(count: int, shift_range: int) -> dict[str, Field]:
+def _location_fields(
+    count: int, shift_range: int, sharpening_bias: float = 0.0
+) -> dict[str, Field]:
     check_sizes(minimum=0, shift_range=shift_range)
     return {
         "shifts": Field((count, 2 * shift_range + 1), simplex),
-        "sharpenings": Field((count,), at_least_one),
+        "sharpenings": Field((count,), at_least_one, sharpening_bias),
     }
 
 
@@ -145,7 +147,8 @@ class ContentAndLocation:
     """The NTM's own: by content, then by location (`addressing.focus`, NTM figure 2).
 
     `gate_bias` is added to the initial bias of the gates: below 0, heads start by moving from where
-    they are, above 0 by looking for content.
+    they are, above 0 by looking for content. `sharpening_bias` is added to that of the sharpenings:
+    below 0, heads start by hardly sharpening.
     """
 
     shift_range: int = 1
@@ -153,9 +156,10 @@ class ContentAndLocation:
     similarity_epsilon: float = 1e-6
     sharpen_epsilon: float = 1e-12
     gate_bias: float = 0.0
+    sharpening_bias: float = 0.0
 
     def __post_init__(self) -> None:
-        check_numbers(gate_bias=self.gate_bias)
+        check_numbers(gate_bias=self.gate_bias, sharpening_bias=self.sharpening_bias)
         check_epsilons(
             similarity_epsilon=self.similarity_epsilon, sharpen_epsilon=self.sharpen_epsilon
         )
@@ -165,7 +169,7 @@ class ContentAndLocation:
         fields = {
             **_content_fields(count, word_size, self.strength),
             "gates": Field((count,), unit, self.gate_bias),
-            **_location_fields(count, self.shift_range),
+            **_location_fields(count, self.shift_range, self.sharpening_bias),
         }
         return Table(FocusParameters, fields)
 

@@ -50,6 +50,7 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
     "memory_spread": (float, "how much the slots of a learned initial memory differ at first"),
     "gate_bias": (float, "added to the initial bias of the gates between content and location"),
     "write_gate_bias": (float | None, "the same for the write heads alone; None: gate_bias"),
+    "sharpening_bias": (float, "added to the initial bias of the sharpenings of the weightings"),
     "read_first": (bool, "read before writing in each step (the default writes first)"),
     "strength": (Literal["oneplus", "softplus"], "how key strengths are made positive"),
     "similarity_epsilon": (float, "keeps the cosine similarity of a zero vector finite"),

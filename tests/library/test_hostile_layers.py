@@ -24,7 +24,10 @@ SWITCHES = {
     "NTM": ("skip_connections", "learned_initial_state", "read_first", "batch_first"),
     "DNC": ("skip_connections", "learned_initial_state", "stop_usage_gradient", "batch_first"),
 }
-NUMBERS = {"NTM": ("initial_memory", "gate_bias"), "DNC": ("initial_memory",)}
+NUMBERS = {
+    "NTM": ("initial_memory", "gate_bias", "sharpening_bias"),
+    "DNC": ("initial_memory",),
+}
 EPSILONS = {
     "NTM": ("similarity_epsilon", "sharpen_epsilon", "memory_spread"),
     "DNC": ("similarity_epsilon", "allocation_epsilon", "usage_resolution", "memory_spread"),
@@ -87,6 +90,7 @@ ADDRESSINGS = [
     (Location, {"sharpen_epsilon": math.nan}, "sharpen_epsilon must be"),
     (ContentAndLocation, {"shift_range": "1"}, "shift_range must be"),
     (ContentAndLocation, {"gate_bias": math.inf}, "gate_bias must be"),
+    (ContentAndLocation, {"sharpening_bias": math.nan}, "sharpening_bias must be"),
     (LeastRecentlyUsed, {"decay": math.nan}, "decay must be"),
     (LeastRecentlyUsed, {"decay": "half"}, "decay must be"),
     (LeastRecentlyUsed, {"decay": None}, "decay must be"),

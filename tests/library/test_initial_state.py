@@ -97,6 +97,13 @@ def test_write_heads_can_have_a_gate_bias_of_their_own():
         small_ntm(write_gate_bias=float("nan"))
 
 
+def test_sharpening_bias_is_added_to_the_initial_bias_of_the_sharpenings():
+    biased, plain = small_ntm(sharpening_bias=-4.0), small_ntm()
+    added = biased.interface.linear.bias - plain.interface.linear.bias
+    torch.testing.assert_close(added[[9, 19]], torch.tensor([-4.0, -4.0]))
+    assert added.count_nonzero() == 2
+
+
 def test_strength_chooses_the_range_of_strengths():
     x = torch.randn(20, 8, 3) * 30
     for make in (small_ntm, small_dnc):
