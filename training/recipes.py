@@ -110,10 +110,11 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "model.read_heads": 4,
         "model.gate_bias": 2.0,
         "model.write_gate_bias": -3.0,
+        "model.sharpening_bias": -4.0,
         "optimizer.learning_rate": 3e-3,
         "optimizer.epsilon": 1e-6,
         "optimizer.cooldown": 0.7,
-        "run.sequences": 240_000,
+        "run.sequences": 200_000,
     },
     ("priority_sort", "dnc"): {
         **STEADY,
