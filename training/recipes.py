@@ -66,7 +66,14 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("copy", "lstm"): {**BASELINE, "model.hidden_size": 256, "run.sequences": 15_000},
     ("repeat_copy", "ntm"): {**CALM, "model.gate_bias": -2.0, "run.sequences": 80_000},
-    ("repeat_copy", "dnc"): {**STEADY, "model.read_heads": 1, "run.sequences": 100_000},
+    ("repeat_copy", "dnc"): {
+        **STEADY,
+        "model.read_heads": 1,
+        "model.memory_size": 32,
+        "optimizer.learning_rate": 3e-3,
+        "optimizer.epsilon": 1e-6,
+        "run.sequences": 100_000,
+    },
     ("repeat_copy", "lstm"): {**BASELINE, "model.hidden_size": 512, "run.sequences": 500_000},
     ("associative_recall", "ntm"): {**CALM, "optimizer.cooldown": 0.7, "run.sequences": 60_000},
     # With one read head it stayed at guessing. 32 slots hold what six items need, and take a fifth
@@ -100,7 +107,7 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "model.memory_spread": 0.5,
         "optimizer.learning_rate": 3e-3,
         "optimizer.epsilon": 1e-6,
-        "run.sequences": 40_000,
+        "run.sequences": 60_000,
     },
     ("dynamic_ngram", "lstm"): {**BASELINE, "model.hidden_size": 128, "run.sequences": 6_000},
     # Every vector in a slot of its own, found again by its priority: the write head starts by
