@@ -151,13 +151,19 @@ TARGETS = {
     ),
 }
 
-# The recipes' gate bias is for the LSTM: with copy's -2, this controller stays at 2.4 wrong bits,
-# and with 0 it has none at length 120 (docs/log.md).
-FEEDFORWARD_FLAGS = ("--model.controller", "feedforward", "--model.gate-bias", "0")
-# Where the recipe makes heads start by content, so does this controller.
-FEEDFORWARD_BY_CONTENT = {
-    "dynamic_ngram": FEEDFORWARD_FLAGS[:2],
-    "priority_sort": (*FEEDFORWARD_FLAGS[:2], "--model.hidden-size", "256"),
+# The recipes' gate bias and calm optimiser are for the LSTM: with them, this controller relapses or
+# never learns (docs/log.md). Where a recipe makes heads start by content, it serves this one too.
+_FEEDFORWARD = ("--model.controller", "feedforward")
+_FEEDFORWARD_BY_LOCATION = (
+    *("--model.gate-bias", "0", "--model.sharpening-bias", "-4", "--run.batch-size", "16"),
+    *("--optimizer.epsilon", "1e-6", "--optimizer.clip-norm", "0.3", "--optimizer.cooldown", "0.5"),
+)
+FEEDFORWARD_FLAGS = {
+    "copy": (*_FEEDFORWARD, *_FEEDFORWARD_BY_LOCATION),
+    "repeat_copy": (*_FEEDFORWARD, *_FEEDFORWARD_BY_LOCATION, "--run.sequences", "120000"),
+    "associative_recall": (*_FEEDFORWARD, *_FEEDFORWARD_BY_LOCATION),
+    "dynamic_ngram": _FEEDFORWARD,
+    "priority_sort": (*_FEEDFORWARD, "--model.hidden-size", "256"),
 }
 
 MODELS: tuple[tuple[str, str, str], ...] = (
@@ -174,7 +180,7 @@ MEMORY_SIZES = {"copy-dnc": 128, "associative-recall-dnc": 128}
 def _row(task: str, name: str, model: str, label: str) -> Row:
     """The row of a model on a task."""
     name = f"{task.replace('_', '-')}-{name}"
-    flags = FEEDFORWARD_BY_CONTENT.get(task, FEEDFORWARD_FLAGS) if label == FEEDFORWARD else ()
+    flags = FEEDFORWARD_FLAGS[task] if label == FEEDFORWARD else ()
     # An N-gram's cost varies by some 11 bits from sequence to sequence.
     evaluated = 2048 if task == "dynamic_ngram" else 512
     return Row(name, task, model, label, flags, evaluated, MEMORY_SIZES.get(name))
