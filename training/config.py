@@ -97,6 +97,8 @@ class AdamOptions:
     """decay of the mean of their squares"""
     epsilon: float = 1e-8
     """added to the root of the mean square"""
+    warmup: int = 0
+    """sequences, at the beginning, over which the learning rate rises linearly"""
     cooldown: float = 0.0
     """share of the run, at its end, over which the learning rate falls linearly to 0; above 0,
     the run cannot be made longer later"""
@@ -118,6 +120,8 @@ class GravesRMSPropOptions:
     """share of the last update that is repeated"""
     epsilon: float = 1e-4
     """added to the variance of the gradients, under the root"""
+    warmup: int = 0
+    """sequences, at the beginning, over which the learning rate rises linearly"""
     cooldown: float = 0.0
     """share of the run, at its end, over which the learning rate falls linearly to 0; above 0,
     the run cannot be made longer later"""
@@ -283,6 +287,8 @@ def problems(config: Config) -> Iterator[str]:
     for name in ("beta1", "beta2", "decay", "momentum"):
         if name in optimizer and not 0 <= optimizer[name] < 1:
             yield f"--optimizer.{name} must be at least 0 and below 1, got {optimizer[name]}"
+    if optimizer["warmup"] < 0:
+        yield f"--optimizer.warmup must be 0 (none) or more, got {optimizer['warmup']}"
     if not 0 <= optimizer["cooldown"] <= 1:
         yield f"--optimizer.cooldown must be from 0 to 1, got {optimizer['cooldown']}"
     yield from wandb_options.problems(config.wandb_options)

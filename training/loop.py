@@ -158,12 +158,15 @@ class _Notes:
 
 
 def learning_rate(config: Config, step: int) -> float:
-    """The learning rate of a step (from 0): constant, then falling to 0 over the cooldown."""
+    """The rate of a step (from 0): rising over the warm-up, falling to 0 over the cooldown."""
     options: Any = config.optimizer_options
-    if options.cooldown == 0:
-        return options.learning_rate
-    left = (config.steps - step) / config.steps
-    return options.learning_rate * min(1.0, left / options.cooldown)
+    factor = 1.0
+    if options.warmup > 0:
+        factor = min(factor, (step + 1) * config.run.batch_size / options.warmup)
+    if options.cooldown > 0:
+        left = (config.steps - step) / config.steps
+        factor = min(factor, left / options.cooldown)
+    return options.learning_rate * factor
 
 
 def train_step(config: Config, training: Training) -> dict[str, Tensor]:

@@ -90,6 +90,14 @@ def test_a_configuration_from_before_there_were_curricula():
     assert from_json(values) == recipe("copy", "ntm")
 
 
+def test_a_configuration_from_before_there_was_an_option():
+    values = to_json(recipe("associative_recall", "ntm"))
+    for name in ("write_gate_bias", "sharpening_bias"):
+        del values["model_options"][name]
+    del values["optimizer_options"]["warmup"]
+    assert from_json(values) == recipe("associative_recall", "ntm")
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_every_argument_of_the_model_is_a_flag_with_its_default(model):
     parameters = inspect.signature(MODELS[model]).parameters

@@ -80,6 +80,8 @@ LINES = """
 --optimizer.clip-value nan | --optimizer.clip-value must be
 --optimizer.cooldown 1.5 | --optimizer.cooldown must be
 --optimizer.cooldown nan | --optimizer.cooldown must be
+--optimizer.warmup -1 | --optimizer.warmup must be
+--optimizer.warmup 0.5 | warmup
 --optimizer.momentum 0.5 | there is no flag --optimizer.momentum
 --optimizer graves_rmsprop --optimizer.beta1 0.5 | there is no flag --optimizer.beta1
 --model.memory-size 0 | memory_size must be
@@ -97,6 +99,8 @@ LINES = """
 --model.similarity-epsilon -1 | similarity_epsilon must be
 --model.sharpen-epsilon nan | sharpen_epsilon must be
 --model.gate-bias inf | gate_bias must be
+--model.write-gate-bias inf | write_gate_bias must be
+--model.sharpening-bias nan | sharpening_bias must be
 --model.strength exp | strength
 --model.read-first 2 | read-first
 --model lstm --model.memory-size 8 | there is no flag --model.memory-size

@@ -173,6 +173,19 @@ def test_the_learning_rate_falls_to_zero_over_the_cooldown():
     assert training.optimizer.param_groups[0]["lr"] == rates[18]
 
 
+def test_the_learning_rate_rises_over_the_warmup():
+    more = ["--optimizer.learning-rate", "0.1", "--run.batch-size", "4", "--run.sequences", "80"]
+    more += ["--optimizer.warmup", "20", "--optimizer.cooldown", "0"]
+    config = parse(["--task", "copy", *more])
+    rates = [loop.learning_rate(config, step) for step in range(20)]
+    assert rates[:5] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1])
+    assert rates[5:] == [0.1] * 15
+    # Where the two meet, the lower one.
+    short = parse(["--task", "copy", *more[:-1], "1", "--optimizer.warmup", "80"])
+    rates = [loop.learning_rate(short, step) for step in range(20)]
+    assert rates == pytest.approx([0.005 * min(step + 1, 20 - step) for step in range(20)])
+
+
 def test_seeds_decide_everything():
     def weights_and_data(seed):
         training = start(parse(arguments("copy", more=["--seed", str(seed)])))
