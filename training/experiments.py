@@ -173,8 +173,8 @@ MODELS: tuple[tuple[str, str, str], ...] = (
     ("lstm", "lstm", LSTM),
 )
 
-# Trained with fewer slots than the paper has, evaluated with as many.
-MEMORY_SIZES = {"copy-dnc": 128, "associative-recall-dnc": 128}
+# Where the sizes of the evaluation need more slots than training has.
+MEMORY_SIZES = {"copy-dnc": 128, "repeat-copy-dnc": 128, "associative-recall-dnc": 128}
 
 
 def _row(task: str, name: str, model: str, label: str) -> Row:
