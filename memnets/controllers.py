@@ -115,7 +115,11 @@ class ElmanCell(Cell):
 
 
 class FeedforwardCell(nn.Module):
-    """h = relu(W x + b): no state, so that all memory is in the memory."""
+    """h = tanh(W x + b): no state, so that all memory is in the memory.
+
+    What is written grows with h, and h with what is read: were h not bounded, as a ReLU's is not,
+    a memory could grow from step to step without end.
+    """
 
     state_tensors = 0
 
@@ -132,7 +136,7 @@ class FeedforwardCell(nn.Module):
 
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return h [B, hidden] and the state after the step."""
-        return torch.relu(self.linear(x)), state
+        return torch.tanh(self.linear(x)), state
 
 
 CELLS: dict[str, type[LSTMCell | GRUCell | ElmanCell | FeedforwardCell]] = {

@@ -123,8 +123,8 @@ class NTM(MemoryLayer):
         hidden_size, num_layers, skip_connections: of a controller given by name, else unused.
         shift_range: how far a head may move in a step, k; S = 2k + 1.
         heads: `ReadHead` and `WriteHead` entries that replace the stock heads. What describes the
-            stock heads has no effect then: read_heads, write_heads, shift_range, strength, biases
-            and epsilons; each addressing has its own.
+            stock heads has no effect then: read_heads, write_heads, shift_range, strength, their
+            biases and epsilons; each addressing has its own.
         initial_memory: what every number of the memory holds before the first step.
         learned_initial_state: learn the state before the first step (the paper's bias values):
             memory, read vectors, weightings and controller; else memory as above, weightings on
@@ -135,11 +135,12 @@ class NTM(MemoryLayer):
         strength: the range of key strengths, `oneplus` (above 1) or `softplus` (above 0).
         gate_bias: added to the initial bias of the gates: below 0, heads start by moving from where
             they are, above 0 by looking for content.
-        write_gate_bias: the same for the write heads alone; None is gate_bias. Below 0, what is
-            written starts out in a slot of its own, whatever the read heads do.
-        sharpening_bias: added to the initial bias of the sharpenings. Each sharpening makes a small
-            change of a weighting that is torn between slots gamma times as large, and over a
-            sequence gradients explode; with -4, gamma starts at 1.02 in place of 1.69.
+        write_gate_bias: the same for the write heads alone; None is gate_bias. Below 0 beside a
+            gate_bias above 0, write heads start by moving on while read heads look for content.
+        sharpening_bias: added to the initial bias of the sharpenings. Where a weighting is torn
+            between two slots, a sharpening makes a small change of it gamma times as large, and a
+            head that goes by location does so in every step, until gradients explode; with -4,
+            gamma starts at 1.02 in place of 1.69.
         similarity_epsilon, sharpen_epsilon: see `memnets.addressing`.
         batch_first: x and y are [B, T, ...].
         backend: what runs the steps, `auto`, `reference` or `compiled`: see docs/backends.md.
@@ -195,12 +196,12 @@ class NTM(MemoryLayer):
         check_switches(read_first=read_first)
         if heads is None:
             reading = ContentAndLocation(
-                shift_range,
-                strength,
-                similarity_epsilon,
-                sharpen_epsilon,
-                gate_bias,
-                sharpening_bias,
+                shift_range=shift_range,
+                strength=strength,
+                similarity_epsilon=similarity_epsilon,
+                sharpen_epsilon=sharpen_epsilon,
+                gate_bias=gate_bias,
+                sharpening_bias=sharpening_bias,
             )
             writing = reading
             if write_gate_bias is not None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+import memnets
 from memnets.controllers import Controller
 from tests import oracles, samples
 from tests.layers import assert_same, leaves
@@ -99,13 +100,26 @@ def test_the_stack_is_its_cells(name: str, num_layers: int, skip_connections: bo
     assert controller.input_size == 4
 
 
-def test_the_feedforward_cell_is_one_layer_with_relu_and_no_state() -> None:
+def test_the_feedforward_cell_is_one_layer_with_tanh_and_no_state() -> None:
     controller = build("feedforward")
     x = torch.randn(3, 4, dtype=torch.float64)
     h, state = controller(x, controller.initial_state(3))
     linear = controller.cells[0].linear
-    assert_same(h, (x @ linear.weight.T + linear.bias).clamp(min=0))
+    assert_same(h, (x @ linear.weight.T + linear.bias).tanh())
     assert leaves(state) == []
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "elman", "feedforward"])
+def test_no_cell_lets_the_memory_grow_without_end(name: str) -> None:
+    torch.manual_seed(0)
+    ntm = memnets.NTM(4, 2, memory_size=8, word_size=6, controller=name, backend="reference")
+    with torch.no_grad():
+        for parameter in ntm.parameters():
+            parameter.mul_(5)  # as large as some training makes them
+    _, state = ntm(torch.randn(200, 3, 4))
+    # At most what one step adds, in every step.
+    largest = ntm.interface.linear.weight.abs().sum(1) + ntm.interface.linear.bias.abs()
+    assert state.memory.memory.abs().max() <= 200 * largest.max()
 
 
 @pytest.mark.parametrize("name", list(CELLS))

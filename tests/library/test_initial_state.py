@@ -93,6 +93,9 @@ def test_write_heads_can_have_a_gate_bias_of_their_own():
     added = biased.interface.linear.bias - plain.interface.linear.bias
     torch.testing.assert_close(added[[5, 15]], torch.tensor([2.0, -3.0]))
     assert added.count_nonzero() == 2
+    both = small_ntm(gate_bias=2.0, write_gate_bias=0.0, sharpening_bias=-4.0)
+    added = both.interface.linear.bias - plain.interface.linear.bias
+    torch.testing.assert_close(added[[5, 9, 15, 19]], torch.tensor([2.0, -4.0, 0.0, -4.0]))
     with pytest.raises(ValueError, match="write_gate_bias must be a finite number; got nan"):
         small_ntm(write_gate_bias=float("nan"))
 
