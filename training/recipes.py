@@ -63,6 +63,7 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         **STEADY,
         "model.read_heads": 1,
         "model.memory_size": 24,
+        "run.batch_size": 8,
         "run.sequences": 50_000,
     },
     ("copy", "lstm"): {**BASELINE, "model.hidden_size": 256, "run.sequences": 15_000},
