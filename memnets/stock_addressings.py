@@ -82,9 +82,7 @@ def _content_fields(count: int, word_size: int, strength: str) -> dict[str, Fiel
     }
 
 
-def _location_fields(
-    count: int, shift_range: int, sharpening_bias: float = 0.0
-) -> dict[str, Field]:
+def _location_fields(count: int, shift_range: int, sharpening_bias: float) -> dict[str, Field]:
     check_sizes(minimum=0, shift_range=shift_range)
     return {
         "shifts": Field((count, 2 * shift_range + 1), simplex),
@@ -118,17 +116,24 @@ class Content:
 
 @dataclass(frozen=True)
 class Location:
-    """Address by moving from where the head was: shift, then sharpen (NTM eq. 8 and 9)."""
+    """Address by moving from where the head was: shift, then sharpen (NTM eq. 8 and 9).
+
+    `sharpening_bias` is added to the initial bias of the sharpenings: below 0, heads start by
+    hardly sharpening.
+    """
 
     shift_range: int = 1
     sharpen_epsilon: float = 1e-12
+    sharpening_bias: float = 0.0
 
     def __post_init__(self) -> None:
+        check_numbers(sharpening_bias=self.sharpening_bias)
         check_epsilons(sharpen_epsilon=self.sharpen_epsilon)
 
     def table(self, count: int, word_size: int) -> Table:
         """Shifts [B, count, S] and sharpenings [B, count]."""
-        return Table(LocationParameters, _location_fields(count, self.shift_range))
+        fields = _location_fields(count, self.shift_range, self.sharpening_bias)
+        return Table(LocationParameters, fields)
 
     def __call__(
         self,

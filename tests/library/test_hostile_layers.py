@@ -88,6 +88,7 @@ ADDRESSINGS = [
     (Location, {"shift_range": -1}, "shift_range must be"),
     (Location, {"shift_range": 1.5}, "shift_range must be"),
     (Location, {"sharpen_epsilon": math.nan}, "sharpen_epsilon must be"),
+    (Location, {"sharpening_bias": "0"}, "sharpening_bias must be"),
     (ContentAndLocation, {"shift_range": "1"}, "shift_range must be"),
     (ContentAndLocation, {"gate_bias": math.inf}, "gate_bias must be"),
     (ContentAndLocation, {"sharpening_bias": math.nan}, "sharpening_bias must be"),

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 import memnets
+from memnets.heads import ReadHead, WriteHead
+from memnets.stock_addressings import Location
 
 
 def small_ntm(**options):
@@ -105,6 +107,16 @@ def test_sharpening_bias_is_added_to_the_initial_bias_of_the_sharpenings():
     added = biased.interface.linear.bias - plain.interface.linear.bias
     torch.testing.assert_close(added[[9, 19]], torch.tensor([-4.0, -4.0]))
     assert added.count_nonzero() == 2
+
+
+def test_a_head_by_location_alone_has_a_sharpening_bias_too():
+    plain, biased = (
+        small_ntm(heads=[ReadHead(Location(sharpening_bias=bias)), WriteHead(Location())])
+        for bias in (0.0, -4.0)
+    )
+    added = biased.interface.linear.bias - plain.interface.linear.bias
+    torch.testing.assert_close(added[3], torch.tensor(-4.0))  # after the shifts [3]
+    assert added.count_nonzero() == 1
 
 
 def test_strength_chooses_the_range_of_strengths():
