@@ -115,13 +115,14 @@ class ElmanCell(Cell):
 
 
 class FeedforwardCell(nn.Module):
-    """h = tanh(W x + b): no state, so that all memory is in the memory.
+    """h = relu(W x + b): no state, so that all memory is in the memory.
 
-    What is written grows with h, and h with what is read: were h not bounded, as a ReLU's is not,
-    a memory could grow from step to step without end.
+    What is written grows with h, and h with what is read: as h has no bound, a memory can grow from
+    step to step until it overflows. `TanhFeedforwardCell` has one.
     """
 
     state_tensors = 0
+    activation = staticmethod(torch.relu)
 
     def __init__(
         self,
@@ -136,7 +137,13 @@ class FeedforwardCell(nn.Module):
 
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return h [B, hidden] and the state after the step."""
-        return torch.tanh(self.linear(x)), state
+        return self.activation(self.linear(x)), state
+
+
+class TanhFeedforwardCell(FeedforwardCell):
+    """h = tanh(W x + b): a feed-forward cell whose h is bounded, as the recurrent cells' is."""
+
+    activation = staticmethod(torch.tanh)
 
 
 CELLS: dict[str, type[LSTMCell | GRUCell | ElmanCell | FeedforwardCell]] = {
@@ -144,6 +151,7 @@ CELLS: dict[str, type[LSTMCell | GRUCell | ElmanCell | FeedforwardCell]] = {
     "gru": GRUCell,
     "elman": ElmanCell,
     "feedforward": FeedforwardCell,
+    "feedforward_tanh": TanhFeedforwardCell,
 }
 
 
@@ -151,7 +159,7 @@ class Controller(nn.Module):
     """A stack of cells of one kind.
 
     Args:
-        cell: `lstm`, `gru`, `elman` or `feedforward`.
+        cell: `lstm`, `gru`, `elman`, `feedforward` (a ReLU) or `feedforward_tanh`.
         input_size: the layer's input plus all read vectors.
         hidden_size: of every cell.
         num_layers: how many cells.

@@ -118,8 +118,9 @@ class NTM(MemoryLayer):
         memory_size: slots N.
         word_size: numbers in a slot, W.
         read_heads, write_heads: R and H.
-        controller: `lstm`, `gru`, `elman`, `feedforward`, or a module with the contract of
-            `memnets.controllers`, whose input_size is input_size + read_heads * word_size.
+        controller: `lstm`, `gru`, `elman`, `feedforward`, `feedforward_tanh`, or a module with the
+            contract of `memnets.controllers`, whose input_size is input_size + read_heads *
+            word_size.
         hidden_size, num_layers, skip_connections: of a controller given by name, else unused.
         shift_range: how far a head may move in a step, k; S = 2k + 1.
         heads: `ReadHead` and `WriteHead` entries that replace the stock heads. What describes the

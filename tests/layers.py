@@ -144,6 +144,7 @@ TABLE = [
     Case("ntm_gru", ntm(controller="gru")),
     Case("ntm_elman", ntm(controller="elman")),
     Case("ntm_feedforward", ntm(controller="feedforward")),
+    Case("ntm_feedforward_tanh", ntm(controller="feedforward_tanh")),
     Case("ntm_several_heads", ntm(read_heads=2, write_heads=3, shift_range=2)),
     Case("ntm_learned_initial_state", ntm(learned_initial_state=True)),
     Case("ntm_read_first", ntm(read_first=True)),

@@ -37,7 +37,10 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
     "word_size": (int, "numbers in each memory slot (W)"),
     "read_heads": (int, "heads that read (R)"),
     "write_heads": (int, "heads that write (H)"),
-    "controller": (Literal["lstm", "gru", "elman", "feedforward"], "the controller network"),
+    "controller": (
+        Literal["lstm", "gru", "elman", "feedforward", "feedforward_tanh"],
+        "the controller network",
+    ),
     "hidden_size": (int, "hidden units in each layer of the controller (or of the LSTM baseline)"),
     "num_layers": (int, "layers of the controller (or of the LSTM baseline)"),
     "skip_connections": (

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from memnets.fused import products
 from memnets.fused.buffers import borrow
 from memnets.fused.library import load
-from memnets.fused.plan import ABSENT, FEEDFORWARD, Layer, Plan, Problem
+from memnets.fused.plan import ABSENT, FEEDFORWARD, FEEDFORWARD_TANH, Layer, Plan, Problem
 
 
 class Call(NamedTuple):
@@ -66,12 +66,12 @@ class Tensors(NamedTuple):
 
 def parameters_of(plan: Plan) -> int:
     """How many parameters a layer of the controller has."""
-    return 2 if plan.problem.cell == FEEDFORWARD else 4
+    return 2 if plan.problem.cell in (FEEDFORWARD, FEEDFORWARD_TANH) else 4
 
 
 def states_of(plan: Plan) -> int:
     """How many tensors a layer of the controller carries: 2 of an LSTM, 0 of a feed-forward one."""
-    return (2, 1, 1, 0)[plan.problem.cell]
+    return (2, 1, 1, 0, 0)[plan.problem.cell]
 
 
 class Problems:

@@ -14,19 +14,27 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from memnets.controllers import Controller, ElmanCell, FeedforwardCell, GRUCell, LSTMCell
+from memnets.controllers import (
+    Controller,
+    ElmanCell,
+    FeedforwardCell,
+    GRUCell,
+    LSTMCell,
+    TanhFeedforwardCell,
+)
 from memnets.interface import Activation, Interface, oneplus, positive, real, simplex, unit
 from memnets.stock_addressings import Content, ContentAndLocation, Location
 
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
 
-LSTM, GRU, ELMAN, FEEDFORWARD = range(4)
+LSTM, GRU, ELMAN, FEEDFORWARD, FEEDFORWARD_TANH = range(5)
 CELLS: dict[type[nn.Module], int] = {
     LSTMCell: LSTM,
     GRUCell: GRU,
     ElmanCell: ELMAN,
     FeedforwardCell: FEEDFORWARD,
+    TanhFeedforwardCell: FEEDFORWARD_TANH,
 }
 RANGES: dict[Activation, int] = {real: 0, unit: 1, oneplus: 2, positive: 3, simplex: 4}
 ADDRESSINGS = (Content, Location, ContentAndLocation)
@@ -153,9 +161,7 @@ def controller_layers(controller: Controller, reads: int) -> list[Layer]:
             layer.below, layer.width = layer.width, layer.width + hidden
         if not isinstance(cell, FeedforwardCell):
             layer.own, layer.width = layer.width, layer.width + hidden
-        layer.rows = (
-            hidden * {LSTMCell: 4, GRUCell: 4, ElmanCell: 1, FeedforwardCell: 1}[type(cell)]
-        )
+        layer.rows = hidden * (4 if isinstance(cell, LSTMCell | GRUCell) else 1)
         made.append(layer)
     return made
 

@@ -1,5 +1,6 @@
 """Controllers: the same numbers as torch's own cells with the same state_dict, and the contract."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 import memnets
 from memnets.controllers import Controller
@@ -77,7 +78,7 @@ def test_the_cell_is_the_loops(name: str, inputs: int, hidden: int, seed: int) -
     assert_equal_to(after[0][0], expected)
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "elman", "feedforward"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "elman", "feedforward", "feedforward_tanh"])
 @pytest.mark.parametrize("num_layers", [1, 3])
 @pytest.mark.parametrize("skip_connections", [False, True])
 def test_the_stack_is_its_cells(name: str, num_layers: int, skip_connections: bool) -> None:
@@ -100,17 +101,22 @@ def test_the_stack_is_its_cells(name: str, num_layers: int, skip_connections: bo
     assert controller.input_size == 4
 
 
-def test_the_feedforward_cell_is_one_layer_with_tanh_and_no_state() -> None:
-    controller = build("feedforward")
+@pytest.mark.parametrize(
+    ("name", "activation"), [("feedforward", torch.relu), ("feedforward_tanh", torch.tanh)]
+)
+def test_a_feedforward_cell_is_one_layer_and_no_state(
+    name: str, activation: Callable[[Tensor], Tensor]
+) -> None:
+    controller = build(name)
     x = torch.randn(3, 4, dtype=torch.float64)
     h, state = controller(x, controller.initial_state(3))
     linear = controller.cells[0].linear
-    assert_same(h, (x @ linear.weight.T + linear.bias).tanh())
+    assert_same(h, activation(x @ linear.weight.T + linear.bias))
     assert leaves(state) == []
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "elman", "feedforward"])
-def test_no_cell_lets_the_memory_grow_without_end(name: str) -> None:
+@pytest.mark.parametrize("name", ["lstm", "gru", "elman", "feedforward_tanh"])
+def test_no_bounded_cell_lets_the_memory_grow_without_end(name: str) -> None:
     torch.manual_seed(0)
     ntm = memnets.NTM(4, 2, memory_size=8, word_size=6, controller=name, backend="reference")
     with torch.no_grad():

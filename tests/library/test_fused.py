@@ -95,7 +95,9 @@ def calls(draw):
         "hidden_size": draw(whole(1, 20)),
         "read_heads": draw(whole(1, 6)),
         "write_heads": draw(whole(1, 3)),
-        "controller": draw(st.sampled_from(["lstm", "gru", "elman", "feedforward"])),
+        "controller": draw(
+            st.sampled_from(["lstm", "gru", "elman", "feedforward", "feedforward_tanh"])
+        ),
         "num_layers": draw(whole(1, 3)),
         "skip_connections": draw(st.booleans()),
         "learned_initial_state": draw(st.booleans()),

@@ -178,7 +178,7 @@ def test_sequential_sizes_and_public_names() -> None:
     assert {"NTM", "DNC", "record", "detach", "load"} <= set(memnets.__all__)
 
 
-@pytest.mark.parametrize("controller", ["lstm", "gru", "elman", "feedforward"])
+@pytest.mark.parametrize("controller", ["lstm", "gru", "elman", "feedforward", "feedforward_tanh"])
 def test_a_state_from_autocast_goes_on_without_it(controller):
     layer = memnets.NTM(3, 2, memory_size=5, word_size=4, hidden_size=6, controller=controller)
     x = torch.randn(4, 2, 3)

@@ -91,7 +91,7 @@ inline void gru_backward(const CellRow<T>& row, const T* d_h, T* d_h_before, T* 
   });
 }
 
-// Of the feed-forward cell as well, whose gates have no part of the step before.
+// Of the feed-forward tanh as well, whose gates have no part of the step before.
 template <class T>
 inline void elman(const CellRow<T>& row, T* h) {
   each<T>(row.hidden, [&](Size n, Size count) {
@@ -107,6 +107,20 @@ inline void elman_backward(const CellRow<T>& row, const T* d_h, T* d_gates) {
     const Vector<T> value = load(row.gates + n, count);
     store(load(d_h + n, count) * (Vector<T>(1) - value * value), d_gates + n, count);
   });
+}
+
+template <class T>
+inline void feedforward(const CellRow<T>& row, T* h) {
+  each<T>(row.hidden, [&](Size n, Size count) {
+    const Vector<T> value = at::vec::maximum(load(row.gates + n, count), Vector<T>(0));
+    store(value, row.gates + n, count);
+    store(value, h + n, count);
+  });
+}
+
+template <class T>
+inline void feedforward_backward(const CellRow<T>& row, const T* d_h, T* d_gates) {
+  for (Size n = 0; n < row.hidden; ++n) d_gates[n] = row.gates[n] > 0 ? d_h[n] : T(0);
 }
 
 // The interface's numbers into their ranges.

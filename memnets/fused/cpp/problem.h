@@ -9,7 +9,7 @@
 
 namespace memnets {
 
-enum class Cell : Size { lstm, gru, elman, feedforward };
+enum class Cell : Size { lstm, gru, elman, feedforward, feedforward_tanh };
 enum class Range : Size { real, unit, oneplus, softplus, simplex };
 
 constexpr Size state_parts = 6;

@@ -205,7 +205,8 @@ class Rows {
         case Cell::lstm: lstm(row, h); break;
         case Cell::gru: gru(row, h); break;
         case Cell::elman:
-        case Cell::feedforward: elman(row, h); break;
+        case Cell::feedforward_tanh: elman(row, h); break;
+        case Cell::feedforward: feedforward(row, h); break;
       }
       if (layer.own >= 0) std::memcpy(z(layer, t + 1, b) + layer.own, h, p_.hidden * sizeof(T));
       if (l + 1 < p_.depth) {
@@ -301,7 +302,8 @@ class Rows {
           break;
         case Cell::gru: gru_backward(row, d_h, d_h, d_gates); break;
         case Cell::elman:
-        case Cell::feedforward: elman_backward(row, d_h, d_gates); fill(d_h, hidden); break;
+        case Cell::feedforward_tanh: elman_backward(row, d_h, d_gates); fill(d_h, hidden); break;
+        case Cell::feedforward: feedforward_backward(row, d_h, d_gates); fill(d_h, hidden); break;
       }
     }
     fill(d_z_.data(), count_ * layer.width);
