@@ -16,6 +16,7 @@ The cells are written as linear maps and chunks, not as calls of torch's fused c
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -122,7 +123,7 @@ class FeedforwardCell(nn.Module):
     """
 
     state_tensors = 0
-    activation = staticmethod(torch.relu)
+    activation: Callable[[Tensor], Tensor] = staticmethod(torch.relu)
 
     def __init__(
         self,
@@ -143,7 +144,7 @@ class FeedforwardCell(nn.Module):
 class TanhFeedforwardCell(FeedforwardCell):
     """h = tanh(W x + b): a feed-forward cell whose h is bounded, as the recurrent cells' is."""
 
-    activation = staticmethod(torch.tanh)
+    activation: Callable[[Tensor], Tensor] = staticmethod(torch.tanh)
 
 
 CELLS: dict[str, type[LSTMCell | GRUCell | ElmanCell | FeedforwardCell]] = {

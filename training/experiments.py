@@ -177,7 +177,7 @@ MODELS: tuple[tuple[str, str, str], ...] = (
 )
 
 # Where the sizes of the evaluation need more slots than training has.
-MEMORY_SIZES = {"copy-dnc": 128, "repeat-copy-dnc": 128, "associative-recall-dnc": 128}
+MEMORY_SIZES = {"copy-dnc": 128, "associative-recall-dnc": 128}
 
 
 def _row(task: str, name: str, model: str, label: str) -> Row:
