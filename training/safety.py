@@ -161,7 +161,12 @@ def _forward_and_backward(layer: nn.Module, batch: Batch, cost: Cost) -> Iterato
     norm = total_norm(gradients[1:])
     if finite and not norm.isfinite():
         name, largest = max(
-            ((name, float(gradient.abs().max())) for name, gradient in named.items()),
+            # The start of a controller without a state has no elements.
+            (
+                (name, float(gradient.abs().max()))
+                for name, gradient in named.items()
+                if gradient.numel()
+            ),
             key=lambda item: item[1],
         )
         yield f"gradient norm: squares overflow; the largest gradient is {largest:.3g}, of {name}"

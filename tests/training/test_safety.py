@@ -114,6 +114,14 @@ def test_a_gradient_that_overflows_is_named(monkeypatch, capsys):
     assert re.search(r"the largest gradient is \de\+2\d, of \w+", error), error
 
 
+def test_a_gradient_that_overflows_is_named_beside_a_weight_without_elements(monkeypatch, capsys):
+    # A feed-forward controller has no state, and so an initial state of no elements to learn.
+    poison(monkeypatch, [3], set_huge_targets)
+    options = ["--model.controller", "feedforward", "--model.learned-initial-state", "True"]
+    run(*options, model="ntm", status=1)
+    assert "squares overflow; the largest gradient is" in capsys.readouterr().err
+
+
 def test_skipped_steps_change_nothing_and_are_counted(monkeypatch, capsys):
     poison(monkeypatch, [4, 5, 10])
     run(*SKIP)
