@@ -171,7 +171,10 @@ ERRORS = [
     ("--task.bits 0", "bits must be a whole number of at least 1"),
     ("--task.min-length 30", "min_length must be at most max_length"),
     ("--model.memory-size 0", "memory_size must be"),
-    ("--model.controller foo", "('lstm', 'gru', 'elman', 'feedforward')"),
+    (
+        "--model.controller foo",
+        "('lstm', 'gru', 'elman', 'feedforward', 'feedforward_tanh')",
+    ),
     ("--model.read-first maybe", "--model.read-first"),
     ("--optimizer.cooldown 1.5", "--optimizer.cooldown must be from 0 to 1, got 1.5"),
     ("--run.batch-size 0", "--run.batch-size must be at least 1, got 0"),
