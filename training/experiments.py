@@ -154,24 +154,19 @@ TARGETS = {
 # The recipes' gate bias and calm optimiser for copying are for the LSTM: with them, this controller
 # wanders. The ReLU learns sooner where its memory does not overflow, as it does elsewhere, and the
 # tanh's does not (docs/log.md). The last two are as far as some minutes take them.
-_RELU = ("--model.controller", "feedforward")
-_TANH = ("--model.controller", "feedforward_tanh")
+_RELU = "--model.controller feedforward"
+_TANH = "--model.controller feedforward_tanh"
 _STEADIER = (
-    *("--model.gate-bias", "0", "--model.sharpening-bias", "-4", "--run.batch-size", "16"),
-    *("--optimizer.epsilon", "1e-6", "--optimizer.clip-norm", "0.3", "--optimizer.cooldown", "0.5"),
+    "--model.gate-bias 0 --model.sharpening-bias -4 --run.batch-size 16 "
+    "--optimizer.epsilon 1e-6 --optimizer.clip-norm 0.3 --optimizer.cooldown 0.5"
 )
 FEEDFORWARD_FLAGS = {
-    "copy": (*_RELU, *_STEADIER, "--run.sequences", "40000"),
-    "repeat_copy": (
-        *(*_TANH, *_STEADIER),
-        *("--optimizer.learning-rate", "2e-3", "--run.sequences", "120000"),
-    ),
-    "associative_recall": (*_RELU, "--model.gate-bias", "0"),
-    "dynamic_ngram": (
-        *(*_TANH, "--model.sharpening-bias", "-4"),
-        *("--optimizer.learning-rate", "1e-3", "--run.sequences", "30000"),
-    ),
-    "priority_sort": (*_TANH, "--model.hidden-size", "256", "--run.sequences", "100000"),
+    "copy": f"{_RELU} {_STEADIER} --run.sequences 40000",
+    "repeat_copy": f"{_TANH} {_STEADIER} --optimizer.learning-rate 2e-3 --run.sequences 120000",
+    "associative_recall": f"{_RELU} --model.gate-bias 0",
+    "dynamic_ngram": f"{_TANH} --model.sharpening-bias -4 --optimizer.learning-rate 1e-3 "
+    "--run.sequences 30000",
+    "priority_sort": f"{_TANH} --model.hidden-size 256 --run.sequences 100000",
 }
 
 MODELS: tuple[tuple[str, str, str], ...] = (
@@ -188,7 +183,7 @@ MEMORY_SIZES = {"copy-dnc": 128, "associative-recall-dnc": 128}
 def _row(task: str, name: str, model: str, label: str) -> Row:
     """The row of a model on a task."""
     name = f"{task.replace('_', '-')}-{name}"
-    flags = FEEDFORWARD_FLAGS[task] if label == FEEDFORWARD else ()
+    flags = tuple(FEEDFORWARD_FLAGS[task].split()) if label == FEEDFORWARD else ()
     # An N-gram's cost varies by some 11 bits from sequence to sequence.
     evaluated = 2048 if task == "dynamic_ngram" else 512
     return Row(name, task, model, label, flags, evaluated, MEMORY_SIZES.get(name))

@@ -140,7 +140,12 @@ def _named(values: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
 
 def _forward_and_backward(layer: nn.Module, batch: Batch, cost: Cost) -> Iterator[str]:
     """What the layer's own backend makes of the batch: outputs, loss, gradients."""
-    weights = {name: weight for name, weight in layer.named_parameters() if weight.requires_grad}
+    weights = {
+        name: weight
+        for name, weight in layer.named_parameters()
+        # The learned start of a controller without a state has no elements.
+        if weight.requires_grad and weight.numel()
+    }
     x = batch.inputs.detach().clone().requires_grad_()
     outputs, _ = layer(x)
     yield from _over_time("outputs", outputs)
@@ -161,12 +166,7 @@ def _forward_and_backward(layer: nn.Module, batch: Batch, cost: Cost) -> Iterato
     norm = total_norm(gradients[1:])
     if finite and not norm.isfinite():
         name, largest = max(
-            # The start of a controller without a state has no elements.
-            (
-                (name, float(gradient.abs().max()))
-                for name, gradient in named.items()
-                if gradient.numel()
-            ),
+            ((name, float(gradient.abs().max())) for name, gradient in named.items()),
             key=lambda item: item[1],
         )
         yield f"gradient norm: squares overflow; the largest gradient is {largest:.3g}, of {name}"

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from memnets.fused import products
 from memnets.fused.buffers import borrow
 from memnets.fused.library import load
-from memnets.fused.plan import ABSENT, FEEDFORWARD, FEEDFORWARD_TANH, Layer, Plan, Problem
+from memnets.fused.plan import ABSENT, Layer, Plan, Problem
 
 
 class Call(NamedTuple):
@@ -65,8 +65,8 @@ class Tensors(NamedTuple):
 
 
 def parameters_of(plan: Plan) -> int:
-    """How many parameters a layer of the controller has."""
-    return 2 if plan.problem.cell in (FEEDFORWARD, FEEDFORWARD_TANH) else 4
+    """How many parameters a layer of the controller has: one without a state has none for it."""
+    return 4 if states_of(plan) else 2
 
 
 def states_of(plan: Plan) -> int:
