@@ -40,6 +40,14 @@ def check_numbers(**numbers: object) -> None:
             raise ValueError(f"{name} must be a finite number; got {number!r}.")
 
 
+def check_limit(name: str, limit: object) -> None:
+    """Raise a ValueError for a limit of what lies above 1 that is neither None nor above 1."""
+    if limit is None:
+        return
+    if not isinstance(limit, float | int) or not 1 < limit <= LARGEST_NUMBER:
+        raise ValueError(f"{name} must be a finite number above 1, or None; got {limit!r}.")
+
+
 def check_epsilons(**epsilons: object) -> None:
     """Raise a ValueError for the first epsilon that is negative or not finite."""
     for name, epsilon in epsilons.items():

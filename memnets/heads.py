@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from memnets.checks import check_sizes
-from memnets.interface import Field, Table, real, unit
+from memnets.checks import check_name, check_sizes
+from memnets.interface import ADD_RANGES, Field, Table, unit
 from memnets.memory import NTMMemory, read, write
 from memnets.stock_addressings import (
     Addressing,
@@ -128,12 +128,17 @@ def ordered(heads: Sequence[Head]) -> tuple[Head, ...]:
     return readers + writers
 
 
-def tables(heads: Sequence[Head], word_size: int) -> list[Table]:
-    """What the interface of `heads` emits: each head's parameters, then all write vectors."""
+def tables(heads: Sequence[Head], word_size: int, add_range: str = "real") -> list[Table]:
+    """What the interface of `heads` emits: each head's parameters, then all write vectors.
+
+    Raises:
+        ValueError: if `add_range` is not a known range.
+    """
+    check_name("add_range", add_range, ADD_RANGES)
     count = sum(head.count for head in heads if isinstance(head, WriteHead))
     vectors = {
         "erase_vectors": Field((count, word_size), unit),
-        "add_vectors": Field((count, word_size), real),
+        "add_vectors": Field((count, word_size), ADD_RANGES[add_range]),
     }
     return [
         *(head.addressing.table(head.count, word_size) for head in heads),

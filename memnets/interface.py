@@ -22,6 +22,11 @@ def unit(x: Tensor) -> Tensor:
     return torch.sigmoid(x)
 
 
+def bounded(x: Tensor) -> Tensor:
+    """A number in [-1, 1]: the hyperbolic tangent."""
+    return torch.tanh(x)
+
+
 def simplex(x: Tensor) -> Tensor:
     """Numbers in [0, 1] that sum to 1 over the last axis: the softmax."""
     return torch.softmax(x, dim=-1)
@@ -48,17 +53,26 @@ def oneplus(x: Tensor) -> Tensor:
 
 STRENGTHS: dict[str, Activation] = {"oneplus": oneplus, "softplus": positive}
 """The two ranges in use for key strengths, by the name of their function."""
+ADD_RANGES: dict[str, Activation] = {"real": real, "bounded": bounded}
+"""The two ranges in use for the add vectors of an NTM, by the name of their function."""
 
 
 class Field(NamedTuple):
     """One parameter of an interface: its shape without the batch axis, and its range.
 
     `bias` is added to the initial bias of the linear map: where in its range the parameter starts.
+    What lies above `limit` is set to it.
     """
 
     shape: tuple[int, ...]
     activation: Activation
     bias: float = 0.0
+    limit: float = math.inf
+
+    def values(self, raw: Tensor) -> Tensor:
+        """Give numbers [B, ...] of the linear map this field's shape and range."""
+        found = self.activation(shaped(raw, self.shape))
+        return found if self.limit == math.inf else found.clamp(max=self.limit)
 
 
 class Table(NamedTuple):
@@ -121,11 +135,6 @@ class Interface(nn.Module):
             raw = raw.float()
         pieces = iter(raw.split(self.sizes, dim=-1))
         return tuple(
-            table.kind(
-                *(
-                    field.activation(shaped(next(pieces), field.shape))
-                    for field in table.fields.values()
-                )
-            )
+            table.kind(*(field.values(next(pieces)) for field in table.fields.values()))
             for table in self.tables
         )

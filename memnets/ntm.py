@@ -45,7 +45,7 @@ class NTMInterface(NamedTuple):
     erase_vectors: Tensor
     """[B, H, W] in [0, 1]."""
     add_vectors: Tensor
-    """[B, H, W]."""
+    """[B, H, W], in [-1, 1] if `bounded`."""
 
 
 def access(
@@ -124,8 +124,8 @@ class NTM(MemoryLayer):
         hidden_size, num_layers, skip_connections: of a controller given by name, else unused.
         shift_range: how far a head may move in a step, k; S = 2k + 1.
         heads: `ReadHead` and `WriteHead` entries that replace the stock heads. What describes the
-            stock heads has no effect then: read_heads, write_heads, shift_range, strength, their
-            biases and epsilons; each addressing has its own.
+            stock heads has no effect then: read_heads, write_heads, shift_range, strength,
+            sharpness_limit, their biases and epsilons; each addressing has its own.
         initial_memory: what every number of the memory holds before the first step.
         learned_initial_state: learn the state before the first step (the paper's bias values):
             memory, read vectors, weightings and controller; else memory as above, weightings on
@@ -142,6 +142,11 @@ class NTM(MemoryLayer):
             between two slots, a sharpening makes a small change of it gamma times as large, and a
             head that goes by location does so in every step, until gradients explode; with -4,
             gamma starts at 1.02 in place of 1.69.
+        sharpness_limit: no strength and no sharpening is above it; None is no limit. They grow with
+            the controller's output, and the sharper a head is, the more a small change of what it
+            looks for, or of where it was, changes: gradients explode.
+        add_range: the range of the add vectors, `real`, or `bounded`: in [-1, 1] by a tanh, so that
+            a memory grows by at most a constant in a step, and not with what was read.
         similarity_epsilon, sharpen_epsilon: see `memnets.addressing`.
         batch_first: x and y are [B, T, ...].
         backend: what runs the steps, `auto`, `reference` or `compiled`: see docs/backends.md.
@@ -183,6 +188,8 @@ class NTM(MemoryLayer):
         gate_bias: float = 0.0,
         write_gate_bias: float | None = None,
         sharpening_bias: float = 0.0,
+        sharpness_limit: float | None = None,
+        add_range: str = "real",
         similarity_epsilon: float = 1e-6,
         sharpen_epsilon: float = 1e-12,
         batch_first: bool = False,
@@ -203,6 +210,7 @@ class NTM(MemoryLayer):
                 sharpen_epsilon=sharpen_epsilon,
                 gate_bias=gate_bias,
                 sharpening_bias=sharpening_bias,
+                sharpness_limit=sharpness_limit,
             )
             writing = reading
             if write_gate_bias is not None:
@@ -223,7 +231,7 @@ class NTM(MemoryLayer):
             initial_memory=initial_memory,
             learned_initial_state=learned_initial_state,
             memory_spread=memory_spread,
-            tables=plugged.tables(ordered, word_size),
+            tables=plugged.tables(ordered, word_size, add_range),
             arguments=arguments,
             batch_first=batch_first,
             backend=backend,

@@ -17,6 +17,7 @@ from step to step, a third:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -24,7 +25,7 @@ import torch
 from torch import Tensor
 
 from memnets import addressing
-from memnets.checks import check_epsilons, check_name, check_numbers, check_sizes
+from memnets.checks import check_epsilons, check_limit, check_name, check_numbers, check_sizes
 from memnets.interface import STRENGTHS, Field, Table, real, simplex, unit
 from memnets.interface import oneplus as at_least_one
 from memnets.memory import NTMMemory
@@ -74,35 +75,49 @@ class LeastRecentlyUsedParameters(NamedTuple):
     gates: Tensor
 
 
-def _content_fields(count: int, word_size: int, strength: str) -> dict[str, Field]:
+def _content_fields(
+    count: int, word_size: int, strength: str, limit: float | None
+) -> dict[str, Field]:
     check_name("strength", strength, STRENGTHS)
     return {
         "keys": Field((count, word_size), real),
-        "strengths": Field((count,), STRENGTHS[strength]),
+        "strengths": Field((count,), STRENGTHS[strength], limit=_or_none(limit)),
     }
 
 
-def _location_fields(count: int, shift_range: int, sharpening_bias: float) -> dict[str, Field]:
+def _location_fields(
+    count: int, shift_range: int, bias: float, limit: float | None
+) -> dict[str, Field]:
     check_sizes(minimum=0, shift_range=shift_range)
     return {
         "shifts": Field((count, 2 * shift_range + 1), simplex),
-        "sharpenings": Field((count,), at_least_one, sharpening_bias),
+        "sharpenings": Field((count,), at_least_one, bias, _or_none(limit)),
     }
+
+
+def _or_none(limit: float | None) -> float:
+    return math.inf if limit is None else limit
 
 
 @dataclass(frozen=True)
 class Content:
-    """Address by content alone: `addressing.content_weights` (NTM eq. 5 and 6)."""
+    """Address by content alone: `addressing.content_weights` (NTM eq. 5 and 6).
+
+    No strength is above `sharpness_limit`.
+    """
 
     strength: str = "oneplus"
     similarity_epsilon: float = 1e-6
+    sharpness_limit: float | None = None
 
     def __post_init__(self) -> None:
+        check_limit("sharpness_limit", self.sharpness_limit)
         check_epsilons(similarity_epsilon=self.similarity_epsilon)
 
     def table(self, count: int, word_size: int) -> Table:
         """Keys [B, count, W] and strengths [B, count]."""
-        return Table(ContentParameters, _content_fields(count, word_size, self.strength))
+        fields = _content_fields(count, word_size, self.strength, self.sharpness_limit)
+        return Table(ContentParameters, fields)
 
     def __call__(
         self, parameters: ContentParameters, previous_weights: Tensor, memory: NTMMemory, state: Any
@@ -119,20 +134,24 @@ class Location:
     """Address by moving from where the head was: shift, then sharpen (NTM eq. 8 and 9).
 
     `sharpening_bias` is added to the initial bias of the sharpenings: below 0, heads start by
-    hardly sharpening.
+    hardly sharpening. No sharpening is above `sharpness_limit`.
     """
 
     shift_range: int = 1
     sharpen_epsilon: float = 1e-12
     sharpening_bias: float = 0.0
+    sharpness_limit: float | None = None
 
     def __post_init__(self) -> None:
+        check_limit("sharpness_limit", self.sharpness_limit)
         check_numbers(sharpening_bias=self.sharpening_bias)
         check_epsilons(sharpen_epsilon=self.sharpen_epsilon)
 
     def table(self, count: int, word_size: int) -> Table:
         """Shifts [B, count, S] and sharpenings [B, count]."""
-        fields = _location_fields(count, self.shift_range, self.sharpening_bias)
+        fields = _location_fields(
+            count, self.shift_range, self.sharpening_bias, self.sharpness_limit
+        )
         return Table(LocationParameters, fields)
 
     def __call__(
@@ -153,7 +172,8 @@ class ContentAndLocation:
 
     `gate_bias` is added to the initial bias of the gates: below 0, heads start by moving from where
     they are, above 0 by looking for content. `sharpening_bias` is added to that of the sharpenings:
-    below 0, heads start by hardly sharpening.
+    below 0, heads start by hardly sharpening. No strength and no sharpening is above
+    `sharpness_limit`.
     """
 
     shift_range: int = 1
@@ -162,8 +182,10 @@ class ContentAndLocation:
     sharpen_epsilon: float = 1e-12
     gate_bias: float = 0.0
     sharpening_bias: float = 0.0
+    sharpness_limit: float | None = None
 
     def __post_init__(self) -> None:
+        check_limit("sharpness_limit", self.sharpness_limit)
         check_numbers(gate_bias=self.gate_bias, sharpening_bias=self.sharpening_bias)
         check_epsilons(
             similarity_epsilon=self.similarity_epsilon, sharpen_epsilon=self.sharpen_epsilon
@@ -172,9 +194,9 @@ class ContentAndLocation:
     def table(self, count: int, word_size: int) -> Table:
         """Keys, strengths, gates, shifts and sharpenings, of which `FocusParameters` tells."""
         fields = {
-            **_content_fields(count, word_size, self.strength),
+            **_content_fields(count, word_size, self.strength, self.sharpness_limit),
             "gates": Field((count,), unit, self.gate_bias),
-            **_location_fields(count, self.shift_range, self.sharpening_bias),
+            **_location_fields(count, self.shift_range, self.sharpening_bias, self.sharpness_limit),
         }
         return Table(FocusParameters, fields)
 

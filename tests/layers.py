@@ -149,6 +149,7 @@ TABLE = [
     Case("ntm_learned_initial_state", ntm(learned_initial_state=True)),
     Case("ntm_read_first", ntm(read_first=True)),
     Case("ntm_softplus", ntm(strength="softplus")),
+    Case("ntm_bounded", ntm(add_range="bounded", sharpness_limit=1.7, sharpening_bias=0.2)),
     Case("ntm_content", ntm(heads=[ReadHead(Content(), 2), WriteHead(Content())])),
     Case("ntm_location", ntm(heads=[ReadHead(Location(2)), WriteHead(Location())])),
     Case(

@@ -54,6 +54,11 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
     "gate_bias": (float, "added to the initial bias of the gates between content and location"),
     "write_gate_bias": (float | None, "the same for the write heads alone; None: gate_bias"),
     "sharpening_bias": (float, "added to the initial bias of the sharpenings of the weightings"),
+    "sharpness_limit": (float | None, "no strength and no sharpening is above it; None: no limit"),
+    "add_range": (
+        Literal["real", "bounded"],
+        "what a head can add to a number of the memory: anything, or what lies in [-1, 1]",
+    ),
     "read_first": (bool, "read before writing in each step (the default writes first)"),
     "strength": (Literal["oneplus", "softplus"], "how key strengths are made positive"),
     "similarity_epsilon": (float, "keeps the cosine similarity of a zero vector finite"),

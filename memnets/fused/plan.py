@@ -22,7 +22,7 @@ from memnets.controllers import (
     LSTMCell,
     TanhFeedforwardCell,
 )
-from memnets.interface import Activation, Interface, oneplus, positive, real, simplex, unit
+from memnets.interface import Activation, Interface, bounded, oneplus, positive, real, simplex, unit
 from memnets.stock_addressings import Content, ContentAndLocation, Location
 
 if TYPE_CHECKING:
@@ -36,7 +36,14 @@ CELLS: dict[type[nn.Module], int] = {
     FeedforwardCell: FEEDFORWARD,
     TanhFeedforwardCell: FEEDFORWARD_TANH,
 }
-RANGES: dict[Activation, int] = {real: 0, unit: 1, oneplus: 2, positive: 3, simplex: 4}
+RANGES: dict[Activation, int] = {
+    real: 0,
+    unit: 1,
+    oneplus: 2,
+    positive: 3,
+    simplex: 4,
+    bounded: 5,
+}
 ADDRESSINGS = (Content, Location, ContentAndLocation)
 STATE_PARTS = 6
 ABSENT = -1
@@ -59,7 +66,10 @@ class Layer(ctypes.Structure):
 class Field(ctypes.Structure):
     """A run of the interface's numbers with one range."""
 
-    _fields_ = [(name, c_int64) for name in ("start", "count", "range", "group")]
+    _fields_ = [
+        *((name, c_int64) for name in ("start", "count", "range", "group")),
+        ("limit", c_double),
+    ]
 
 
 class Head(ctypes.Structure):
@@ -119,7 +129,8 @@ def places(interface: Interface) -> tuple[list[dict[str, int]], list[Field]]:
         for name, field in table.fields.items():
             count = math.prod(field.shape)
             where[-1][name] = start
-            fields.append(Field(start, count, RANGES[field.activation], field.shape[-1]))
+            chosen = RANGES[field.activation]
+            fields.append(Field(start, count, chosen, field.shape[-1], field.limit))
             start += count
     return where, fields
 

@@ -107,6 +107,9 @@ def calls(draw):
     if kind is memnets.DNC and options["dtype"] == torch.float32:
         # The free list is a step function of usage: coarser, rounding errors hardly ever decide it.
         options["usage_resolution"] = 2**-4
+    if kind is memnets.NTM:
+        options["add_range"] = draw(st.sampled_from(["real", "bounded"]))
+        options["sharpness_limit"] = draw(st.none() | st.just(1.7))
     torch.manual_seed(draw(whole(0, 2**31)))
     layer = kind(draw(whole(1, 9)), 2, **options)
     steps, batch = draw(whole(1, 6)), draw(whole(1, 9))

@@ -40,6 +40,8 @@ ARGUMENTS = [
     *(("NTM", "shift_range", value) for value in (-1, 0.5, True, "1", None, 10**30)),
     *((k, name, v) for k in KINDS for name in SWITCHES[k] for v in ("yes", 2, None, 1, [])),
     *((k, n, v) for k in KINDS for n in NUMBERS[k] for v in (math.nan, math.inf, "0", None, 1j)),
+    *(("NTM", "sharpness_limit", v) for v in (math.nan, math.inf, 1, 0.5, -2.0, "2", 1j, [])),
+    *(("NTM", "add_range", value) for value in ("", "tanh", None, 3, [])),
     *(("NTM", "write_gate_bias", value) for value in (math.nan, math.inf, "0", 1j)),
     *((k, n, v) for k in KINDS for n in EPSILONS[k] for v in (-1.0, math.nan, "0", None, 1j, [])),
     *((k, n, v) for k in KINDS for n in NAMES for v in ("", "LSTM", None, 3, [], {}, object())),

@@ -5,7 +5,7 @@ import torch
 
 import memnets
 from memnets.heads import ReadHead, WriteHead
-from memnets.stock_addressings import Location
+from memnets.stock_addressings import Content, ContentAndLocation, Location
 
 
 def small_ntm(**options):
@@ -128,6 +128,42 @@ def test_strength_chooses_the_range_of_strengths():
         assert 0 < above_zero.read_strengths.min() < 1
         assert above_one.write_strengths.min() > 1
         assert 0 < above_zero.write_strengths.min() < 1
+
+
+def emitted(**options):
+    """What an NTM emits that has large weights."""
+    layer = small_ntm(**options)
+    torch.nn.init.normal_(layer.interface.linear.weight, std=10)
+    return memnets.record(layer, torch.randn(20, 8, 3)).interface
+
+
+def test_sharpness_limit_bounds_strengths_and_sharpenings():
+    free, limited = emitted(), emitted(sharpness_limit=2.5)
+    for name in ("read_strengths", "read_sharpenings", "write_strengths", "write_sharpenings"):
+        assert getattr(free, name).max() > 2.5
+        assert getattr(limited, name).max() == 2.5
+    # The first step has seen nothing that was limited, so that what is below is as it was.
+    expected = free.read_strengths[0].clamp(max=2.5)
+    assert 1 < expected.min() < 2.5
+    torch.testing.assert_close(limited.read_strengths[0], expected)
+    with pytest.raises(ValueError, match="sharpness_limit must be a finite number above 1, or Non"):
+        small_ntm(sharpness_limit=1.0)
+
+
+@pytest.mark.parametrize("kind", [Content, Location, ContentAndLocation])
+def test_an_addressing_has_a_sharpness_limit_of_its_own(kind):
+    heads = [ReadHead(kind(sharpness_limit=2.5)), WriteHead(kind())]
+    read, write, _ = emitted(heads=heads)
+    for name in {"strengths", "sharpenings"} & set(read._fields):
+        assert getattr(read, name).max() == 2.5
+        assert getattr(write, name).max() > 2.5
+    with pytest.raises(ValueError, match="sharpness_limit must be .*; got nan"):
+        kind(sharpness_limit=float("nan"))
+
+
+def test_a_bounded_add_range_adds_at_most_one():
+    assert emitted().add_vectors.abs().max() > 1.5
+    assert 0.9 < emitted(add_range="bounded").add_vectors.abs().max() <= 1
 
 
 def test_read_first_reads_the_memory_as_the_step_before_left_it():

@@ -153,7 +153,14 @@ inline void activate(const Field* fields, Size count, const T* raw, T* values) {
           for (Size n = start; n < start + field.group; ++n) to[n] /= sum;
         }
         break;
+      case Range::bounded:
+        each<T>(field.count, [&](Size n, Size part) {
+          store(tanh(load(from + n, part)), to + n, part);
+        });
+        break;
     }
+    if (std::isfinite(field.limit))
+      for (Size n = 0; n < field.count; ++n) to[n] = to[n] > T(field.limit) ? T(field.limit) : to[n];
   }
 }
 
@@ -184,7 +191,12 @@ inline void activate_backward(const Field* fields, Size count, const T* raw, con
           for (Size n = start; n < start + field.group; ++n) dx[n] = y[n] * (dy[n] - mean);
         }
         break;
+      case Range::bounded:
+        for (Size n = 0; n < field.count; ++n) dx[n] = dy[n] * (1 - y[n] * y[n]);
+        break;
     }
+    if (std::isfinite(field.limit))
+      for (Size n = 0; n < field.count; ++n) dx[n] = y[n] < T(field.limit) ? dx[n] : T(0);
   }
 }
 

@@ -10,7 +10,7 @@
 namespace memnets {
 
 enum class Cell : Size { lstm, gru, elman, feedforward, feedforward_tanh };
-enum class Range : Size { real, unit, oneplus, softplus, simplex };
+enum class Range : Size { real, unit, oneplus, softplus, simplex, bounded };
 
 constexpr Size state_parts = 6;
 
@@ -48,6 +48,7 @@ struct Field {
   Size count;
   Size range;
   Size group;
+  double limit;       // what is above is set to it
 };
 
 // Where a head of an NTM finds its parameters among the interface's numbers; -1: it has none.
