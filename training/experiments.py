@@ -152,10 +152,12 @@ TARGETS = {
 }
 
 # The recipes' gate bias and calm optimiser for copying are for the LSTM: with them, this controller
-# wanders. The ReLU learns sooner where its memory does not overflow, as it does elsewhere, and the
-# tanh's does not (docs/log.md). The last two are as far as some minutes take them.
+# wanders. A ReLU's memory can overflow; what it adds has a bound where a task needs one, for with it
+# others are learned more slowly or not at all, and so has its sharpness where sequences are long
+# (docs/log.md).
 _RELU = "--model.controller feedforward"
 _TANH = "--model.controller feedforward_tanh"
+_BOUNDED = f"{_RELU} --model.add-range bounded"
 _STEADIER = (
     "--model.gate-bias 0 --model.sharpening-bias -4 --run.batch-size 16 "
     "--optimizer.epsilon 1e-6 --optimizer.clip-norm 0.3 --optimizer.cooldown 0.5"
@@ -164,9 +166,9 @@ FEEDFORWARD_FLAGS = {
     "copy": f"{_RELU} {_STEADIER} --run.sequences 40000",
     "repeat_copy": f"{_TANH} {_STEADIER} --optimizer.learning-rate 2e-3 --run.sequences 120000",
     "associative_recall": f"{_RELU} --model.gate-bias 0",
-    "dynamic_ngram": f"{_TANH} --model.sharpening-bias -4 --optimizer.learning-rate 1e-3 "
-    "--run.sequences 30000",
-    "priority_sort": f"{_TANH} --model.hidden-size 256 --run.sequences 100000",
+    "dynamic_ngram": f"{_BOUNDED} --model.sharpness-limit 10 --model.sharpening-bias -4 "
+    "--optimizer.warmup 8000 --run.sequences 80000",
+    "priority_sort": f"{_BOUNDED} --model.hidden-size 256 --run.sequences 100000",
 }
 
 MODELS: tuple[tuple[str, str, str], ...] = (

@@ -50,11 +50,13 @@ GUESSES: dict[str, dict[str, Any]] = {
 RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     # A head that starts by location stays by location where nothing trains it: the idle write head
     # then wears down nothing that is still to be read. A head that starts by hardly sharpening has
-    # smaller gradients: without that, one seed in twelve never learned (docs/log.md).
+    # smaller gradients: without that, one seed in twelve never learned. Where what it adds is
+    # bounded, it does not relapse (docs/log.md).
     ("copy", "ntm"): {
         **CALM,
         "model.gate_bias": -2.0,
         "model.sharpening_bias": -4.0,
+        "model.add_range": "bounded",
         "run.sequences": 30_000,
     },
     # With 24 slots, a head that goes on writing while the answer is given overwrites what is still
