@@ -151,10 +151,10 @@ TARGETS = {
     ),
 }
 
-# The recipes' gate bias and calm optimiser for copying are for the LSTM: with them, this controller
-# wanders. A ReLU's memory can overflow; what is added to it has a bound where a task needs one (with
-# it, others are learned more slowly or not at all), and so has the heads' sharpness where sequences
-# are long (docs/log.md).
+# The recipes' gate bias and calm optimiser for copying are for the LSTM: this controller wanders
+# with them. A ReLU's memory can overflow. What is added to it has a bound where a task needs one,
+# for with it others are learned more slowly or not at all; the heads' sharpness has one where
+# sequences are long (docs/log.md).
 _RELU = "--model.controller feedforward"
 _TANH = "--model.controller feedforward_tanh"
 _BOUNDED = f"{_RELU} --model.add-range bounded"
