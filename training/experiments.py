@@ -163,9 +163,9 @@ _STEADIER = (
     "--optimizer.epsilon 1e-6 --optimizer.clip-norm 0.3 --optimizer.cooldown 0.5"
 )
 FEEDFORWARD_FLAGS = {
-    "copy": f"{_RELU} {_STEADIER} --run.sequences 40000",
+    "copy": f"{_RELU} {_STEADIER} --run.sequences 60000",
     "repeat_copy": f"{_TANH} {_STEADIER} --optimizer.learning-rate 2e-3 --run.sequences 120000",
-    "associative_recall": f"{_RELU} --model.gate-bias 0",
+    "associative_recall": f"{_RELU} {_STEADIER}",
     "dynamic_ngram": f"{_BOUNDED} --model.sharpness-limit 10 --model.sharpening-bias -4 "
     "--optimizer.warmup 8000 --run.sequences 80000",
     "priority_sort": f"{_BOUNDED} --model.hidden-size 256 --run.sequences 100000",

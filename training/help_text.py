@@ -9,7 +9,8 @@ import textwrap
 
 import tasks
 from tasks.curriculum import CURRICULA
-from training.config import GROUPS, MODEL_FIELDS, MODELS, OPTIMIZERS, Config
+from training.config import GROUPS, OPTIMIZERS, Config
+from training.model_options import MODEL_FIELDS, MODELS
 
 WIDTH = 100
 HEADING = """usage: python train.py [--task NAME] [--model NAME] [--FLAG VALUE ...]
@@ -20,7 +21,6 @@ examples:
   python train.py --task copy
   python train.py --task associative_recall --model dnc --model.memory-size 64 --seed 1
   python train.py --task copy --task.max-length 10 --optimizer graves_rmsprop
-  python train.py --task reverse --curriculum incremental --curriculum.threshold 0.05
   python train.py --resume runs/NAME
   python train.py --evaluate runs/NAME --memory-size 256   (--help after it lists its own flags)
   python train.py --task priority_sort --model dnc --help        the flags of that task and model

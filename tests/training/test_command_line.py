@@ -11,15 +11,8 @@ import pytest
 from tasks import TASKS
 from tasks.curriculum import CURRICULA, Incremental
 from training.command_line import flags, parse
-from training.config import (
-    MODEL_FIELDS,
-    MODELS,
-    OPTIMIZERS,
-    from_json,
-    make_layer,
-    make_optimizer,
-    to_json,
-)
+from training.config import OPTIMIZERS, from_json, make_layer, make_optimizer, to_json
+from training.model_options import MODEL_FIELDS, MODELS
 from training.optimizers import GravesRMSProp
 from training.recipes import RECIPES, recipe
 

@@ -15,8 +15,8 @@ from tasks.levels import at_level
 from tests.training.tiny import arguments, rows
 from training import console, loop
 from training.command_line import parse
-from training.config import MODELS
 from training.console import Console, Stop, stop_on_signals
+from training.model_options import MODELS
 from training.state import start
 from training.tracking import NullTracker, start_tracker
 
