@@ -19,8 +19,7 @@ Train a memory-augmented network on an algorithmic task. The defaults are settin
 
 examples:
   python train.py --task copy
-  python train.py --task associative_recall --model dnc --model.memory-size 64 --seed 1
-  python train.py --task copy --task.max-length 10 --optimizer graves_rmsprop
+  python train.py --task reverse --model dnc --model.memory-size 64 --curriculum incremental
   python train.py --resume runs/NAME
   python train.py --evaluate runs/NAME --memory-size 256   (--help after it lists its own flags)
   python train.py --task priority_sort --model dnc --help        the flags of that task and model
