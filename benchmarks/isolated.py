@@ -29,8 +29,8 @@ CACHES = ("XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "TORC
 """Environment variables that say where what was built is kept; also HOME."""
 
 OWN_PAGES = {"MALLOC_MMAP_THRESHOLD_": str(2**16)}
-"""Environment in which the C library gives a block of 64 KiB and more pages of its own, and takes
-them back once it is free: else what it keeps for later moves a peak by half, either way."""
+"""Environment in which the GNU C library gives a block of 64 KiB and more pages of its own, and
+takes them back once it is free: else what it keeps for later moves a peak by half, either way."""
 
 STEPS_TO_WARM_UP = 8
 

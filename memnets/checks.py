@@ -41,7 +41,7 @@ def check_numbers(**numbers: object) -> None:
 
 
 def check_limit(name: str, limit: object) -> None:
-    """Raise a ValueError for a limit of what lies above 1 that is neither None nor above 1."""
+    """Raise a ValueError unless the limit is None or a finite number above 1."""
     if limit is None:
         return
     if not isinstance(limit, float | int) or not 1 < limit <= LARGEST_NUMBER:

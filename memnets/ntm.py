@@ -45,7 +45,7 @@ class NTMInterface(NamedTuple):
     erase_vectors: Tensor
     """[B, H, W] in [0, 1]."""
     add_vectors: Tensor
-    """[B, H, W], in [-1, 1] if `bounded`."""
+    """[B, H, W], in [-1, 1] if add_range is `bounded`."""
 
 
 def access(
@@ -155,7 +155,8 @@ class NTM(MemoryLayer):
         device, dtype: of the parameters.
 
     Raises:
-        ValueError: if a size is below 1, a name is not known, or parts do not fit together.
+        ValueError: if a size is below 1, a number is out of its range, a name is not known, or
+            parts do not fit together.
         TypeError: if a controller or a head lacks a part of its contract.
 
     >>> layer = NTM(9, 8)

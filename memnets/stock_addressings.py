@@ -81,21 +81,21 @@ def _content_fields(
     check_name("strength", strength, STRENGTHS)
     return {
         "keys": Field((count, word_size), real),
-        "strengths": Field((count,), STRENGTHS[strength], limit=_or_none(limit)),
+        "strengths": Field((count,), STRENGTHS[strength], limit=_or_infinity(limit)),
     }
 
 
 def _location_fields(
-    count: int, shift_range: int, bias: float, limit: float | None
+    count: int, shift_range: int, sharpening_bias: float, limit: float | None
 ) -> dict[str, Field]:
     check_sizes(minimum=0, shift_range=shift_range)
     return {
         "shifts": Field((count, 2 * shift_range + 1), simplex),
-        "sharpenings": Field((count,), at_least_one, bias, _or_none(limit)),
+        "sharpenings": Field((count,), at_least_one, sharpening_bias, _or_infinity(limit)),
     }
 
 
-def _or_none(limit: float | None) -> float:
+def _or_infinity(limit: float | None) -> float:
     return math.inf if limit is None else limit
 
 

@@ -16,8 +16,8 @@ from torch import nn
 import tasks
 from tasks.base import Task
 from tasks.curriculum import CURRICULA, Curriculum
-from training import model_options, wandb_options
-from training.model_options import MODELS
+from training import wandb_options
+from training.model_options import MODELS, options_class
 from training.optimizers import GravesRMSProp
 from training.saved_form import check_types
 from training.wandb_options import WandbOptions
@@ -168,7 +168,7 @@ def option_class(group: str, name: str) -> type:
     }[group]
     if name not in valid:
         raise ValueError(f"there is no {group} {name!r}: choose one of {', '.join(valid)}")
-    return model_options.options_class(name) if group == "model" else valid[name]
+    return options_class(name) if group == "model" else valid[name]
 
 
 def to_json(config: Config) -> dict[str, Any]:

@@ -46,7 +46,7 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
     "sharpness_limit": (float | None, "no strength and no sharpening is above it; None: no limit"),
     "add_range": (
         Literal["real", "bounded"],
-        "what a head can add to a number of the memory: anything, or what lies in [-1, 1]",
+        "what a head adds to a number: anything, or within [-1, 1]",
     ),
     "read_first": (bool, "read before writing in each step (the default writes first)"),
     "strength": (Literal["oneplus", "softplus"], "how key strengths are made positive"),

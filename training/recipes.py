@@ -69,7 +69,13 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "run.sequences": 50_000,
     },
     ("copy", "lstm"): {**BASELINE, "model.hidden_size": 256, "run.sequences": 15_000},
-    ("repeat_copy", "ntm"): {**CALM, "model.gate_bias": -2.0, "run.sequences": 80_000},
+    ("repeat_copy", "ntm"): {
+        **CALM,
+        "model.gate_bias": -2.0,
+        "model.sharpening_bias": -4.0,
+        "model.add_range": "bounded",
+        "run.sequences": 100_000,
+    },
     # With one read head, one seed of three learns it in 100,000 sequences.
     ("repeat_copy", "dnc"): {
         **STEADY,

@@ -129,8 +129,8 @@ def places(interface: Interface) -> tuple[list[dict[str, int]], list[Field]]:
         for name, field in table.fields.items():
             count = math.prod(field.shape)
             where[-1][name] = start
-            chosen = RANGES[field.activation]
-            fields.append(Field(start, count, chosen, field.shape[-1], field.limit))
+            range_number = RANGES[field.activation]
+            fields.append(Field(start, count, range_number, field.shape[-1], field.limit))
             start += count
     return where, fields
 

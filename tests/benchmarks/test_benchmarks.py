@@ -433,7 +433,8 @@ def test_peak_memory_is_that_of_a_fresh_process():
     small = replace(TINY, kind="DNC", memory_size=64, steps=20)
     large = replace(small, memory_size=256)
     few, many = (isolated.peak_memory(case, "reference") for case in (small, large))
-    links = 2 * 20 * (256**2 - 64**2) * 4 / 2**20  # MiB that one link more of every step takes
+    # MiB that one link more of every step takes.
+    links = small.batch * small.steps * (256**2 - 64**2) * 4 / 2**20
     # What the gradient needs of a step holds two, and the step that is computed a few more.
     assert 2 * links < many["of_the_sequence"] - few["of_the_sequence"] < 3 * links
     assert many["mebibytes"] > many["of_the_sequence"]

@@ -149,7 +149,7 @@ def test_uses_no_more_threads_than_torch(set_threads):
     assert fused.threads(64) == 1
 
 
-@pytest.mark.parametrize("name", ["ntm_lstm", "dnc_several_heads"])
+@pytest.mark.parametrize("name", ["ntm_lstm", "ntm_bounded", "dnc_several_heads"])
 def test_gradcheck(name):
     layer = BY_NAME[name].build()
     layer.backend = "fused"

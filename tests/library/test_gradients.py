@@ -64,6 +64,7 @@ def equations() -> dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]]:
         "simplex": (interface.simplex, (raw,)),
         "unit": (interface.unit, (raw,)),
         "positive": (interface.positive, (raw,)),
+        "bounded": (interface.bounded, (raw,)),
     }
 
 

@@ -168,7 +168,17 @@ RANGES = {
 }
 
 
-def activated(kind: Any, shapes: dict[str, tuple[int, ...]], raw: np.ndarray) -> SimpleNamespace:
+BOUNDED = RANGES | {
+    "strengths": lambda x: np.minimum(oneplus(x), 1.7),
+    "sharpenings": lambda x: np.minimum(oneplus(x), 1.7),
+    "add_vectors": np.tanh,
+}
+"""Those of the layer `ntm_bounded`."""
+
+
+def activated(
+    kind: Any, shapes: dict[str, tuple[int, ...]], raw: np.ndarray, ranges: dict[str, Any] = RANGES
+) -> SimpleNamespace:
     """Cut the linear map's output into the interface's fields in their order, each in its range."""
     assert list(shapes) == list(kind._fields)
     values, start = {}, 0
@@ -176,8 +186,8 @@ def activated(kind: Any, shapes: dict[str, tuple[int, ...]], raw: np.ndarray) ->
         size = int(np.prod(shape))
         piece = raw[:, start : start + size].reshape(B, *shape)
         start += size
-        range_name = name if name in RANGES else name.split("_")[-1]
-        values[name] = RANGES[range_name](piece)
+        range_name = name if name in ranges else name.split("_")[-1]
+        values[name] = ranges[range_name](piece)
     assert start == raw.shape[1]
     return SimpleNamespace(**values)
 
@@ -197,7 +207,8 @@ def layer_step(layer: Any, shapes: Any, x: np.ndarray, h: Any, c: Any, state: An
     h, c = np.stack([row[0] for row in stepped]), np.stack([row[1] for row in stepped])
     raw = linear(layer.interface.linear, h)
     if isinstance(layer, memnets.NTM):
-        interface = activated(memnets.ntm.NTMInterface, shapes, raw)
+        ranges = BOUNDED if layer.config["arguments"]["add_range"] == "bounded" else RANGES
+        interface = activated(memnets.ntm.NTMInterface, shapes, raw, ranges)
         vectors, memory = oracles.ntm_access(
             interface, state["memory"], oracles.cosine(1e-6), 1e-12
         )
@@ -229,6 +240,7 @@ def dnc_shapes(R: int, H: int, W: int) -> dict[str, tuple[int, ...]]:
     [
         ("ntm_lstm", ntm_shapes(R=1, H=1, W=4, S=3)),
         ("ntm_several_heads", ntm_shapes(R=2, H=3, W=4, S=5)),
+        ("ntm_bounded", ntm_shapes(R=1, H=1, W=4, S=3)),
         ("dnc_lstm", dnc_shapes(R=2, H=1, W=4)),
         ("dnc_several_heads", dnc_shapes(R=3, H=2, W=4)),
     ],

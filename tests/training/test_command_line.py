@@ -85,7 +85,7 @@ def test_a_configuration_from_before_there_were_curricula():
 
 def test_a_configuration_from_before_there_was_an_option():
     values = to_json(recipe("associative_recall", "ntm"))
-    for name in ("write_gate_bias", "sharpening_bias"):
+    for name in ("write_gate_bias", "sharpening_bias", "sharpness_limit", "add_range"):
         del values["model_options"][name]
     del values["optimizer_options"]["warmup"]
     assert from_json(values) == recipe("associative_recall", "ntm")

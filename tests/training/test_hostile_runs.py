@@ -101,6 +101,8 @@ LINES = """
 --model.gate-bias inf | gate_bias must be
 --model.write-gate-bias inf | write_gate_bias must be
 --model.sharpening-bias nan | sharpening_bias must be
+--model.sharpness-limit 1 | sharpness_limit must be
+--model.add-range tanh | add-range
 --model.strength exp | strength
 --model.read-first 2 | read-first
 --model lstm --model.memory-size 8 | there is no flag --model.memory-size

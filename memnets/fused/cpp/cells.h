@@ -195,8 +195,9 @@ inline void activate_backward(const Field* fields, Size count, const T* raw, con
         for (Size n = 0; n < field.count; ++n) dx[n] = dy[n] * (1 - y[n] * y[n]);
         break;
     }
+    // A number that came to the limit exactly has no gradient here, and torch's clamp gives it one.
     if (std::isfinite(field.limit))
-      for (Size n = 0; n < field.count; ++n) dx[n] = y[n] < T(field.limit) ? dx[n] : T(0);
+      for (Size n = 0; n < field.count; ++n) dx[n] = y[n] >= T(field.limit) ? T(0) : dx[n];
   }
 }
 

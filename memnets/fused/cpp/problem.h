@@ -48,7 +48,7 @@ struct Field {
   Size count;
   Size range;
   Size group;
-  double limit;       // what is above is set to it
+  double limit;       // what is above is set to it; infinity: none
 };
 
 // Where a head of an NTM finds its parameters among the interface's numbers; -1: it has none.
