@@ -122,9 +122,8 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "model.gate_bias": 2.0,
         "model.write_gate_bias": -3.0,
         "model.sharpening_bias": -4.0,
-        "model.add_range": "bounded",
         "optimizer.cooldown": 0.7,
-        "run.sequences": 100_000,
+        "run.sequences": 200_000,
     },
     ("priority_sort", "dnc"): {
         **STEADY,
