@@ -165,7 +165,9 @@ _STEADIER = (
     "--optimizer.epsilon 1e-6 --optimizer.clip-norm 0.3 --optimizer.cooldown 0.5"
 )
 FEEDFORWARD_FLAGS = {
-    "copy": f"{_RELU} {_FREE} {_STEADIER} --run.sequences 40000",
+    "copy": f"{_RELU} {_FREE} --model.gate-bias 0 --optimizer.learning-rate 2e-3 "
+    "--optimizer.epsilon 1e-6 --optimizer.clip-norm 0.1 --optimizer.cooldown 0.5 "
+    "--run.sequences 40000",
     "repeat_copy": f"{_TANH} {_FREE} {_STEADIER} --optimizer.learning-rate 2e-3 "
     "--run.sequences 120000",
     "associative_recall": f"{_RELU} {_STEADIER}",
