@@ -61,18 +61,18 @@ class Field(NamedTuple):
     """One parameter of an interface: its shape without the batch axis, and its range.
 
     `bias` is added to the initial bias of the linear map: where in its range the parameter starts.
-    What lies above `limit` is set to it.
+    What lies above `limit` is set to it; None is no limit.
     """
 
     shape: tuple[int, ...]
     activation: Activation
     bias: float = 0.0
-    limit: float = math.inf
+    limit: float | None = None
 
     def values(self, raw: Tensor) -> Tensor:
         """Give numbers [B, ...] of the linear map this field's shape and range."""
         found = self.activation(shaped(raw, self.shape))
-        return found if self.limit == math.inf else found.clamp(max=self.limit)
+        return found if self.limit is None else found.clamp(max=self.limit)
 
 
 class Table(NamedTuple):

@@ -17,7 +17,6 @@ from step to step, a third:
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -81,7 +80,7 @@ def _content_fields(
     check_name("strength", strength, STRENGTHS)
     return {
         "keys": Field((count, word_size), real),
-        "strengths": Field((count,), STRENGTHS[strength], limit=_or_infinity(limit)),
+        "strengths": Field((count,), STRENGTHS[strength], limit=limit),
     }
 
 
@@ -91,12 +90,8 @@ def _location_fields(
     check_sizes(minimum=0, shift_range=shift_range)
     return {
         "shifts": Field((count, 2 * shift_range + 1), simplex),
-        "sharpenings": Field((count,), at_least_one, sharpening_bias, _or_infinity(limit)),
+        "sharpenings": Field((count,), at_least_one, sharpening_bias, limit),
     }
-
-
-def _or_infinity(limit: float | None) -> float:
-    return math.inf if limit is None else limit
 
 
 @dataclass(frozen=True)

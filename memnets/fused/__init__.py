@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from memnets.fused.library import UnavailableError, reason_against
-from memnets.fused.node import Call, Sequences, Tensors, forward, states_of
+from memnets.fused.node import Call, Sequences, Tensors, forward
 from memnets.fused.plan import Plan
 from memnets.fused.planned import latest_plan, modules_of, planned
 from memnets.fused.products import parameters_of
@@ -100,7 +100,7 @@ def run(
     outputs = Sequences.apply(call, *flat) if training else forward(call, tensors)[0]
     h, read_vectors, *ends = outputs
     end_reads, *rest = ends
-    states, depth = states_of(plan), plan.problem.depth
+    states, depth = plan.states, plan.problem.depth
     end_controller = tuple(tuple(rest[i * states : (i + 1) * states]) for i in range(depth))
     end_memory = state.memory._replace(
         **dict(zip(state.memory._fields, rest[depth * states :], strict=False))

@@ -56,22 +56,12 @@ class Tensors(NamedTuple):
     def of(cls, flat: Sequence[Any], plan: Plan) -> Tensors:
         """Undo `flat`."""
         x, weights, bias, reads = flat[:4]
-        depth, parameters, states = plan.problem.depth, parameters_of(plan), states_of(plan)
+        depth, parameters, states = plan.problem.depth, plan.parameters, plan.states
         middle = 4 + depth * parameters
         end = middle + depth * states
         cells = [flat[i : i + parameters] for i in range(4, middle, parameters)]
         controller = [flat[middle + i * states :][:states] for i in range(depth)]
         return cls(x, weights, bias, reads, cells, controller, flat[end:])
-
-
-def parameters_of(plan: Plan) -> int:
-    """How many parameters a layer of the controller has: one without a state has none for it."""
-    return 4 if states_of(plan) else 2
-
-
-def states_of(plan: Plan) -> int:
-    """How many tensors a layer of the controller carries: 2 of an LSTM, 0 of a feed-forward one."""
-    return (2, 1, 1, 0, 0)[plan.problem.cell]
 
 
 class Problems:
@@ -231,7 +221,7 @@ class Sequences(torch.autograd.Function):
 
 def _point_to_given(run: Problems, given: Sequence[Tensor | None], plan: Plan) -> None:
     """Point to the gradients of what the forward returned; None of them is no gradient."""
-    problem, states = run.problem, states_of(plan)
+    problem, states = run.problem, plan.states
     d_h, d_read_vectors, d_end_reads, *rest = given
     problem.d_h, problem.d_read_vectors = run.address(d_h), run.address(d_read_vectors)
     problem.d_end_reads = run.address(d_end_reads)

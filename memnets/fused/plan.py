@@ -130,7 +130,8 @@ def places(interface: Interface) -> tuple[list[dict[str, int]], list[Field]]:
             count = math.prod(field.shape)
             where[-1][name] = start
             range_number = RANGES[field.activation]
-            fields.append(Field(start, count, range_number, field.shape[-1], field.limit))
+            limit = math.inf if field.limit is None else field.limit
+            fields.append(Field(start, count, range_number, field.shape[-1], limit))
             start += count
     return where, fields
 
@@ -178,12 +179,19 @@ def controller_layers(controller: Controller, reads: int) -> list[Layer]:
 
 
 class Plan:
-    """What does not change from call to call: the problem's sizes, places and settings."""
+    """What does not change from call to call: the problem's sizes, places and settings.
+
+    `states` is how many tensors a layer of the controller carries (2 of an LSTM, 0 of one that is
+    feed-forward), `parameters` how many parameters it has.
+    """
 
     def __init__(self, layer: MemoryLayer) -> None:
         controller: Controller = layer.controller  # pyright: ignore[reportAssignmentType]
         reads = layer.read_heads * layer.word_size
         where, fields = places(layer.interface)
+        cell: Any = controller.cells[0]
+        self.states: int = cell.state_tensors
+        self.parameters: int = 4 if self.states else 2  # one without a state has none for it
         stacked = controller_layers(controller, reads)
         self.layers: ctypes.Array[Layer] = (Layer * len(stacked))(*stacked)
         self.fields: ctypes.Array[Field] = (Field * len(fields))(*fields)
@@ -194,7 +202,7 @@ class Plan:
             write_heads=layer.write_heads,  # pyright: ignore[reportAttributeAccessIssue]
             hidden=controller.hidden_size,
             depth=len(stacked),
-            cell=CELLS[type(controller.cells[0])],  # pyright: ignore[reportArgumentType]
+            cell=CELLS[type(cell)],
             skip=controller.skip_connections,
             numbers=sum(layer.interface.sizes),
             fields_count=len(fields),

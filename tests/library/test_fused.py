@@ -13,6 +13,7 @@ from torch.autograd import gradcheck
 
 import memnets
 from memnets import fused, unroll
+from memnets.controllers import CELLS
 from memnets.fused import buffers, library
 from tests.layers import BY_NAME, TABLE, B, I, T, inputs, leaves
 
@@ -95,9 +96,7 @@ def calls(draw):
         "hidden_size": draw(whole(1, 20)),
         "read_heads": draw(whole(1, 6)),
         "write_heads": draw(whole(1, 3)),
-        "controller": draw(
-            st.sampled_from(["lstm", "gru", "elman", "feedforward", "feedforward_tanh"])
-        ),
+        "controller": draw(st.sampled_from(list(CELLS))),
         "num_layers": draw(whole(1, 3)),
         "skip_connections": draw(st.booleans()),
         "learned_initial_state": draw(st.booleans()),

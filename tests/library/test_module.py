@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import memnets
+from memnets.controllers import CELLS
 from tests.layers import BY_NAME, TABLE, B, Case, I, O, assert_same, inputs, leaves
 
 over_the_table = pytest.mark.parametrize("case", TABLE, ids=str)
@@ -178,7 +179,7 @@ def test_sequential_sizes_and_public_names() -> None:
     assert {"NTM", "DNC", "record", "detach", "load"} <= set(memnets.__all__)
 
 
-@pytest.mark.parametrize("controller", ["lstm", "gru", "elman", "feedforward", "feedforward_tanh"])
+@pytest.mark.parametrize("controller", CELLS)
 def test_a_state_from_autocast_goes_on_without_it(controller):
     layer = memnets.NTM(3, 2, memory_size=5, word_size=4, hidden_size=6, controller=controller)
     x = torch.randn(4, 2, 3)
