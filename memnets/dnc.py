@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from memnets import addressing
 from memnets.checks import check_epsilons, check_name, check_sizes, check_switches
+from memnets.fused.known import stock
 from memnets.interface import STRENGTHS, Field, Table, real, simplex, unit
 from memnets.layer import MemoryLayer
 from memnets.memory import read, write
@@ -123,6 +124,7 @@ def access(
     )
 
 
+@stock
 class DNC(MemoryLayer):
     """A Differentiable Neural Computer as a layer that is called as `nn.LSTM` is.
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from memnets import heads as plugged
 from memnets.checks import check_epsilons, check_numbers, check_sizes, check_switches
+from memnets.fused.known import stock
 from memnets.heads import Head, ReadHead, WriteHead, WriteVectors
 from memnets.layer import MemoryLayer
 from memnets.memory import NTMMemory
@@ -105,6 +106,7 @@ FIRST_SLOT_WEIGHT = 0.9
 """Where a learned initial weighting starts: mostly, not wholly, on slot 0, so that it can move."""
 
 
+@stock
 class NTM(MemoryLayer):
     """A Neural Turing Machine as a layer that is called as `nn.LSTM` is.
 

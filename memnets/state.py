@@ -41,6 +41,20 @@ def map_tensors(function: Callable[..., Tensor], *states: Any) -> Any:
     return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
 
 
+def leaves(state: Any) -> Iterator[Tensor]:
+    """The tensors of a state, in order.
+
+    >>> import memnets
+    >>> [len(leaf.shape) for leaf in leaves(memnets.NTM(3, 2).initial_state(4))]
+    [2, 2, 3, 3, 3, 3]
+    """
+    if isinstance(state, Tensor):
+        yield state
+        return
+    for part in state:
+        yield from leaves(part)
+
+
 def detach(state: Any) -> Any:
     """Return the state cut off from the graph that made it, for truncated back-propagation.
 

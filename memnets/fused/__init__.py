@@ -7,18 +7,20 @@ It computes what the reference computes, step by step and gradient by gradient, 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from memnets.checks import autocasts
+from memnets.fused.again import Again
+from memnets.fused.known import inner_modules, reason_in_surroundings, reason_in_tensors
 from memnets.fused.library import UnavailableError, reason_against
-from memnets.fused.node import Call, Sequences, Tensors, forward
+from memnets.fused.node import Call, Sequences, forward, tensors_of
 from memnets.fused.plan import Plan
-from memnets.fused.planned import latest_plan, modules_of, planned
-from memnets.fused.products import parameters_of
+from memnets.fused.planned import latest_plan, planned
 from memnets.reference import Unrolled
-from memnets.state import State
+from memnets.state import State, leaves, map_tensors
 
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
@@ -40,32 +42,15 @@ def threads(batch_size: int) -> int:
 
 def supports(layer: MemoryLayer, x: Tensor, state: State) -> str | None:
     """Say in a sentence why the kernel cannot serve this call; None where it can."""
-    return planned(layer).reason or _call_reason(layer, x) or reason_against(x.dtype)
-
-
-def _call_reason(layer: MemoryLayer, x: Tensor) -> str | None:
-    dtype = x.dtype
+    reason = planned(layer).reason or reason_in_surroundings()
+    if reason is not None:
+        return reason
+    dtype = layer.readout.weight.dtype
     if dtype not in (torch.float32, torch.float64):
-        return f"It computes in float32 and float64; the input is {dtype}."
-    if not x.is_cpu:
-        return f"It runs on the CPU; the layer or its input is on {x.device}."
-    for module in modules_of(layer):
-        for parameter in module._parameters.values():
-            if parameter is not None and not (parameter.is_cpu and parameter.dtype == dtype):
-                return "All parameters and the input must be on the CPU, of one dtype."
-        hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
-        if hooks and module is not layer and module is not layer.readout:
-            name = type(module).__name__
-            return f"The hooks of its {name} would not be called: it runs all steps at once."
-    if torch.is_autocast_enabled("cpu"):
-        return "It does not follow autocast."
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
-        return "torch is tracing the layer."
-    if torch._C._are_functorch_transforms_active():
-        return "A transform of torch.func is at work."
-    if torch.autograd.forward_ad._current_level >= 0:
-        return "It has no forward-mode derivative."
-    return None
+        return f"It computes in float32 and float64; the layer is {dtype}."
+    parameters = (p for m in inner_modules(layer) for p in m._parameters.values() if p is not None)
+    reason = reason_in_tensors(parameters, dtype)
+    return reason or reason_in_tensors([x, *leaves(state)]) or reason_against(dtype)
 
 
 def run(
@@ -75,18 +60,28 @@ def run(
     lengths: Tensor | None,
     checkpoint_every: int | None = None,
 ) -> Unrolled:
-    """Run a sequence x [T, B, I] that `supports` has nothing against; see `memnets.reference`."""
+    """Run a sequence x [T, B, I] that `supports` has nothing against; see `memnets.reference`.
+
+    Under autocast too the kernel computes in the layer's own dtype: that is exact, and faster than
+    products in half precision.
+    """
+    if not autocasts("cpu"):
+        return _run(layer, x, state, lengths, checkpoint_every)
+    dtype = layer.readout.weight.dtype
+    with torch.autocast("cpu", enabled=False):
+        state = map_tensors(lambda tensor: tensor.to(dtype), state)
+        return _run(layer, x.to(dtype), state, lengths, checkpoint_every)
+
+
+def _run(
+    layer: MemoryLayer,
+    x: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    checkpoint_every: int | None,
+) -> Unrolled:
     plan = latest_plan(layer)
-    controller: Any = layer.controller
-    tensors = Tensors(
-        x,
-        layer.interface.linear.weight,
-        layer.interface.linear.bias,
-        state.read_vectors.flatten(1),
-        [parameters_of(cell) for cell in controller.cells],
-        state.controller,
-        [part for part in state.memory if isinstance(part, Tensor)],
-    )
+    tensors = tensors_of(layer, x, state)
     flat = tensors.flat()
     training = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in flat)
     time, batch = x.shape[:2]
@@ -96,6 +91,7 @@ def run(
         _segment(plan, x, checkpoint_every) if training else min(time, 1),
         threads(batch),
         training,
+        Again(layer, type(state.memory)),
     )
     outputs = Sequences.apply(call, *flat) if training else forward(call, tensors)[0]
     h, read_vectors, *ends = outputs

@@ -6,7 +6,6 @@ zero, which takes longer than filling them; and what was used a moment ago is st
 
 from __future__ import annotations
 
-import threading
 import weakref
 
 import numpy as np
@@ -17,8 +16,10 @@ ALIGNMENT = 64
 SPARE_BYTES = 2**30
 """How much room waits for a next call at most."""
 
-_spare: list[np.ndarray] = []
-_lock = threading.Lock()
+_spare: dict[int, np.ndarray] = {}
+# No lock: the finalizer below runs wherever a garbage collection begins, also inside of `borrow` in
+# the same thread, which would wait for itself. Each operation on the dictionary is atomic, and of
+# two threads that want one room, the one whose `pop` finds it has it.
 
 
 def borrow(count: int, dtype: torch.dtype) -> Tensor:
@@ -28,13 +29,7 @@ def borrow(count: int, dtype: torch.dtype) -> Tensor:
     torch.Size([4])
     """
     size = max(count, 1) * dtype.itemsize
-    with _lock:
-        fitting = [room for room in _spare if room.nbytes >= size]
-        room = min(fitting, key=lambda one: one.nbytes) if fitting else None
-        # One that is too small would wait for nothing: what is needed grows to the largest call.
-        taken = room if room is not None else (_spare[0] if _spare else None)
-        if taken is not None:
-            _spare[:] = [one for one in _spare if one is not taken]
+    room = _taken(size)
     if room is None:
         room = _aligned(size)
     lent = room[:size]
@@ -49,7 +44,20 @@ def _aligned(size: int) -> np.ndarray:
     return room[start : start + size]
 
 
+def _taken(size: int) -> np.ndarray | None:
+    """The smallest spare room of at least `size` bytes; None if there is none.
+
+    One that is too small is dropped then: it would wait for nothing, as what is needed grows to the
+    largest call.
+    """
+    for room in sorted(_spare.copy().values(), key=lambda one: one.nbytes):
+        if room.nbytes >= size and _spare.pop(id(room), None) is not None:
+            return room
+    for key in list(_spare.copy())[:1]:
+        _spare.pop(key, None)
+    return None
+
+
 def _give_back(room: np.ndarray) -> None:
-    with _lock:
-        if sum(one.nbytes for one in _spare) + room.nbytes <= SPARE_BYTES:
-            _spare.append(room)
+    if sum(one.nbytes for one in _spare.copy().values()) + room.nbytes <= SPARE_BYTES:
+        _spare[id(room)] = room

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from memnets.fused import products
+from memnets.checks import autocasts
+from memnets.fused import again, products
 from memnets.fused.buffers import borrow
+from memnets.fused.known import reason_in_tensors
 from memnets.fused.library import load
 from memnets.fused.plan import ABSENT, Layer, Plan, Problem
+from memnets.state import State
+
+if TYPE_CHECKING:
+    from memnets.layer import MemoryLayer
 
 
 class Call(NamedTuple):
@@ -29,6 +34,8 @@ class Call(NamedTuple):
     """How many steps' records of the memory are kept at once."""
     threads: int
     training: bool
+    again: again.Again
+    """What a backward that needs a graph of its own runs."""
 
 
 class Tensors(NamedTuple):
@@ -62,6 +69,20 @@ class Tensors(NamedTuple):
         cells = [flat[i : i + parameters] for i in range(4, middle, parameters)]
         controller = [flat[middle + i * states :][:states] for i in range(depth)]
         return cls(x, weights, bias, reads, cells, controller, flat[end:])
+
+
+def tensors_of(layer: MemoryLayer, x: Tensor, state: State) -> Tensors:
+    """What the node takes of a layer, its input and its state."""
+    controller: Any = layer.controller
+    return Tensors(
+        x,
+        layer.interface.linear.weight,
+        layer.interface.linear.bias,
+        state.read_vectors.flatten(1),
+        [products.parameters_of(cell) for cell in controller.cells],
+        state.controller,
+        [part for part in state.memory if isinstance(part, Tensor)],
+    )
 
 
 class Problems:
@@ -182,41 +203,72 @@ class Sequences(torch.autograd.Function):
         return outputs
 
     @staticmethod
-    @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *given: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        """Return the gradients of all tensors of the forward."""
+        """Return the gradients of all tensors of the forward.
+
+        With `create_graph=True` they have a graph of their own, made by the reference.
+        """
         call: Call = ctx.call
         *flat, h, room = ctx.saved_tensors
         tensors = Tensors.of(flat, call.plan)
+        made = (gradient for gradient in given if gradient is not None)
+        if torch.is_grad_enabled() or reason_in_tensors(made):
+            return None, *again.gradients(call, tensors, ctx.needs_input_grad[1:], given)
         wanted = Tensors.of(ctx.needs_input_grad[1:], call.plan)
-        run = Problems(call, tensors)
-        problem = run.problem
-        run.divide(room)
-        problem.records_spent, ctx.spent = int(ctx.spent), problem.checkpoints is not None
-        _point_to_given(run, given, call.plan)
-        d_reads = _fresh(tensors.start_reads)
-        d_states = [[_fresh(part) for part in state] for state in tensors.controller]
-        d_memory = [
-            _fresh(part) if want else None
-            for part, want in zip(tensors.memory, wanted.memory, strict=True)
-        ]
-        problem.d_start_reads = run.address(d_reads)
-        run.controller("d_start", d_states)
-        run.parts("d_start", d_memory)
-        steps = problem.time * problem.batch
-        d_raw = h.new_empty(steps, problem.numbers)
-        problem.d_raw = run.address(d_raw)
-        d_gates = [h.new_empty(steps, layer.rows) for layer in run.layers]
-        for layer, gradient in zip(run.layers, d_gates, strict=True):
-            layer.d_gates = run.address(gradient)
-        run.library.memnets_backward(ctypes.byref(problem))
-        d_x, d_cells = _around(run, tensors, wanted, d_gates, room)
-        gradients = Tensors(
-            d_x, d_raw.T @ h.flatten(0, 1), d_raw.sum(0), d_reads, d_cells, d_states, d_memory
-        )
-        return None, *gradients.flat()
+        spent, ctx.spent = ctx.spent, True
+        if autocasts("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return None, *backward(call, tensors, wanted, given, h, room, spent)
+        return None, *backward(call, tensors, wanted, given, h, room, spent)
+
+
+def backward(
+    call: Call,
+    tensors: Tensors,
+    wanted: Tensors,
+    given: Sequence[Tensor | None],
+    h: Tensor,
+    room: Tensor,
+    spent: bool,
+) -> list[Tensor | None]:
+    """The gradients of a forward's tensors, in the order of `Tensors.flat`.
+
+    Args:
+        call: of the forward.
+        tensors: what it was given.
+        wanted: of which of them the gradient is used.
+        given: the gradients of what it returned.
+        h: the first of what it returned.
+        room: what it kept.
+        spent: whether a backward has used the room before.
+    """
+    run = Problems(call, tensors)
+    problem = run.problem
+    run.divide(room)
+    problem.records_spent = int(spent and problem.checkpoints is not None)
+    _point_to_given(run, given, call.plan)
+    d_reads = _fresh(tensors.start_reads)
+    d_states = [[_fresh(part) for part in state] for state in tensors.controller]
+    d_memory = [
+        _fresh(part) if want else None
+        for part, want in zip(tensors.memory, wanted.memory, strict=True)
+    ]
+    problem.d_start_reads = run.address(d_reads)
+    run.controller("d_start", d_states)
+    run.parts("d_start", d_memory)
+    steps = problem.time * problem.batch
+    d_raw = h.new_empty(steps, problem.numbers)
+    problem.d_raw = run.address(d_raw)
+    d_gates = [h.new_empty(steps, layer.rows) for layer in run.layers]
+    for layer, gradient in zip(run.layers, d_gates, strict=True):
+        layer.d_gates = run.address(gradient)
+    run.library.memnets_backward(ctypes.byref(problem))
+    d_x, d_cells = _around(run, tensors, wanted, d_gates, room)
+    return Tensors(
+        d_x, d_raw.T @ h.flatten(0, 1), d_raw.sum(0), d_reads, d_cells, d_states, d_memory
+    ).flat()
 
 
 def _point_to_given(run: Problems, given: Sequence[Tensor | None], plan: Plan) -> None:

@@ -167,7 +167,7 @@ def test_backward_twice(every):
 
 
 def test_room_is_used_again_only_when_it_is_free(monkeypatch):
-    monkeypatch.setattr(buffers, "_spare", [])
+    monkeypatch.setattr(buffers, "_spare", {})
     first = buffers.borrow(2**18, torch.float32)
     second = buffers.borrow(2**18, torch.float32)
     assert first.data_ptr() != second.data_ptr()
