@@ -16,7 +16,7 @@ from dataclasses import fields
 
 from tasks.adding import Adding
 from tasks.associative_recall import AssociativeRecall
-from tasks.base import Axis, Batch, Task, bits_per_sequence, draw, exact_match, wrong_bits
+from tasks.base import Axis, Batch, Rows, Task, bits_per_sequence, draw, exact_match, wrong_bits
 from tasks.binary_addition import BinaryAddition
 from tasks.copy import Copy
 from tasks.costs import BITS, SYMBOLS, Cost, squared_error
@@ -52,6 +52,7 @@ __all__ = [
     "PrioritySort",
     "RepeatCopy",
     "Reverse",
+    "Rows",
     "Task",
     "bits_per_sequence",
     "draw",

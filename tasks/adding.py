@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_size
+from tasks.base import Axis, Batch, Rows, Sizes, Task, check_range, check_size, random_size
 from tasks.costs import squared_error
 
 SHORTEST = 6  # else there is no second number to mark
@@ -56,6 +56,16 @@ class Adding:
     def output_size(self) -> int:
         """The numbers in each answer, O."""
         return 1
+
+    @property
+    def input_rows(self) -> tuple[Rows, ...]:
+        """What the input channels hold, from channel 0 on."""
+        return (Rows("number", 1, (-1.0, 1.0)), Rows("marker", 1, (-1.0, 1.0)))
+
+    @property
+    def output_rows(self) -> tuple[Rows, ...]:
+        """What the target channels hold, from channel 0 on."""
+        return (Rows("sum", 1),)
 
     @property
     def axes(self) -> tuple[Axis, ...]:

@@ -31,6 +31,18 @@ class Batch(NamedTuple):
         return Batch(self.inputs.to(device), self.targets.to(device), self.mask.to(device))
 
 
+class Rows(NamedTuple):
+    """Neighbouring channels of the inputs or targets that hold the same kind of value.
+
+    Pictures label their rows with the name, and colour them by the range.
+    """
+
+    name: str
+    count: int
+    range: tuple[float, float] = (0.0, 1.0)
+    """the least and the greatest value"""
+
+
 class Axis(NamedTuple):
     """One way in which a task is made easier or harder: the value that these fields take.
 
@@ -80,6 +92,16 @@ class Task(Protocol):
     @property
     def output_size(self) -> int:
         """The number of bits, symbols to choose from or numbers of each answer, O."""
+        ...
+
+    @property
+    def input_rows(self) -> tuple[Rows, ...]:
+        """What the input channels hold, from channel 0 on; the counts add up to input_size."""
+        ...
+
+    @property
+    def output_rows(self) -> tuple[Rows, ...]:
+        """What the target channels hold, from channel 0 on; the counts add up to output_size."""
         ...
 
     @property

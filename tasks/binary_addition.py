@@ -8,7 +8,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_bits, random_size
+from tasks.base import (
+    Axis,
+    Batch,
+    Rows,
+    Sizes,
+    Task,
+    check_range,
+    check_size,
+    random_bits,
+    random_size,
+)
 from tasks.costs import BITS
 
 
@@ -56,6 +66,16 @@ class BinaryAddition:
     def output_size(self) -> int:
         """The number of bits answered at each step, O."""
         return 1
+
+    @property
+    def input_rows(self) -> tuple[Rows, ...]:
+        """What the input channels hold, from channel 0 on."""
+        return (Rows("bit", 1), Rows("plus sign", 1), Rows("equals sign", 1))
+
+    @property
+    def output_rows(self) -> tuple[Rows, ...]:
+        """What the target channels hold, from channel 0 on."""
+        return (Rows("sum", 1),)
 
     @property
     def axes(self) -> tuple[Axis, ...]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from tasks.base import (
     Axis,
     Batch,
+    Rows,
     Sizes,
     Task,
     asked,
@@ -68,6 +69,16 @@ class Duplicated:
     def output_size(self) -> int:
         """The number of bits answered at each step, O."""
         return self.bits
+
+    @property
+    def input_rows(self) -> tuple[Rows, ...]:
+        """What the input channels hold, from channel 0 on."""
+        return (Rows("bits", self.bits), Rows("delimiter", 1))
+
+    @property
+    def output_rows(self) -> tuple[Rows, ...]:
+        """What the target channels hold, from channel 0 on."""
+        return (Rows("bits", self.bits),)
 
     @property
     def axes(self) -> tuple[Axis, ...]:

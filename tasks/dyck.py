@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_size
+from tasks.base import Axis, Batch, Rows, Sizes, Task, check_range, check_size, random_size
 from tasks.costs import SYMBOLS
 
 
@@ -69,6 +69,16 @@ class Dyck:
     def output_size(self) -> int:
         """The number of symbols to choose from, O."""
         return self.kinds
+
+    @property
+    def input_rows(self) -> tuple[Rows, ...]:
+        """What the input channels hold, from channel 0 on."""
+        return (Rows("opening", self.kinds), Rows("closing", self.kinds))
+
+    @property
+    def output_rows(self) -> tuple[Rows, ...]:
+        """What the target channels hold, from channel 0 on."""
+        return (Rows("kind", self.kinds),)
 
     @property
     def axes(self) -> tuple[Axis, ...]:

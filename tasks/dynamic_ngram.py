@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Sizes, Task, check_size, random_bits
+from tasks.base import Axis, Batch, Rows, Sizes, Task, check_size, random_bits
 from tasks.costs import BITS
 
 
@@ -65,6 +65,16 @@ class DynamicNGram:
     def output_size(self) -> int:
         """The number of bits answered at each step, O."""
         return 1
+
+    @property
+    def input_rows(self) -> tuple[Rows, ...]:
+        """What the input channels hold, from channel 0 on."""
+        return (Rows("last bit", 1),)
+
+    @property
+    def output_rows(self) -> tuple[Rows, ...]:
+        """What the target channels hold, from channel 0 on."""
+        return (Rows("next bit", 1),)
 
     @property
     def axes(self) -> tuple[Axis, ...]:

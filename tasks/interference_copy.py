@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_bits, random_size
+from tasks.base import (
+    Axis,
+    Batch,
+    Rows,
+    Sizes,
+    Task,
+    check_range,
+    check_size,
+    random_bits,
+    random_size,
+)
 from tasks.costs import BITS
 
 
@@ -68,6 +78,16 @@ class InterferenceCopy:
     def output_size(self) -> int:
         """The number of bits answered at each step, O."""
         return self.bits
+
+    @property
+    def input_rows(self) -> tuple[Rows, ...]:
+        """What the input channels hold, from channel 0 on."""
+        return (Rows("bits", self.bits), Rows("delimiter", 1), Rows("recall", 1))
+
+    @property
+    def output_rows(self) -> tuple[Rows, ...]:
+        """What the target channels hold, from channel 0 on."""
+        return (Rows("bits", self.bits),)
 
     @property
     def axes(self) -> tuple[Axis, ...]:

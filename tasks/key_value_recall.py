@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_size
+from tasks.base import Axis, Batch, Rows, Sizes, Task, check_range, check_size, random_size
 from tasks.costs import SYMBOLS
 
 POWER = 0.01  # of the gaps between queries, as in Arora et al.
@@ -77,6 +77,16 @@ class KeyValueRecall:
     def output_size(self) -> int:
         """The number of symbols to choose from, O."""
         return self.values
+
+    @property
+    def input_rows(self) -> tuple[Rows, ...]:
+        """What the input channels hold, from channel 0 on."""
+        return (Rows("key", self.keys), Rows("value", self.values))
+
+    @property
+    def output_rows(self) -> tuple[Rows, ...]:
+        """What the target channels hold, from channel 0 on."""
+        return (Rows("value", self.values),)
 
     @property
     def axes(self) -> tuple[Axis, ...]:

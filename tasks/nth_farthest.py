@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from tasks.base import Axis, Batch, Sizes, Task, check_size
+from tasks.base import Axis, Batch, Rows, Sizes, Task, check_size
 from tasks.costs import SYMBOLS
 
 
@@ -75,6 +75,21 @@ class NthFarthest:
     def output_size(self) -> int:
         """The number of symbols to choose from, O."""
         return self.labels
+
+    @property
+    def input_rows(self) -> tuple[Rows, ...]:
+        """What the input channels hold, from channel 0 on."""
+        return (
+            Rows("vector", self.dimensions, (-1.0, 1.0)),
+            Rows("label", self.labels),
+            Rows("m", self.labels),
+            Rows("n", self.labels),
+        )
+
+    @property
+    def output_rows(self) -> tuple[Rows, ...]:
+        """What the target channels hold, from channel 0 on."""
+        return (Rows("label", self.labels),)
 
     @property
     def axes(self) -> tuple[Axis, ...]:

@@ -8,7 +8,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tasks.base import Axis, Batch, Sizes, Task, check_range, check_size, random_bits, random_size
+from tasks.base import (
+    Axis,
+    Batch,
+    Rows,
+    Sizes,
+    Task,
+    check_range,
+    check_size,
+    random_bits,
+    random_size,
+)
 from tasks.costs import BITS
 
 
@@ -91,6 +101,21 @@ class RepeatCopy:
         """The standard deviation of a uniform whole number of the normalising range."""
         choices = self.normalise_max_repeats - self.normalise_min_repeats + 1
         return math.sqrt((choices**2 - 1) / 12)
+
+    @property
+    def input_rows(self) -> tuple[Rows, ...]:
+        """What the input channels hold, from channel 0 on."""
+        shown = [
+            (repeats - self.count_mean) / self.count_deviation
+            for repeats in (self.min_repeats, self.max_repeats)
+        ]
+        count = (min(0.0, *shown), max(0.0, *shown))  # 0 in all other steps
+        return (Rows("bits", self.bits), Rows("delimiter", 1), Rows("count", 1, count))
+
+    @property
+    def output_rows(self) -> tuple[Rows, ...]:
+        """What the target channels hold, from channel 0 on."""
+        return (Rows("bits", self.bits), Rows("end marker", 1))
 
     @property
     def axes(self) -> tuple[Axis, ...]:

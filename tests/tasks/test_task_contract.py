@@ -194,6 +194,37 @@ def test_all_sizes_are_drawn_equally_often_the_largest_too(name):
 
 
 @EVERY
+@SETTINGS
+@given(data=st.data(), seed=st.integers(0, 2**32))
+def test_the_rows_cover_all_channels_and_hold_values_of_their_range(name, data, seed):
+    task = tasks.make(name, **data.draw(TABLE[name].options))
+    batch = task.sample(4, generator(seed))
+    for rows, values in ((task.input_rows, batch.inputs), (task.output_rows, batch.targets)):
+        assert sum(row.count for row in rows) == values.shape[-1]
+        assert len({row.name for row in rows}) == len(rows)
+        for row, channels in zip(rows, values.split([row.count for row in rows], -1), strict=True):
+            assert row.name
+            assert row.range[0] <= channels.min()
+            assert channels.max() <= row.range[1]
+
+
+@EVERY
+def test_the_ranges_of_the_rows_are_no_wider_than_their_values(name):
+    task, draws = TABLE[name].task, generator(9)
+    batches = [task.sample(16, draws) for _ in range(60)]
+    for rows, found in (
+        (task.input_rows, [batch.inputs for batch in batches]),
+        (task.output_rows, [batch.targets for batch in batches]),
+    ):
+        first = 0
+        for row in rows:
+            values = torch.cat([each[..., first : first + row.count].flatten() for each in found])
+            low, high = row.range
+            assert values.max() - values.min() > 0.9 * (high - low)
+            first += row.count
+
+
+@EVERY
 def test_the_evaluations_sample_what_their_names_say(name):
     row = TABLE[name]
     evaluations = row.task.evaluations()
