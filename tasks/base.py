@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -31,7 +32,8 @@ class Batch(NamedTuple):
         return Batch(self.inputs.to(device), self.targets.to(device), self.mask.to(device))
 
 
-class Rows(NamedTuple):
+@dataclass(frozen=True)  # a tuple has a `count` of its own
+class Rows:
     """Neighbouring channels of the inputs or targets that hold the same kind of value.
 
     Pictures label their rows with the name, and colour them by the range.
