@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 if TYPE_CHECKING:
     from tasks.costs import Cost
+    from tasks.solved import Solved
 
 
 class Batch(NamedTuple):
@@ -126,6 +127,15 @@ class Task(Protocol):
         It is what the best predictor pays that knows when and where the answer's random parts
         stand, but nothing of the inputs' content: 1 bit for each fair bit.
         """
+        ...
+
+    def chance_errors(self) -> float:
+        """How many answers of a sequence are wrong on average if guessed, as `chance_cost`."""
+        ...
+
+    @property
+    def solved(self) -> Solved:
+        """When it counts as solved, and what the paper reports: see `tasks.solved`."""
         ...
 
     def solve(self, inputs: Tensor) -> Tensor:

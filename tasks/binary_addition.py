@@ -20,6 +20,7 @@ from tasks.base import (
     random_size,
 )
 from tasks.costs import BITS
+from tasks.solved import Paper, Solved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,27 @@ class BinaryAddition:
         lengths = range(self.min_length, self.max_length + 1)
         costs = [max(n, m) + _entropy(carry_probability(n, m)) for n in lengths for m in lengths]
         return sum(costs) / len(costs)
+
+    def chance_errors(self) -> float:
+        """Half of all bits but the last, which is 1 only as often as there is a carry."""
+        lengths = range(self.min_length, self.max_length + 1)
+        wrong = [max(n, m) / 2 + carry_probability(n, m) for n in lengths for m in lengths]
+        return sum(wrong) / len(wrong)
+
+    @property
+    def solved(self) -> Solved:
+        """One wrong bit in a hundred sums."""
+        return Solved(
+            "wrong_bits",
+            0.01,
+            "A carry that is handed on over k places is wrong in a share of sums that halves with "
+            "each place: a network that loses it after 7 still has more than one wrong bit in 100 "
+            "sums, so below that it has learned to carry.",
+            Paper(
+                "Deletang et al. 2023, lengths 41 to 500 after training on 1 to 40",
+                {"Tape-RNN": "100% of symbols right"},
+            ),
+        )
 
     def solve(self, inputs: Tensor) -> Tensor:
         """The targets of the inputs: both numbers read as whole numbers, and added."""

@@ -21,6 +21,7 @@ from tasks.base import (
     random_size,
 )
 from tasks.costs import BITS
+from tasks.solved import Solved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,20 @@ class Duplicated:
     def chance_cost(self) -> float:
         """One bit for each bit of the answer, twice as long as a sequence of mean length."""
         return float(self.bits * (self.min_length + self.max_length))
+
+    def chance_errors(self) -> float:
+        """Half the bits of the answer."""
+        return self.chance_cost() / 2
+
+    @property
+    def solved(self) -> Solved:
+        """One wrong bit in a hundred sequences."""
+        return Solved(
+            "wrong_bits",
+            0.01,
+            "A network that has found the algorithm makes no mistakes, and one wrong bit in 100 "
+            "sequences, of up to 80 bits, is as little as some hundred sequences can show.",
+        )
 
     def solve(self, inputs: Tensor) -> Tensor:
         """The targets of the inputs: each vector before the delimiter, twice."""

@@ -13,6 +13,7 @@ from torch.nn.functional import one_hot
 
 from tasks.base import Axis, Batch, Rows, Sizes, Task, check_range, check_size, random_size
 from tasks.costs import SYMBOLS
+from tasks.solved import Solved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +110,21 @@ class Dyck:
     def chance_cost(self) -> float:
         """The logarithm of the number of kinds for each pair: all kinds are equally likely."""
         return math.log2(self.kinds) * (self.min_pairs + self.max_pairs) / 2
+
+    def chance_errors(self) -> float:
+        """All but one in k brackets: all kinds are equally likely."""
+        return (1 - 1 / self.kinds) * (self.min_pairs + self.max_pairs) / 2
+
+    @property
+    def solved(self) -> Solved:
+        """One wrong bracket in a hundred strings."""
+        return Solved(
+            "wrong_symbols",
+            0.01,
+            "The stack of open brackets has a depth limit, so a network that keeps it makes no "
+            "mistakes, and one wrong bracket in 100 strings of up to 20 pairs is as little as some "
+            "hundred strings can show.",
+        )
 
     def solve(self, inputs: Tensor) -> Tensor:
         """The targets of the inputs: the last bracket still open, wherever the next one closes."""

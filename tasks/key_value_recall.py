@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tasks.base import Axis, Batch, Rows, Sizes, Task, check_range, check_size, random_size
 from tasks.costs import SYMBOLS
+from tasks.solved import Solved
 
 POWER = 0.01  # of the gaps between queries, as in Arora et al.
 
@@ -121,6 +122,20 @@ class KeyValueRecall:
     def chance_cost(self) -> float:
         """The logarithm of the number of values for each pair: all are equally likely."""
         return math.log2(self.values) * (self.min_pairs + self.max_pairs) / 2
+
+    def chance_errors(self) -> float:
+        """All but one in as many as there are values, of each pair."""
+        return (1 - 1 / self.values) * (self.min_pairs + self.max_pairs) / 2
+
+    @property
+    def solved(self) -> Solved:
+        """One wrong value in a hundred answers."""
+        return Solved(
+            "wrong_symbols",
+            0.01 * (self.min_pairs + self.max_pairs) / 2,
+            "Every pair is asked for, so the limit grows with the pairs: 99 of 100 answers right, "
+            "where a network that holds 7 pairs and not 8 has one of 36 wrong.",
+        )
 
     def solve(self, inputs: Tensor) -> Tensor:
         """The targets of the inputs: at each later key, the value that came after it first."""

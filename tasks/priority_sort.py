@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tasks.base import Axis, Batch, Rows, Sizes, Task, check_range, check_size, random_bits
 from tasks.costs import BITS
+from tasks.solved import Paper, Solved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +111,29 @@ class PrioritySort:
     def chance_cost(self) -> float:
         """One bit for each bit of the answer."""
         return float(self.bits * self.answer_length)
+
+    def chance_errors(self) -> float:
+        """Half the bits of the answer."""
+        return self.chance_cost() / 2
+
+    @property
+    def solved(self) -> Solved:
+        """Cheaper than the paper's NTM after a million sequences: 18 bits of 128."""
+        return Solved(
+            "bits_per_sequence",
+            18 / 128 * self.chance_cost(),
+            "The paper's networks do not sort without a fault, so the limit is what its best one "
+            "pays after 1,000,000 sequences, 18 of the 128 bits of the answer, and the same share "
+            "of them at other sizes.",
+            Paper(
+                "Graves et al. 2014, figure 18",
+                {
+                    "NTM": "~18 bits at 1,000,000 sequences",
+                    "NTM, feed-forward": "~20 bits at 1,000,000 sequences",
+                    "LSTM": "~58 bits at 1,000,000 sequences",
+                },
+            ),
+        )
 
     def solve(self, inputs: Tensor) -> Tensor:
         """The targets of the inputs: the vectors sorted by priority, as many as there are steps."""

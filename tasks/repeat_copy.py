@@ -20,6 +20,7 @@ from tasks.base import (
     random_size,
 )
 from tasks.costs import BITS
+from tasks.solved import Paper, Solved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +149,30 @@ class RepeatCopy:
         mean_length = (self.min_length + self.max_length) / 2
         mean_repeats = (self.min_repeats + self.max_repeats) / 2
         return self.bits * mean_length * mean_repeats
+
+    def chance_errors(self) -> float:
+        """Half the bits of the copies; the end marker is known."""
+        return self.chance_cost() / 2
+
+    @property
+    def solved(self) -> Solved:
+        """One wrong bit in ten sequences."""
+        return Solved(
+            "wrong_bits",
+            0.1,
+            "A sequence has some 240 bits to answer, so one wrong bit in 10 sequences is one in "
+            "2,400; a network that cannot count misses the end marker, at least one wrong bit in "
+            "every sequence.",
+            Paper(
+                "Graves et al. 2014, figures 7 and 8",
+                {
+                    "NTM": "~5 bits or less at 50,000 sequences; at 20 repeats it ends too early",
+                    "NTM, feed-forward": "~5 bits or less at 100,000 sequences",
+                    "LSTM": "~5 bits or less at 150,000 sequences; fails at double the length or "
+                    "repeats",
+                },
+            ),
+        )
 
     def solve(self, inputs: Tensor) -> Tensor:
         """The targets of the inputs: as many copies as the count says, then the end marker."""
