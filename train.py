@@ -161,6 +161,8 @@ def finish(run: Run, tracker: Tracker, stop: Stop) -> None:
     figures = {f"evaluation/{n}/{m}": x for n, row in results.items() for m, x in row.items()}
     tracker.summary(figures)
     tracker.summary({f"final/{m}": x for m, x in results["training"].items()})
+    outcome = closing.outcome(run, results["training"])
+    closing.note_solved(tracker, outcome)
     closing.show_examples(run, tracker)
     if config.run.pictures:
         paths = evaluation.draw_pictures(
@@ -175,8 +177,7 @@ def finish(run: Run, tracker: Tracker, stop: Stop) -> None:
             stopped=lambda: stop.requested,
         )
         print("\n".join(["pictures:", *(f"  {path}" for path in paths)]))
-    cost = training.task.cost
-    print(words.result(results, closing.solved(run), cost.name, cost.errors_name))
+    print(words.result(config, results, outcome))
 
 
 if __name__ == "__main__":

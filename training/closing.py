@@ -1,15 +1,17 @@
-"""What a tracker keeps of a run that ends or is stopped: its figures and its checkpoints."""
+"""Figures and checkpoints for the tracker, when a run ends or is stopped."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from training import checkpoint
+from training import checkpoint, solved
 from training.config import to_json
 from training.gallery import COLUMNS, example_rows
 from training.groups import group_name
 from training.run_folder import Run
-from training.summary import SOLVED, first_solved, read_rows, training_rows
+from training.solved import Outcome
+from training.summary import read_rows
 from training.tracker import Tracker
 
 
@@ -19,7 +21,7 @@ def keep(run: Run, tracker: Tracker) -> None:
         return
     training = run.training
     tracker.summary({f"best/{name}": value for name, value in training.best.items()})
-    tracker.summary(solved(run))
+    note_solved(tracker, outcome(run))
     if not run.config.wandb_options.checkpoints:
         return
     about = {
@@ -42,12 +44,16 @@ def keep(run: Run, tracker: Tracker) -> None:
     )
 
 
-def solved(run: Run) -> dict[str, float]:
-    """After how many sequences and seconds of training the run was solved; empty: it is not."""
-    row = first_solved(training_rows(read_rows(run.folder)), SOLVED)
-    if row is None:
-        return {}
-    return {f"solved/{name}": row[name] for name in ("sequences", "seconds")}
+def outcome(run: Run, final: Mapping[str, float] | None = None) -> Outcome:
+    """Whether and when the run was solved; final: the evaluation at the end, on its task."""
+    rows = read_rows(run.folder)
+    return solved.outcome(rows, run.training.task.solved, run.config.curriculum, final)
+
+
+def note_solved(tracker: Tracker, found: Outcome) -> None:
+    """Log after how many sequences and seconds of training the run was solved, if it was."""
+    if found.first is not None:
+        tracker.summary({f"solved/{n}": value for n, value in found.first._asdict().items()})
 
 
 def show_examples(run: Run, tracker: Tracker) -> None:

@@ -23,7 +23,8 @@ def table(found: Sequence[Group]) -> str:
 
     >>> rows = [{"sequences": 800, "wrong_bits": 0.0, "seconds": 90.0}]
     >>> setting = {"length_10": {"wrong_bits": 0.25}}
-    >>> runs = [Found("a", {"seed": seed}, rows, setting, []) for seed in (0, 1)]
+    >>> configs = [{"task": "copy", "seed": seed} for seed in (0, 1)]
+    >>> runs = [Found("a", config, rows, setting, []) for config in configs]
     >>> print(table([Group("copy ntm", {}, runs)]))
     group     seeds  solved  after sequences  trained     best  length_10
     copy ntm  0 1    2 of 2  800              1 min 30 s  -     0.25

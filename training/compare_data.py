@@ -11,7 +11,8 @@ from typing import Any
 
 from training.config import flat
 from training.groups import of_group
-from training.summary import SOLVED, errors, first_solved, read_rows, training_rows
+from training.solved import outcome_of
+from training.summary import errors, read_rows, training_rows
 from training.tracker import in_sections
 
 POINTS = 500
@@ -47,8 +48,9 @@ class Found:
 
     @property
     def solved(self) -> dict[str, Any] | None:
-        """The first row below 0.01 wrong answers a sequence."""
-        return first_solved(self.training, SOLVED)
+        """The sequences and seconds after which it had solved its task; None: it has not."""
+        first = outcome_of(self.config, self.rows, self.evaluation.get("training")).first
+        return None if first is None else first._asdict()
 
     def best(self) -> float | None:
         """The fewest wrong answers of its evaluations on the training task."""
@@ -130,9 +132,19 @@ def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def groups(runs: Sequence[Found]) -> list[Group]:
-    """The groups, each called after what tells it apart from the others."""
+    """The groups, each called after what tells it apart from the others.
+
+    Raises:
+        ValueError: a run's task, or an option of it, does not exist.
+    """
     members: dict[str, list[Found]] = {}
     for run in runs:
+        try:
+            outcome_of(run.config, ())
+        except ValueError as error:
+            raise ValueError(
+                f"{run.name}/config.json is of another version of memnets: {error}"
+            ) from error
         members.setdefault(json.dumps(of_group(run.config), sort_keys=True), []).append(run)
     found = [sorted(some, key=lambda run: run.config["seed"]) for some in members.values()]
     configs = [flat(of_group(some[0].config)) for some in found]

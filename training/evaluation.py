@@ -11,6 +11,7 @@ from torch import nn
 
 import memnets
 from tasks.base import Batch, Task
+from tasks.solved import measure, metrics
 from training import checkpoint
 from training.distributed import Ranks
 
@@ -33,13 +34,15 @@ def evaluate(
 ) -> dict[str, float]:
     """Means over sequences of a task: its cost, its errors, and exact_match in [0, 1].
 
+    Of a task with an optimum, the gap to it as well, on the same sequences.
+
     The sequences come from a generator of their own, made anew of the seed: they are the same at
     each call, and evaluating changes nothing about the training. Several processes take turns
     with the batches, and all get the means over all of them.
     """
     ranks = ranks or Ranks()
     generator = torch.Generator().manual_seed(seed)
-    names = [task.cost.name, task.cost.errors_name, "exact_match"]
+    names = metrics(task)
     sums = torch.zeros(len(names), dtype=torch.float64)
     training = layer.training
     layer.eval()
@@ -49,7 +52,7 @@ def evaluate(
             if number % ranks.count != ranks.rank:
                 continue
             batch = batch.to(device)
-            found = task.cost.measure(layer(batch.inputs)[0], batch)
+            found = measure(task, layer(batch.inputs)[0], batch)
             sums += torch.stack([found[name].cpu().double().sum() for name in names])
     finally:
         layer.train(training)

@@ -7,15 +7,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
 import tyro
-from torch import Tensor, nn
+from torch import nn
 
-from tasks.base import Batch, Task
+from tasks.base import Task
 from tasks.grid import grid
+from tasks.solved import measure as measured
 from training import checkpoint, provenance
 from training.config import Config, from_json, make_layer, make_task
 from training.intervals import Estimate, bootstrap, wilson
@@ -24,18 +25,6 @@ from training.state import seeds
 Figures = dict[str, Estimate]
 
 SHARED = 8  # sequences of one size, where the size is drawn for each batch: few, for many sizes
-
-
-@runtime_checkable
-class HasOptimum(Protocol):
-    """A task whose answers the inputs do not decide, and that knows what the best predictor pays.
-
-    See `tasks.dynamic_ngram`.
-    """
-
-    def optimal_cost(self, batch: Batch) -> Tensor:
-        """The cost of each sequence, [B], for the best predictor."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,20 +173,14 @@ def measure(
     seed: int,
     device: torch.device | str = "cpu",
 ) -> Figures:
-    """The cost, the errors and the rate of exact answers; the gap to the optimum if there is one.
-
-    The gap is a paired difference: network and best predictor answer the same sequences.
-    """
+    """The cost, the errors and the rate of exact answers; the gap to an optimum if it is known."""
     generator = torch.Generator().manual_seed(seed)
     values: dict[str, list[np.ndarray]] = {}
     lengths: set[int] = set()
     for first in range(0, sequences, batch_size):
         batch = task.sample(min(batch_size, sequences - first), generator)
         outputs, _ = layer(batch.inputs.to(device))
-        found = task.cost.measure(outputs.cpu(), batch)
-        if isinstance(task, HasOptimum):
-            found["gap_to_optimum"] = found[task.cost.name] - task.optimal_cost(batch)
-        for name, value in found.items():
+        for name, value in measured(task, outputs.cpu(), batch).items():
             values.setdefault(name, []).append(value.double().numpy())
         lengths.add(len(batch.inputs))
     return {name: estimate(name, groups, len(lengths) == 1) for name, groups in values.items()}

@@ -7,26 +7,20 @@ import shlex
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from training import checkpoint, generalisation, provenance
-from training.config import Config, from_json, make_layer
-from training.experiments import TARGETS, Row, Solve, command
+from training.config import Config, from_json, make_layer, make_task
+from training.experiments import Row, command
+from training.solved import column, outcome, rule
 
 POINTS = 120  # of a curve that is kept
 DIGITS = 4
 
 Metrics = list[dict[str, float]]
 Summary = dict[str, Any]
-
-
-class Solved(NamedTuple):
-    """When a run first solved its task."""
-
-    sequences: int
-    seconds: float
 
 
 def collect(folder: Path, rows: Sequence[Row]) -> dict[str, Summary]:
@@ -54,7 +48,8 @@ def summarise(folder: Path, row: Row) -> Summary:
     config = from_json(checkpoint.read_config(folder))
     metrics = read_metrics(folder)
     parts = provenance.read(folder)
-    solved = first_solved(metrics, TARGETS[row.task].solve, config.curriculum)
+    solved = make_task(config).solved
+    first = outcome(metrics, solved, config.curriculum, final(folder)).first
     return {
         "seed": config.seed,
         "finished": (folder / "evaluation.json").is_file(),
@@ -64,9 +59,10 @@ def summarise(folder: Path, row: Row) -> Summary:
         "curriculum": config.curriculum,
         "sequences": int(metrics[-1]["sequences"]),
         "seconds": round(max(r["seconds"] for r in metrics if "seconds" in r), 1),
-        "solved": None if solved is None else solved._asdict(),
+        "solved": None if first is None else first._asdict(),
+        "solved_is": rule(solved),
         "settings": read_settings(folder, row.memory_size),
-        "curve": curve(metrics, row, config.curriculum),
+        "curve": curve(metrics, config.curriculum),
     }
 
 
@@ -88,6 +84,12 @@ def read_metrics(folder: Path) -> Metrics:
     return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
 
 
+def final(folder: Path) -> dict[str, float] | None:
+    """The evaluation at the end of a run on the task that it was trained on, if it has ended."""
+    path = folder / "evaluation.json"
+    return json.loads(path.read_text())["settings"]["training"] if path.is_file() else None
+
+
 def read_settings(folder: Path, memory_size: int | None) -> dict[str, dict[str, list[float]]]:
     """The mean and its interval for each figure of each setting of the evaluation."""
     path = folder / generalisation.file_name(memory_size)
@@ -104,51 +106,15 @@ def read_settings(folder: Path, memory_size: int | None) -> dict[str, dict[str, 
     }
 
 
-def column(figure: str, curriculum: str) -> str:
-    """The name in metrics.jsonl: a curriculum makes the task of training another one.
-
-    >>> column("wrong_bits", "fixed"), column("wrong_bits", "mixed")
-    ('wrong_bits', 'validation/wrong_bits')
-    """
-    return figure if curriculum == "fixed" else f"validation/{figure}"
-
-
-def first_solved(metrics: Metrics, solve: Solve, curriculum: str) -> Solved | None:
-    """When the mean over the window first was below the limit; None: never.
-
-    >>> rows = [{"sequences": 10 * i, "wrong_bits": 4.0 - i, "seconds": i} for i in (1, 2, 3, 4)]
-    >>> first_solved(rows, Solve("wrong_bits", 1.5, 99), "fixed")
-    Solved(sequences=30, seconds=3)
-    >>> first_solved(rows, Solve("wrong_bits", 1.5, 99, window=20), "fixed")
-    Solved(sequences=40, seconds=4)
-    """
-    name = column(solve.figure, curriculum)
-    seen: list[tuple[float, float]] = []
-    seconds = 0.0
-    for row in metrics:
-        seconds = row.get("seconds", seconds)
-        if name not in row:
-            continue
-        now = row["sequences"]
-        seen = [(when, value) for when, value in seen if when > now - solve.window]
-        seen.append((now, row[name]))
-        full = now >= solve.window
-        if full and statistics.fmean(value for _, value in seen) < solve.limit:
-            return Solved(int(now), seconds)
-    return None
-
-
-def curve(metrics: Metrics, row: Row, curriculum: str) -> dict[str, list[float]]:
+def curve(metrics: Metrics, curriculum: str) -> dict[str, list[float]]:
     """The cost over the sequences seen, thinned to means over as many rows each."""
     cost = column("bits_per_sequence", curriculum)
-    errors = column(TARGETS[row.task].solve.figure, curriculum)
     rows = [found for found in metrics if cost in found]
     parts = np.array_split(np.arange(len(rows)), min(POINTS, len(rows))) if rows else []
-    thinned: dict[str, list[float]] = {"sequences": [], "bits_per_sequence": [], "errors": []}
+    thinned: dict[str, list[float]] = {"sequences": [], "bits_per_sequence": []}
     for part in parts:
         thinned["sequences"].append(rows[part[-1]]["sequences"])
-        for name, key in (("bits_per_sequence", cost), ("errors", errors)):
-            thinned[name].append(_round(statistics.fmean(rows[i][key] for i in part)))
+        thinned["bits_per_sequence"].append(_round(statistics.fmean(rows[i][cost] for i in part)))
     return thinned
 
 

@@ -7,23 +7,25 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from tasks import make
 from training import checkpoint, results, results_examples, results_figures
 from training.experiments import ROWS, TARGETS, Reach, Row, Target
 from training.results import Summary, figure, median, middle_run
+from training.solved import rule
 
 BEGIN = "<!-- written by python -m training.reproduce: do not edit by hand -->"
 END = "<!-- the end of what python -m training.reproduce writes -->"
 
 INTRODUCTION = """\
 Medians over the seeds (of an even number, the lower of the two in the middle), then each seed.
-Costs are bits per sequence; wrong bits are counted over a whole sequence. A task counts as solved
-at the first row of metrics (a mean over 50 batches; of dynamic N-grams, over 10,000 sequences)
-below its limit; where a curriculum makes training easier than the task, at the first validation on
-the task itself. Minutes are of one
-thread, evaluation not included. Figures after training are means over {evaluated} fresh sequences
-of each setting; in brackets, the 95% interval of the median seed, by the bootstrap. The paper is
-Graves, Wayne and Danihelka 2014; its figures marked ~ are read off its plots, and it has no DNC.
-The files are in [results/](results/), one for each row.
+Costs are bits per sequence; wrong bits are counted over a whole sequence. What counts as solved is
+what the task states (`Task.solved`): the first row of metrics, a mean over 50 batches, below its
+limit. Of dynamic N-grams, and where a curriculum makes training easier than the task, it is the
+first validation on the task itself. Minutes are of one thread, evaluation not included. Figures
+after training are means over {evaluated} fresh sequences of each setting; in brackets, the 95%
+interval of the median seed, by the bootstrap. The paper is Graves, Wayne and Danihelka 2014; its
+figures marked ~ are read off its plots, and it has no DNC. The files are in [results/](results/),
+one for each row.
 """
 
 
@@ -74,7 +76,7 @@ def overview(summaries: dict[str, Summary]) -> tuple[list[str], list[list[str]]]
 
 def summed_up(target: Target, row: Summary) -> str:
     """The sequences to solve, how many seeds did, and how many of the goals are reached."""
-    values = [(solved_after(row), target.solve.sequences)]
+    values = [(solved_after(row), target.solved_within)]
     values += [(reached(row, reach), reach.limit) for reach in target.goals]
     goals = sum(value <= limit for value, limit in values)
     solved = sum(run["solved"] is not None for run in row["runs"])
@@ -87,8 +89,9 @@ def section(task: str, target: Target, rows: list[Summary], pictures: set[str]) 
     parts = [
         f"## {target.title}: {target.sizes}\n",
         *([target.note + "\n"] if target.note else []),
-        table(*goals(target, rows)),
+        table(*goals(task, target, rows)),
         table(*runs(target, rows)),
+        *earlier_rules(task, rows),
         picture(f"results_{task}_curves.png", "Cost against sequences seen", pictures),
         "After training, at sizes of which most were never trained on: "
         f"{words(target.errors)} a sequence.\n",
@@ -116,18 +119,33 @@ def picture(name: str, alt: str, there: set[str]) -> str:
     return f"![{alt}](pictures/{name})\n" if name in there else ""
 
 
-def goals(target: Target, rows: list[Summary]) -> tuple[list[str], list[list[str]]]:
+def goals(task: str, target: Target, rows: list[Summary]) -> tuple[list[str], list[list[str]]]:
     """Each goal in a line: whether the median of each model reaches it."""
-    solve = target.solve
-    goal = (
-        f"below {solve.limit:g} {words(solve.figure)} after at most {solve.sequences:,} sequences"
-    )
-    lines = [[goal, *(verdict(solved_after(row), solve.sequences) for row in rows)]]
+    solved = make(task).solved
+    paper = {} if solved.paper is None else solved.paper.figures
+    within = target.solved_within
+    goal = f"{rule(solved)}, after at most {within:,} sequences"
+    lines = [[goal, *(verdict(solved_after(row), within) for row in rows)]]
     for reach in target.goals:
         goal = f"{words(reach.setting)}: at most {reach.limit:g} {words(reach.figure)}"
         lines.append([goal, *(verdict(reached(row, reach), reach.limit) for row in rows)])
-    lines.append(["the paper", *(target.paper.get(row["model"], "-") for row in rows)])
+    lines.append(["the paper", *(paper.get(row["model"], "-") for row in rows)])
     return ["reached?", *(row["model"] for row in rows)], lines
+
+
+def earlier_rules(task: str, rows: list[Summary]) -> list[str]:
+    """Which rows were found solved by another rule than the task states now."""
+    now = rule(make(task).solved)
+    models: dict[str, list[str]] = {}
+    for row in rows:
+        for rule_then in dict.fromkeys(run.get("solved_is", now) for run in row["runs"]):
+            if rule_then != now:
+                models.setdefault(rule_then, []).append(row["model"])
+    return [
+        f"Sequences and minutes to solve of {'; '.join(of)} were found by an earlier rule: "
+        f"{rule_then}.\n"
+        for rule_then, of in models.items()
+    ]
 
 
 def solved_after(row: Summary) -> float:

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from tasks import make
+from training.solved import outcome_of, rule
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-SOLVED = 0.01
-"""a task is solved when the mean over a row of metrics has fewer wrong answers a sequence"""
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,19 @@ class Finished:
     name: str
     config: dict[str, Any]
     rows: list[dict[str, float]]
-    """the rows of metrics.jsonl that are about training"""
+    """of metrics.jsonl"""
     evaluation: dict[str, dict[str, float]]
 
-    def solved(self, wrong_bits: float) -> float | None:
-        """The sequences seen when the mean over a row was first below this; None: never."""
-        row = first_solved(self.rows, wrong_bits)
-        return None if row is None else row["sequences"]
+    @property
+    def training(self) -> list[dict[str, float]]:
+        """The rows that are about training."""
+        return training_rows(self.rows)
+
+    @property
+    def solved(self) -> int | None:
+        """The sequences after which it had solved its task; None: it never did."""
+        first = outcome_of(self.config, self.rows, self.evaluation.get("training")).first
+        return None if first is None else first.sequences
 
 
 def errors(row: dict[str, float]) -> float:
@@ -58,18 +63,8 @@ def unit(runs: list[Finished]) -> str:
     >>> unit([bits, Finished("b", {}, [{"wrong_symbols": 0.0}], {})])
     'wrong bits or wrong symbols'
     """
-    names = dict.fromkeys(errors_name(row) for run in runs for row in run.rows[:1])
+    names = dict.fromkeys(errors_name(row) for run in runs for row in run.training[:1])
     return " or ".join(names).replace("_", " ")
-
-
-def first_solved(rows: list[dict[str, float]], wrong_bits: float) -> dict[str, float] | None:
-    """The first row whose mean is below this; None: there is none.
-
-    >>> rows = [{"wrong_bits": 1.0, "sequences": 8}, {"wrong_bits": 0.0, "sequences": 16}]
-    >>> first_solved(rows, 0.01)
-    {'wrong_bits': 0.0, 'sequences': 16}
-    """
-    return next((row for row in rows if errors(row) < wrong_bits), None)
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
@@ -97,30 +92,33 @@ def read_run(folder: Path) -> Finished:
     return Finished(
         folder.name,
         json.loads((folder / "config.json").read_text()),
-        training_rows(read_rows(folder)),
+        read_rows(folder),
         json.loads((folder / "evaluation.json").read_text())["settings"],
     )
 
 
-def table(runs: list[Finished], wrong_bits: float = SOLVED) -> str:
+def table(runs: list[Finished]) -> str:
     """One row a run: when it was solved, its time, and what is wrong in a sequence of each setting.
+
+    Solved is what the run's task states, in the column before.
 
     >>> row = {"sequences": 800, "wrong_bits": 0.0, "seconds": 90.0}
     >>> setting = {"length_10": {"wrong_bits": 0.25}}
     >>> config = {"task": "copy", "model": "ntm", "seed": 1}
     >>> print(table([Finished("a", config, [row], setting)]))
-    | task | model | seed | below 0.01 wrong bits after | minutes | length_10 |
-    | --- | --- | --- | --- | --- | --- |
-    | copy | ntm | 1 | 800 | 1.5 | 0.25 |
+    | task | model | seed | solved is | solved after | minutes | wrong bits: length_10 |
+    | --- | --- | --- | --- | --- | --- | --- |
+    | copy | ntm | 1 | below 0.01 wrong bits a sequence | 800 | 1.5 | 0.25 |
     """
     settings = list(dict.fromkeys(name for run in runs for name in run.evaluation))
-    heading = ["task", "model", "seed", f"below {wrong_bits:g} {unit(runs)} after", "minutes"]
-    lines = [heading + settings, ["---"] * (len(heading) + len(settings))]
+    heading = ["task", "model", "seed", "solved is", "solved after", "minutes"]
+    heading += [f"{unit(runs)}: {name}" if name == settings[0] else name for name in settings]
+    lines = [heading, ["---"] * len(heading)]
     for run in runs:
-        solved = run.solved(wrong_bits)
         cells = [str(run.config[name]) for name in ("task", "model", "seed")]
-        cells += ["never" if solved is None else f"{solved:,.0f}"]
-        cells += [f"{run.rows[-1]['seconds'] / 60:.1f}"]
+        cells.append(rule(make(run.config["task"], **run.config.get("task_options", {})).solved))
+        cells.append("never" if run.solved is None else f"{run.solved:,}")
+        cells.append(f"{run.training[-1]['seconds'] / 60:.1f}")
         for name in settings:
             found = run.evaluation.get(name)
             cells.append("" if found is None else f"{errors(found):.3g}")
@@ -137,8 +135,8 @@ def curves(runs: list[Finished]) -> Figure:
     models = sorted({run.config["model"] for run in runs})
     for run in runs:
         axes.plot(
-            [row["sequences"] / 1000 for row in run.rows],
-            [errors(row) for row in run.rows],
+            [row["sequences"] / 1000 for row in run.training],
+            [errors(row) for row in run.training],
             color=f"C{models.index(run.config['model'])}",
             alpha=0.8,
             linewidth=1.2,
@@ -160,21 +158,18 @@ def curves(runs: list[Finished]) -> Figure:
 def main(
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional],
     picture: Path | None = None,
-    wrong_bits: float = SOLVED,
 ) -> None:
     """Sum up finished runs.
 
     Args:
         runs: their folders.
         picture: where to draw their curves.
-        wrong_bits: a task is solved when the mean over a row of metrics is below this (where its
-            answers are symbols or numbers, so many of them).
     """
     try:
         found = [read_run(folder) for folder in runs]
     except FileNotFoundError as error:
         raise SystemExit(str(error)) from None
-    print(table(found, wrong_bits))
+    print(table(found))
     if picture is not None:
         curves(found).savefig(picture)
 

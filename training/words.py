@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.config import Config
+from tasks.base import Task
+from tasks.solved import GAP, Solved
+from training.config import Config, make_task
 from training.console import duration
 from training.distributed import command
+from training.solved import SEQUENCES, Outcome, amount, column, rule, unit
+
+WORSE = 1.01
+"""times the cost of guessing: more is worse than guessing, and not its equal but for rounding"""
 
 
 def introduction(
@@ -56,56 +62,121 @@ def introduction(
     return "\n".join([title, *(f"  {name:8} {value}" for name, value in rows)])
 
 
-def result(
-    results: Mapping[str, Mapping[str, float]], solved: Mapping[str, float], cost: str, errors: str
-) -> str:
-    """What a trained network can do.
+def result(config: Config, results: Mapping[str, Mapping[str, float]], outcome: Outcome) -> str:
+    """What a trained network can do, in the terms of its task's statement of what is solved.
 
     Args:
+        config: of the run.
         results: the figures of each setting of the evaluation; `training` is the first.
-        solved: solved/sequences and solved/seconds, or nothing.
-        cost: the name of the task's cost.
-        errors: the name of what it counts as wrong.
+        outcome: whether and when the run was solved.
 
+    >>> from training.recipes import recipe
+    >>> from training.solved import Moment
     >>> figures = {"bits_per_sequence": 0.1, "wrong_bits": 0.0, "exact_match": 1.0}
-    >>> worse = {"bits_per_sequence": 90.0, "wrong_bits": 6.25, "exact_match": 0.2}
+    >>> worse = {"bits_per_sequence": 2500.0, "wrong_bits": 486.0, "exact_match": 0.0}
     >>> results = {
     ...     "training": {**figures, "chance_cost": 84.0},
     ...     "length_50": {**figures, "chance_cost": 400.0},
     ...     "length_120": {**worse, "chance_cost": 960.0},
     ... }
-    >>> solved = {"solved/sequences": 11200, "solved/seconds": 180.0}
-    >>> print(result(results, solved, "bits_per_sequence", "wrong_bits"))
-    Solved after 11,200 sequences, in 3 min 00 s: fewer than 0.01 wrong bits a sequence.
+    >>> outcome = Outcome(Moment(9200, 27.0), lowest=0.0, on_the_way=True)
+    >>> print(result(recipe("copy", "ntm"), results, outcome))
+    Solved after 9,200 sequences, in 27 s: below 0.01 wrong bits a sequence.
     As it was trained, every sequence is answered without a fault.
     Beyond that, no fault at length 50.
-    Wrong bits: 6.25 at length 120.
+    Wrong bits a sequence: 486 at length 120.
+    Worse than guessing: 2,500 bits a sequence at length 120 (guessing: 960).
+    The paper's NTM: ~0.1 bits at 100,000 sequences; one vector twice at length 120 (Graves et al. \
+2014, figures 3 to 5).
     """
-    wrong = errors.replace("_", " ")
-    lines = [f"Not solved: never fewer than 0.01 {wrong} a sequence."]
-    if solved:
-        seconds = duration(solved["solved/seconds"])
-        lines = [
-            f"Solved after {solved['solved/sequences']:,.0f} sequences, in {seconds}: "
-            f"fewer than 0.01 {wrong} a sequence."
-        ]
-    first, *rest = results
-    row = results[first]
-    if row["exact_match"] == 1:
-        lines.append("As it was trained, every sequence is answered without a fault.")
-    else:
-        share = row[cost] / row["chance_cost"]
-        lines.append(
-            f"As it was trained, {row['exact_match']:.1%} of sequences are exact, with "
-            f"{row[errors]:.3g} {wrong} on average; the cost is {share:.1%} of guessing's."
-        )
-    perfect = [name for name in rest if results[name]["exact_match"] == 1]
+    task = make_task(config)
+    _, *beyond = results
+    lines = [_verdict(config, task.solved, results["training"], outcome)]
+    lines.append(_trained(task, results["training"]))
+    perfect = [name for name in beyond if results[name]["exact_match"] == 1]
     if perfect:
-        lines.append(f"Beyond that, no fault at {', '.join(map(_spoken, perfect))}.")
-    worse = [f"{results[n][errors]:.3g} at {_spoken(n)}" for n in rest if n not in perfect]
-    if worse:
-        lines.append(f"{wrong.capitalize()}: {', '.join(worse)}.")
-    return "\n".join(lines)
+        lines.append(f"Beyond that, no fault at {_listed(perfect)}.")
+    shown = GAP if task.solved.metric == GAP else task.cost.errors_name
+    others = [f"{results[n][shown]:.3g} at {_spoken(n)}" for n in beyond if n not in perfect]
+    if others:
+        lines.append(f"{unit(shown).capitalize()}: {', '.join(others)}.")
+    lines += _worse_than_guessing(task, {name: results[name] for name in beyond})
+    return "\n".join([*lines, *_paper(config, task)])
+
+
+def _verdict(config: Config, solved: Solved, final: Mapping[str, float], outcome: Outcome) -> str:
+    """Whether and when the run was solved, and what is not known of that."""
+    now = amount(solved.metric, final[solved.metric])
+    limit = f"solved is below {solved.below:.3g}."
+    if outcome.on_the_way and outcome.first is not None:
+        first = outcome.first
+        said = f"Solved after {first.sequences:,} sequences, in {duration(first.seconds)}: "
+        still = final[solved.metric] < solved.below  # a NaN is not
+        return f"{said}{rule(solved)}.{'' if still else f' At the end it is not: {now}.'}"
+    if outcome.on_the_way:
+        return f"Not solved: {_best(solved, outcome.lowest)}; {limit}"
+    why = f"training on fewer than {SEQUENCES} sequences does not say"
+    if column(solved.metric, config.curriculum) != solved.metric:
+        why = f"no validation measured it (--run.evaluate-every {config.run.evaluate_every})"
+    if outcome.first is not None:
+        return f"Solved at the end: {now}; {limit} Since when is not known: {why}."
+    return f"Not solved at the end: {now}; {limit} Whether it was before is not known: {why}."
+
+
+def _best(solved: Solved, lowest: float | None) -> str:
+    return "never finite" if lowest is None else f"{amount(solved.metric, lowest)} at best"
+
+
+def _trained(task: Task, row: Mapping[str, float]) -> str:
+    """What the network does on the task as it was trained."""
+    if row["exact_match"] == 1:
+        return "As it was trained, every sequence is answered without a fault."
+    cost, chance = row[task.cost.name], row["chance_cost"]  # of all sizes, not of those drawn
+    bits = " bits" if task.cost.name == "bits_per_sequence" else ""
+    if task.solved.metric == GAP:
+        return (
+            f"As it was trained, it pays {cost:.4g} bits a sequence, {row[GAP]:.3g} above the best "
+            f"possible predictor; guessing pays {chance:.4g}."
+        )
+    return (
+        f"As it was trained, {row['exact_match']:.1%} of sequences are exact, with "
+        f"{row[task.cost.errors_name]:.3g} {task.cost.errors_name.replace('_', ' ')} on average; "
+        f"the cost is {_number(cost)}{bits}, and guessing costs {_number(chance)} on average."
+    )
+
+
+def _worse_than_guessing(task: Task, beyond: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The sizes at which a network that knows nothing does better."""
+    unit = " bits a sequence" if task.cost.name == "bits_per_sequence" else ""
+    worse = [
+        f"{_number(row[task.cost.name])}{unit} at {_spoken(name)} (guessing: "
+        f"{_number(row['chance_cost'])})"
+        for name, row in beyond.items()
+        if not row[task.cost.name] <= WORSE * row["chance_cost"]  # a NaN is worse, too
+    ]
+    return [f"Worse than guessing: {', '.join(worse)}."] if worse else []
+
+
+def _paper(config: Config, task: Task) -> list[str]:
+    """What the paper reports, if the task has the paper's sizes."""
+    paper = task.solved.paper
+    if paper is None or task != type(task)():
+        return []
+    controller = vars(config.model_options).get("controller", "")
+    label = {"ntm": "NTM", "dnc": "DNC", "lstm": "LSTM"}.get(config.model, config.model)
+    if controller.startswith("feedforward"):
+        label += ", feed-forward"
+    if label not in paper.figures:
+        label = next(iter(paper.figures))
+    return [f"The paper's {label}: {paper.figures[label]} ({paper.place})."]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _listed(settings: Sequence[str]) -> str:
+    return ", ".join(map(_spoken, settings))
 
 
 def _spoken(setting: str) -> str:

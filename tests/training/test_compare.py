@@ -98,6 +98,10 @@ def test_long_curves_are_thinned_and_what_is_not_finite_is_left_out(tmp_path):
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(SystemExit, match=r"nowhere is no run and holds none: give folders that"):
         main((tmp_path / "nowhere",))
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.json").write_text('{"task": "sort", "model": "ntm"}')
+    with pytest.raises(SystemExit, match=r"old/config\.json is of another version of memnets:"):
+        main((tmp_path / "old",))
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "config.json").write_text("{")
     with pytest.raises(SystemExit, match=r"bad/config\.json is damaged"):

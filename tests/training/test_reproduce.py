@@ -28,6 +28,7 @@ from training import (
 from training.experiments import EXAMPLES, MODELS, ROWS, TARGETS, Row, command
 from training.recipes import RECIPES
 from training.reproduce import Options, main
+from training.solved import rule
 
 
 def tiny_row(name="associative-recall-lstm", task="associative_recall", model="lstm", steps=12):
@@ -141,9 +142,8 @@ def test_curves_are_those_of_the_metrics():
 
 
 def test_a_curve_is_thinned_to_means():
-    row = ROWS[0]
     metrics = [{"sequences": i, "bits_per_sequence": i, "wrong_bits": 0.0} for i in range(1200)]
-    thinned = results.curve(metrics, row, "fixed")
+    thinned = results.curve(metrics, "fixed")
     assert len(thinned["sequences"]) == results.POINTS
     assert thinned["sequences"][:2] == [9, 19]
     assert thinned["bits_per_sequence"][:2] == [4.5, 14.5]
@@ -220,6 +220,34 @@ def test_a_page_without_marks_is_refused(tmp_path):
     page.write_text("# Results\n")
     with pytest.raises(ValueError, match="must have a line <!-- written by python -m training"):
         results_page.write(page, {}, [])
+
+
+def test_the_kept_results_are_solved_by_what_the_tasks_state_or_say_that_they_are_not():
+    kept = results.load(reproduce.ROOT / "docs" / "results", ROWS)
+    assert list(kept) == [row.name for row in ROWS]
+    earlier = set()
+    for name, summary in kept.items():
+        solved = make(summary["task"]).solved
+        for run in summary["runs"]:
+            if run["solved_is"] != rule(solved):
+                earlier.add(name)
+            if run["solved"] is None and run["finished"]:
+                assert run["settings"]["training"][solved.metric][0] >= solved.below
+    assert earlier == {name for name in kept if name.startswith("dynamic-ngram")}
+
+
+def test_the_page_says_which_rows_were_found_solved_by_an_earlier_rule():
+    def row(model, *rules):
+        runs = [{"solved_is": rule} for rule in rules]
+        return {"model": model, "runs": runs}
+
+    now = rule(make("copy").solved)
+    rows = [row("NTM", now, now), row("DNC", "below 2", now), row("LSTM", "below 2", "below 3")]
+    assert results_page.earlier_rules("copy", rows) == [
+        "Sequences and minutes to solve of DNC; LSTM were found by an earlier rule: below 2.\n",
+        "Sequences and minutes to solve of LSTM were found by an earlier rule: below 3.\n",
+    ]
+    assert results_page.earlier_rules("copy", [row("NTM", now), {"model": "A", "runs": [{}]}]) == []
 
 
 def test_medians_and_verdicts_of_goals():
