@@ -21,7 +21,6 @@ from training.config import (
     MODELS,
     OPTIMIZERS,
     Config,
-    flat,
     from_json,
     make_curriculum,
     make_layer,
@@ -31,6 +30,7 @@ from training.config import (
 )
 from training.help_text import short_help
 from training.recipes import recipe
+from training.same_run import CHANGEABLE, cooldown, differences
 
 DESCRIPTION = f"""Train a memory-augmented network on an algorithmic task.
 
@@ -43,9 +43,6 @@ DESCRIPTION = f"""Train a memory-augmented network on an algorithmic task.
 The options below are those of the chosen ones, with the defaults that train them. For others,
 ask for help with them: train.py --task priority_sort --model dnc --help-all
 """
-
-# What a run that goes on may do differently, and still be the same run; also what W&B is told.
-CHANGEABLE = ("run.sequences", "run.non_finite")
 
 
 def parse(arguments: Sequence[str] | None = None) -> Config:
@@ -171,26 +168,24 @@ def _fill_in(defaults: Config, arguments: Sequence[str]) -> Config:
 
 def _changes(saved: Config, config: Config) -> list[str]:
     """What was asked for beside --resume, and cannot be: it would not be the same run."""
-    before, after = (flat(dataclasses.asdict(one)) for one in (saved, config))
-    changed = [name for name in after if after[name] != before[name]]
-    refused = [name for name in changed if name not in CHANGEABLE and not name.startswith("wandb")]
+    found = differences(saved, config)
     messages = [
-        f"--{name.replace('_', '-')} {after[name]} differs from the {before[name]} of "
-        f"{config.resume}: beside --resume, only --run.sequences, --run.non-finite and --wandb "
-        "can change; start a new run for the rest"
-        for name in refused
+        f"--{name.replace('_', '-')} {after} differs from the {before} of {config.resume}: beside "
+        "--resume, only --run.sequences, --run.non-finite, --device and --wandb can change; start "
+        "a new run for the rest"
+        for name, (before, after) in found.items()
+        if name not in CHANGEABLE
     ]
-    cooldown: float = vars(saved.optimizer_options)["cooldown"]
-    if cooldown > 0 and config.run.sequences != saved.run.sequences:
+    if "run.sequences" not in found:
+        return messages
+    before, after = found["run.sequences"]
+    differs = f"--run.sequences {after} differs from the {before} of {config.resume}"
+    if cooldown(saved) > 0:
         messages.append(
-            f"--run.sequences {config.run.sequences} differs from the {saved.run.sequences} of "
-            f"{config.resume}, where the learning rate falls to 0 (--optimizer.cooldown "
-            f"{cooldown}): start a new run of more sequences; one with --optimizer.cooldown 0 can "
-            "be made longer later"
+            f"{differs}, where the learning rate falls to 0 (--optimizer.cooldown "
+            f"{cooldown(saved)}): start a new run of more sequences; one with "
+            "--optimizer.cooldown 0 can be made longer later"
         )
-    elif config.run.sequences < saved.run.sequences:
-        messages.append(
-            f"--run.sequences {config.run.sequences} is less than the {saved.run.sequences} of "
-            f"{config.resume}: a resumed run can only be made longer"
-        )
+    elif after < before:
+        messages.append(f"{differs}: a resumed run can only be made longer")
     return messages

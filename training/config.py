@@ -128,9 +128,9 @@ class Config:
     folder: str = "runs"
     """folder of all runs"""
     resume: str | None = None
-    """continue this run folder, to the same numbers as if it had never stopped; only --wandb and
-    --run.non-finite can be changed, and --run.sequences can grow if the learning rate has no
-    cooldown"""
+    """continue this run folder, to the same numbers as if it had never stopped; only --wandb,
+    --run.non-finite and --device can be changed, and --run.sequences can grow if the learning rate
+    has no cooldown"""
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
     """Weights & Biases; auto: online if you are logged in (`wandb login`), else offline"""
 

@@ -20,6 +20,7 @@ from tasks.solved import measure as measured
 from training import checkpoint, provenance
 from training.config import Config, from_json, make_layer, make_task
 from training.intervals import Estimate, bootstrap, wilson
+from training.same_run import check_same_run
 from training.state import seeds
 
 Figures = dict[str, Estimate]
@@ -84,6 +85,7 @@ def run(options: Options) -> Path:
     saved = checkpoint.load(
         options.evaluate / (checkpoint.BEST if options.best else checkpoint.LAST)
     )
+    check_same_run(config, from_json(saved["config"]))
     config = dataclasses.replace(config, device=options.device)
     layer = build(config, saved, options.memory_size).eval()
     chosen = choose(make_task(config), options.settings)

@@ -102,8 +102,9 @@ def _continue(config: Config, folder: Path, ranks: Ranks) -> Run:
         notes.append(note)
         if training.step:
             now = surroundings(training.layer, config.device)
-            notes += changes(content.get("surroundings", {}), now)
-    if config.run != saved.run and ranks.first:
+            before = {"device": content["config"]["device"], **content.get("surroundings", {})}
+            notes += changes(before, {"device": config.device, **now})
+    if (config.run, config.device) != (saved.run, saved.device) and ranks.first:
         checkpoint.write_json(folder / "config.json", to_json(config))
     return Run(config, training, folder, tuple(note for note in notes if note))
 

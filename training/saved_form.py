@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 
 def check_types(values: Any, place: str = "") -> None:
@@ -52,6 +55,21 @@ OPTIONAL = ("curriculum", "non_finite", "processes", "surroundings")
 """What checkpoints from before there was such a thing lack."""
 
 
+def check_part(saved: dict[str, Any], name: str, like: Any) -> Any:
+    """Return a part of a checkpoint, which must be of the same kind as another.
+
+    Raises:
+        ValueError: it is missing or of another kind.
+    """
+    if name not in saved:
+        raise ValueError(f"it has no {name}")
+    given = saved[name]
+    kinds = (str, type(None)) if name == "wandb_id" else (type(like),)
+    if type(given) not in kinds:
+        raise ValueError(f"its {name} is a {type(given).__name__}, not {kinds[0].__name__}")
+    return given
+
+
 def check_checkpoint(saved: dict[str, Any], fresh: dict[str, Any]) -> None:
     """Refuse a checkpoint that has not the form of one that is made now.
 
@@ -59,14 +77,9 @@ def check_checkpoint(saved: dict[str, Any], fresh: dict[str, Any]) -> None:
         ValueError: naming the part that is missing or of another kind.
     """
     for name, wanted in fresh.items():
-        if name not in saved:
-            if name in OPTIONAL:
-                continue
-            raise ValueError(f"it has no {name}")
-        given = saved[name]
-        kinds = (str, type(None)) if name == "wandb_id" else (type(wanted),)
-        if type(given) not in kinds:
-            raise ValueError(f"its {name} is a {type(given).__name__}, not {kinds[0].__name__}")
+        if name not in saved and name in OPTIONAL:
+            continue
+        given = check_part(saved, name, wanted)
         if name in ("best", "sums", "non_finite") and not all(map(_is_number, given.values())):
             raise ValueError(f"its {name} holds what is no number")
     if saved["step"] < 0:
@@ -76,29 +89,77 @@ def check_checkpoint(saved: dict[str, Any], fresh: dict[str, Any]) -> None:
         raise ValueError(f"its curriculum is {given!r:.200}, not one like {wanted!r:.200}")
 
 
-def check_same_run(config: Any, other: Any) -> None:
-    """Refuse the configuration of another run: weights of the same shapes would load.
+MOMENTS = {"Adam": ("exp_avg", "exp_avg_sq"), "GravesRMSProp": ("square", "mean", "update")}
+"""What each optimiser keeps of a parameter, in tensors like the parameter."""
+
+
+def check_weights(given: Mapping[str, Any], layer: nn.Module) -> None:
+    """Refuse weights that are not of the layer's dtypes, which torch would convert.
 
     Raises:
-        ValueError: naming what differs, such as the seed or the optimiser.
+        ValueError: naming the first such weight.
     """
-    options = ("task_options", "optimizer_options", "curriculum_options")
-    for name in ("task", "model", "optimizer", "curriculum", "seed", *options):
-        if getattr(other, name) != getattr(config, name):
-            raise ValueError(f"its {name} is {getattr(other, name)}, not {getattr(config, name)}")
+    for name, wanted in layer.state_dict().items():
+        if name in given:  # the layer names those that are missing
+            _check_like(given[name], wanted, f"weight {name}")
 
 
-def check_optimizer(optimizer: Any) -> None:
-    """Refuse what an optimiser has loaded if a tensor of it is not of its parameter's shape.
+def check_optimizer(
+    saved: dict[str, Any], optimizer: Optimizer, parameters: Mapping[str, Tensor]
+) -> None:
+    """Refuse a state that is not one of this optimiser: its step would write past a short tensor.
+
+    Args:
+        saved: what the optimiser's `state_dict` was.
+        optimizer: a fresh one of these parameters.
+        parameters: those that are trained, by their names, in the optimiser's order.
 
     Raises:
-        ValueError: naming the two shapes.
+        ValueError: naming the first tensor that is not like its parameter.
     """
-    for parameter, state in optimizer.state.items():
-        for name, value in state.items():
-            if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
-                shapes = f"{tuple(value.shape)}, not {tuple(parameter.shape)}"
-                raise ValueError(f"its optimizer's {name} has the shape {shapes}")
+    moments = MOMENTS[type(optimizer).__name__]
+    wanted = {*moments, "step"} if isinstance(optimizer, torch.optim.Adam) else set(moments)
+    named = dict(enumerate(parameters.items()))
+    for index, state in saved["state"].items():
+        if type(index) is not int or index not in named:
+            raise ValueError(
+                f"its optimizer has a state of {index!r}, and the parameters are 0 to "
+                f"{len(named) - 1}"
+            )
+        name, parameter = named[index]
+        if not isinstance(state, dict) or set(state) != wanted:
+            raise ValueError(
+                f"its optimizer has {', '.join(map(str, state))} of {name}, not "
+                f"{', '.join(sorted(wanted))}"
+            )
+        for moment in moments:
+            _check_like(state[moment], parameter, f"optimizer's {moment} of {name}")
+        if "step" in wanted:
+            _check_count(state["step"], f"optimizer's step of {name}")
+    for group in saved["param_groups"]:
+        if not _is_number(group["lr"]):
+            raise ValueError(f"its optimizer's lr is {group['lr']!r:.80}, not a number")
+
+
+def _check_like(value: Any, wanted: Tensor, name: str) -> None:
+    if not isinstance(value, Tensor):
+        raise ValueError(f"its {name} is a {type(value).__name__}, not a tensor")
+    given, needed = _form(value), _form(wanted)
+    if given != needed or value.is_meta:
+        shown = "without numbers" if value.is_meta else f"of {given}"
+        raise ValueError(f"its {name} is a tensor {shown}, not of {needed}")
+
+
+def _form(value: Tensor) -> str:
+    layout = "" if value.layout is torch.strided else f", {value.layout}"
+    return f"shape {tuple(value.shape)}, {value.dtype}{layout}"
+
+
+def _check_count(value: Any, name: str) -> None:
+    _check_like(value, torch.zeros(()), name)
+    count = float(value)
+    if not (count >= 0 and count.is_integer()):
+        raise ValueError(f"its {name} is {count}, not a whole number of at least 0")
 
 
 def _is_number(value: Any) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +24,8 @@ from training.config import (
     to_json,
 )
 from training.distributed import Ranks
-from training.saved_form import check_checkpoint, check_optimizer, check_same_run
+from training.same_run import check_same_run
+from training.saved_form import check_checkpoint, check_optimizer, check_part, check_weights
 from training.surroundings import surroundings
 
 
@@ -79,13 +82,15 @@ def restore(config: Config, saved: dict[str, Any], ranks: Ranks | None = None) -
     Raises:
         ValueError: the checkpoint is not one of this configuration.
     """
-    training = start(config, ranks)
-    try:
-        check_checkpoint(saved, snapshot(config, training))
+    with _named():
+        check_part(saved, "config", {})
         check_same_run(config, from_json(saved["config"]))
+    training = start(config, ranks)
+    with _named():
+        check_checkpoint(saved, snapshot(config, training))
+        check_weights(saved["weights"], training.layer)
         training.layer.load_state_dict(saved["weights"])
-        training.optimizer.load_state_dict(saved["optimizer"])
-        check_optimizer(training.optimizer)
+        _restore_optimizer(training, saved["optimizer"])
         training.data.set_state(saved["generators"]["data"])
         training.ranks.scatter(saved["generators"].get("streams", []), training.streams)
         torch.set_rng_state(saved["generators"]["torch"])
@@ -96,9 +101,32 @@ def restore(config: Config, saved: dict[str, Any], ranks: Ranks | None = None) -
         # A run from before there were curricula, or skipped steps, has none of them to restore.
         training.curriculum = saved.get("curriculum", training.curriculum)
         training.non_finite = saved.get("non_finite", training.non_finite)
+    return training
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Say of an error within that the checkpoint is its cause."""
+    try:
+        yield
     except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"the checkpoint does not fit the configuration: {error}") from error
-    return training
+
+
+def _restore_optimizer(training: Training, saved: dict[str, Any]) -> None:
+    """Load the moments and the learning rate; the other settings are the configuration's."""
+    named = {n: p for n, p in training.layer.named_parameters() if p.requires_grad}
+    check_optimizer(saved, training.optimizer, named)
+    # Of its own, in one piece: two moments of a file can be views of the same numbers.
+    state = {
+        index: {n: v.detach().clone(memory_format=torch.contiguous_format) for n, v in one.items()}
+        for index, one in saved["state"].items()
+    }
+    groups = training.optimizer.state_dict()["param_groups"]
+    groups = [
+        {**new, "lr": old["lr"]} for new, old in zip(groups, saved["param_groups"], strict=True)
+    ]
+    training.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def snapshot(config: Config, training: Training) -> dict[str, Any]:

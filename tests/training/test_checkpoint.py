@@ -145,9 +145,12 @@ def test_a_damaged_checkpoint_is_a_clear_error(capsys):
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--seed 1", "its seed is 1, not 0"),
-        ("--optimizer graves_rmsprop", "its optimizer is graves_rmsprop, not adam"),
-        ("--task.max-items 2", "its task_options is AssociativeRecall(bits=2, item_length=1"),
+        ("--seed 1", "seed is 0 in config.json and 1 in the checkpoint"),
+        (
+            "--optimizer graves_rmsprop",
+            "optimizer is adam in config.json and graves_rmsprop in the checkpoint",
+        ),
+        ("--task.max-items 2", "task.max_items is 3 in config.json and 2 in the checkpoint"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_a_clear_error(flag, message, capsys):
