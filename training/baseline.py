@@ -1,6 +1,8 @@
 """The LSTM baseline of the NTM paper: layers that all see the input and are all read out."""
 
+import functools
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -20,6 +22,27 @@ from memnets.state import difference, map_tensors
 LSTMState = tuple[tuple[Tensor, Tensor], ...]  # one (h [B, hidden], c [B, hidden]) per layer
 
 
+@functools.cache
+def cpu_trains_lstm(dtype: torch.dtype) -> bool:
+    """Whether `nn.LSTM` can be trained on this CPU under autocast to a dtype, which is tried once.
+
+    oneDNN has no LSTM in bfloat16 for a CPU without AVX-512, and no other code takes its place.
+
+    >>> cpu_trains_lstm(torch.float32)
+    True
+    """
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
+        layer = nn.LSTM(1, 1, device="cpu", dtype=torch.float32)
+        x = torch.zeros(1, 1, 1, device="cpu", dtype=torch.float32)
+        try:
+            with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+                y, _ = layer(x)
+            y.sum().backward()
+        except RuntimeError:
+            return False
+    return True
+
+
 class LSTM(nn.Module):
     """A deep LSTM with skip connections and learned initial state, called like the memory layers.
 
@@ -33,6 +56,9 @@ class LSTM(nn.Module):
     had one channel more there), `--task repeat_copy --task.bits 6` (its text says eight), and
     `--task associative_recall` and `--task dynamic_ngram` as they are. No numbers of inputs and
     outputs give the count that it prints for priority sort.
+
+    Under autocast on a CPU that cannot train ``nn.LSTM`` in that dtype, the layers run in float32
+    and the readout alone in that dtype.
 
     Raises:
         ValueError: a size is less than 1.
@@ -133,19 +159,29 @@ class LSTM(nn.Module):
             lengths = lengths.to(torch.int64)
         outputs: list[Tensor] = []
         after: list[tuple[Tensor, Tensor]] = []
-        for layer, (h, c) in zip(self.layers, state, strict=True):
-            below = torch.cat([x, outputs[-1]], dim=-1) if outputs else x
-            start = (h[None].contiguous(), c[None].contiguous())
-            if lengths is None:
-                output, (h, c) = layer(below, start)
-            else:
-                packed = pack_padded_sequence(below, lengths, enforce_sorted=False)
-                output, (h, c) = layer(packed, start)
-                output, _ = pad_packed_sequence(output, total_length=time)
-            outputs.append(output)
-            after.append((h[0], c[0]))
+        with self._autocast(x):
+            for layer, (h, c) in zip(self.layers, state, strict=True):
+                below = torch.cat([x, outputs[-1]], dim=-1) if outputs else x
+                start = (h[None].contiguous(), c[None].contiguous())
+                if lengths is None:
+                    output, (h, c) = layer(below, start)
+                else:
+                    packed = pack_padded_sequence(below, lengths, enforce_sorted=False)
+                    output, (h, c) = layer(packed, start)
+                    output, _ = pad_packed_sequence(output, total_length=time)
+                outputs.append(output)
+                after.append((h[0], c[0]))
         y = self.readout(torch.cat(outputs, dim=-1))
         if lengths is not None:
             real = torch.arange(time, device=y.device)[:, None] < lengths.to(y.device)
             y = torch.where(real[..., None], y, torch.zeros_like(y))
         return y, tuple(after)
+
+    @staticmethod
+    def _autocast(x: Tensor) -> AbstractContextManager[object]:
+        """In which the layers run: without autocast where the CPU cannot train them under it."""
+        if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return nullcontext()
+        if cpu_trains_lstm(torch.get_autocast_dtype("cpu")):
+            return nullcontext()
+        return torch.autocast("cpu", enabled=False)

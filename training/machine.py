@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from training.baseline import cpu_trains_lstm
 from training.config import Config
 
 
@@ -24,6 +25,17 @@ def problems(config: Config) -> Iterator[str]:
                 "--precision bf16 cannot run on --model.backend fused, which computes in float32: "
                 "leave out one of them"
             )
+
+
+def notes(config: Config) -> list[str]:
+    """What runs otherwise than asked for, because this machine cannot; one sentence each."""
+    asked = config.model == "lstm" and config.precision == "bf16"
+    if asked and torch.device(config.device).type == "cpu" and not cpu_trains_lstm(torch.bfloat16):
+        return [
+            "oneDNN has no LSTM in bfloat16 for this CPU: the layers of the LSTM compute in "
+            "float32, its readout in bfloat16"
+        ]
+    return []
 
 
 def missing_device(name: str) -> str | None:

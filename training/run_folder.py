@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from training import checkpoint
+from training import checkpoint, machine
 from training.config import Config, from_json, to_json
 from training.distributed import Ranks
 from training.state import Training, restore, snapshot, start
@@ -73,7 +73,7 @@ def _begin(config: Config, folder: Path, ranks: Ranks) -> Run:
         raise ValueError(_exists(folder))
     training = start(config, ranks)
     training.wandb_id = ranks.tell(new_id(folder.name))
-    run = Run(config, training, folder)
+    run = Run(config, training, folder, tuple(machine.notes(config)))
     if ranks.first:
         checkpoint.write_json(folder / "config.json", to_json(config))
     save_start(run)
@@ -91,7 +91,7 @@ def _continue(config: Config, folder: Path, ranks: Ranks) -> Run:
     saved = from_json(checkpoint.read_config(folder))
     config = dataclasses.replace(config, resume=None)
     found = ranks.tell(_last(folder) if ranks.first else None)
-    notes: list[str | None] = []
+    notes: list[str | None] = [*machine.notes(config)]
     if found is None:
         training = start(config, ranks)
         training.wandb_id = ranks.tell(new_id(folder.resolve().name))

@@ -1,5 +1,9 @@
 """Device, precision, determinism and compilation: what they change, and what they must not."""
 
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,10 +12,12 @@ import torch
 import memnets
 import train
 from tests.training.tiny import arguments, rows
-from training import loop, machine
+from training import baseline, loop, machine
 from training.command_line import parse
 from training.config import to_json
 from training.state import start
+
+ROOT = Path(__file__).parents[2]
 
 
 def losses(model, *more, steps=6):
@@ -27,6 +33,78 @@ def test_bfloat16_learns_along_with_float32(model):
     assert half.isfinite().all()
     assert not torch.equal(whole, half)
     torch.testing.assert_close(half, whole, atol=0.02, rtol=0.02)
+
+
+def test_the_lstm_learns_in_bfloat16_on_a_cpu_whose_onednn_has_no_such_lstm():
+    """As with AVX2 alone, which oneDNN can be told; without oneDNN there is nothing to tell."""
+    words = arguments("copy", "lstm", steps=6, more=["--run.log-every", "1"])
+    assert train.main([*words, "--name", "whole"]) == 0
+    found = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *words, "--precision", "bf16", "--name", "half"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "ONEDNN_MAX_CPU_ISA": "AVX2"},
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 0, found.stderr
+    if torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64"):
+        assert (
+            "no LSTM in bfloat16 for this CPU: the layers of the LSTM compute in float32"
+            in found.stdout
+        )
+    whole, half = (
+        torch.tensor([row["loss"] for row in rows(Path("runs", name)) if "loss" in row])
+        for name in ("whole", "half")
+    )
+    assert len(half) == 6
+    assert not torch.equal(whole, half)
+    torch.testing.assert_close(half, whole, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("lengths", [None, [4, 2]])
+def test_layers_without_a_bfloat16_lstm_run_in_float32(monkeypatch, lengths, batch_first):
+    monkeypatch.setattr(baseline, "cpu_trains_lstm", lambda dtype: False)
+    layer = baseline.LSTM(3, 2, hidden_size=5, batch_first=batch_first)
+    seen = []
+    for inner in layer.layers:
+        inner.register_forward_hook(lambda *given: seen.append(given[2][0]))
+    x = torch.rand(2, 4, 3) if batch_first else torch.rand(4, 2, 3)
+    wanted, _ = layer(x, lengths=lengths)
+    seen.clear()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y, state = layer(x, lengths=lengths)
+        layer(x.bfloat16().float(), state, lengths)
+    assert y.dtype == torch.bfloat16
+    parts = [getattr(output, "data", output) for output in seen]
+    assert {part.dtype for part in parts} == {torch.float32}
+    torch.testing.assert_close(y.float(), wanted, atol=0.02, rtol=0.02)
+    y.float().sum().backward()
+    assert all(p.grad.isfinite().all() for p in layer.parameters() if p.requires_grad)
+
+
+def test_asking_for_a_bfloat16_lstm_changes_no_random_number():
+    torch.manual_seed(0)
+    wanted = torch.rand(3)
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        assert baseline.cpu_trains_lstm.__wrapped__(torch.float32)
+    assert torch.equal(torch.rand(3), wanted)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--model lstm --precision bf16", True),
+        ("--model lstm", False),
+        ("--model ntm --precision bf16", False),
+    ],
+)
+def test_what_runs_in_float32_is_said_at_the_start(monkeypatch, words, said):
+    monkeypatch.setattr(machine, "cpu_trains_lstm", lambda dtype: False)
+    notes = machine.notes(parse(words.split()))
+    assert any("the layers of the LSTM compute in float32" in note for note in notes) == said
+    monkeypatch.setattr(machine, "cpu_trains_lstm", lambda dtype: True)
+    assert machine.notes(parse(words.split())) == []
 
 
 @pytest.mark.parametrize("model", ["ntm", "dnc"])
