@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from tasks.curriculum import CURRICULA
 from tasks.levels import levels
 from training import checkpoint, distributed, machine
 from training.config import (
-    GROUPS,
     MODELS,
     OPTIMIZERS,
     Config,
@@ -29,8 +27,9 @@ from training.config import (
     problems,
 )
 from training.help_text import short_help
-from training.recipes import recipe
+from training.recipes import recipe, standing
 from training.same_run import CHANGEABLE, cooldown, differences
+from training.spelling import Words, check, joined, split
 
 DESCRIPTION = f"""Train a memory-augmented network on an algorithmic task.
 
@@ -40,8 +39,8 @@ DESCRIPTION = f"""Train a memory-augmented network on an algorithmic task.
 
 --curriculum takes {", ".join(CURRICULA)}.
 
-The options below are those of the chosen ones, with the defaults that train them. For others,
-ask for help with them: train.py --task priority_sort --model dnc --help-all
+The options below are those of the chosen ones. {{standing}} For others, ask for help with them:
+train.py --task priority_sort --model dnc --help-all
 """
 
 
@@ -49,24 +48,24 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
     """Read the command line (`sys.argv` without arguments); recipes give the defaults.
 
     `--a-b` and `--a_b` are the same, and every flag takes a value (`--model.read-first True`),
-    after a space or `=`, as W&B's sweep agents write it. Errors go to stderr, with status 2.
+    after a space or `=`, as W&B's sweep agents write it; `training.spelling` says how else a value
+    may be written. Errors go to stderr, with status 2.
 
     >>> parse(["--task", "copy", "--task.max_length=10"]).task_options
     Copy(bits=8, min_length=1, max_length=10)
     """
-    arguments = _expanded(sys.argv[1:] if arguments is None else arguments)
     try:
-        defaults = _defaults(arguments)
+        words = split(sys.argv[1:] if arguments is None else arguments)
+        defaults = _defaults(words)
         if defaults.streams is None and distributed.processes() > 1:
             defaults = dataclasses.replace(defaults, streams=distributed.processes())
-        _check_flags(arguments, defaults)
+        check(words, defaults)
     except (ValueError, OSError) as error:
         fail(str(error))
-    if {"-h", "--help"} & set(arguments):
+    if {"-h", "--help"} & {name for name, _ in words}:
         print(short_help(defaults))
         raise SystemExit(0)
-    arguments = ["--help" if word == "--help-all" else word for word in arguments]
-    config = _fill_in(defaults, arguments)
+    config = _fill_in(defaults, joined(words, defaults))
     found = [*problems(config), *machine.problems(config), *distributed.problems(config)]
     if config.resume:
         found += _changes(defaults, config)
@@ -88,79 +87,31 @@ def fail(message: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def flags(config: Config) -> list[str]:
-    """Every flag that is valid beside the chosen task, model, optimiser and curriculum.
-
-    >>> "--task.max-length" in flags(recipe("copy", "ntm"))
-    True
-    """
-    names: list[str] = []
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            group = field.name.removesuffix("_options")
-            names += [f"{group}.{inner.name}" for inner in dataclasses.fields(value)]
-        else:
-            names.append(field.name)
-    return [f"--{name}".replace("_", "-") for name in names]
-
-
-def _expanded(arguments: Sequence[str]) -> list[str]:
-    """Write out `--compile`: what a run computes with is one field, the backend of its model."""
-    words, backend = [], ["--model.backend", "compiled"]
-    for word in arguments:
-        if words[-2:] == backend and word.lower() == "true":
-            continue  # `--compile True`, as all other flags are written
-        words += backend if word.lower() in ("--compile", "--compile=true") else [word]
-    return words
-
-
-def _defaults(arguments: Sequence[str]) -> Config:
-    folder = _value(arguments, "resume")
+def _defaults(words: Words) -> Config:
+    folder = _value(words, "resume")
     if folder is not None:
         saved = from_json(checkpoint.read_config(Path(folder)))
         return dataclasses.replace(saved, resume=folder)
-    task = _value(arguments, "task") or Config.task
-    model = _value(arguments, "model") or Config.model
-    return recipe(task, model, _value(arguments, "optimizer"), _value(arguments, "curriculum"))
+    task = _value(words, "task") or Config.task
+    model = _value(words, "model") or Config.model
+    return recipe(task, model, _value(words, "optimizer"), _value(words, "curriculum"))
 
 
-def _value(arguments: Sequence[str], flag: str) -> str | None:
+def _value(words: Words, flag: str) -> str | None:
     """The last value of a flag, before the real parser (which needs to know it) has run."""
-    found = None
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
-        name, equals, value = word.partition("=")
-        if name == f"--{flag}":
-            found = value if equals else following
-    if found is not None and (found == "" or found.startswith("--")):
+    given = [value for name, value in words if name == f"--{flag}"]
+    if given and not given[-1]:
         raise ValueError(f"--{flag} needs a value")
-    return found
-
-
-def _check_flags(arguments: Sequence[str], config: Config) -> None:
-    valid = flags(config)
-    for word in arguments:
-        name = word.partition("=")[0].replace("_", "-")
-        if not name.startswith("--") or name in valid or name in ("--help", "--help-all"):
-            continue
-        close = difflib.get_close_matches(name, valid, n=3)
-        hint = f" Did you mean {' or '.join(close)}?" if close else ""
-        group = next((g for g in (*GROUPS, "run", "wandb") if name.startswith(f"--{g}.")), None)
-        if group in GROUPS:
-            heading = f"The {group} {getattr(config, group)} has"
-        else:
-            heading = f"The {group} options are" if group else "Valid flags are"
-        listed = [flag for flag in valid if group is None or flag.startswith(f"--{group}.")]
-        raise ValueError(f"there is no flag {name}.{hint}\n{heading} {', '.join(listed)}")
+    return given[-1] if given else None
 
 
 def _fill_in(defaults: Config, arguments: Sequence[str]) -> Config:
     return tyro.cli(
         Config,
         default=defaults,
-        args=arguments,
+        args=["--help" if word == "--help-all" else word for word in arguments],
         prog="train.py",
-        description=DESCRIPTION,
+        description=DESCRIPTION.format(standing=standing(defaults.task, defaults.model)),
         # `--flag True` instead of a bare `--flag`: the form that a sweep's ${args} has.
         config=(tyro.conf.FlagConversionOff,),
     )

@@ -154,18 +154,23 @@ LARGEST = 2**40
 GROUPS = ("task", "model", "optimizer", "curriculum")
 
 
+def choices(group: str) -> Mapping[str, Any]:
+    """What there is to choose from: the tasks, models, optimisers or curricula, by name."""
+    return {
+        "task": tasks.TASKS,
+        "model": MODELS,
+        "optimizer": OPTIMIZERS,
+        "curriculum": CURRICULA,
+    }[group]
+
+
 def option_class(group: str, name: str) -> type:
     """The dataclass of options behind a chosen task, model, optimiser or curriculum.
 
     Raises:
         ValueError: there is no such choice; the message lists those there are.
     """
-    valid: dict[str, Any] = {
-        "task": tasks.TASKS,
-        "model": MODELS,
-        "optimizer": OPTIMIZERS,
-        "curriculum": CURRICULA,
-    }[group]
+    valid = choices(group)
     if name not in valid:
         raise ValueError(f"there is no {group} {name!r}: choose one of {', '.join(valid)}")
     return options_class(name) if group == "model" else valid[name]

@@ -11,12 +11,13 @@ import tasks
 from tasks.curriculum import CURRICULA
 from training.config import GROUPS, OPTIMIZERS, Config
 from training.model_options import MODEL_FIELDS, MODELS
+from training.recipes import standing
 
 WIDTH = 100
 HEADING = """usage: python train.py [--task NAME] [--model NAME] [--FLAG VALUE ...]
-
-Train a memory-augmented network on an algorithmic task. The defaults are settings that train it.
-
+"""
+PURPOSE = "Train a memory-augmented network on an algorithmic task."
+EXAMPLES = """
 examples:
   python train.py --task copy
   python train.py --task reverse --model dnc --model.memory-size 64 --curriculum incremental
@@ -35,7 +36,8 @@ def short_help(config: Config) -> str:
     >>> print(next(line for line in text.splitlines() if "--task.bits" in line).strip())
     --task.bits 8                          Bits in each vector
     """
-    lines = [HEADING]
+    about = f"{PURPOSE} {standing(config.task, config.model)}"
+    lines = [HEADING, textwrap.fill(about, WIDTH), EXAMPLES]
     for name, chosen in zip(GROUPS, (tasks.TASKS, MODELS, OPTIMIZERS, CURRICULA), strict=True):
         listed = f"--{name:12} {', '.join(chosen)}"
         lines.append(textwrap.fill(listed, WIDTH, subsequent_indent=" " * 15))

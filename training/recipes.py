@@ -1,4 +1,4 @@
-"""The settings that train, one entry for each task and model; everything else keeps its default."""
+"""The settings of each task and model, tried or a first guess; all else keeps its default."""
 
 from __future__ import annotations
 
@@ -146,10 +146,34 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 
+def is_guess(task: str, model: str) -> bool:
+    """Whether nobody has seen yet if the settings of a recipe train this model on this task.
+
+    >>> is_guess("copy", "ntm"), is_guess("reverse", "ntm")
+    (False, True)
+    """
+    entry = RECIPES.get((task, model))
+    return entry is None or entry == GUESSES.get(model)
+
+
+def standing(task: str, model: str) -> str:
+    """How well the settings of a recipe are known, in a sentence.
+
+    >>> standing("copy", "ntm")
+    'What the defaults come to: docs/results.md.'
+    """
+    if is_guess(task, model):
+        return (
+            f"The defaults of {task} with {model} are a first guess: nobody has seen yet if they "
+            "train it."
+        )
+    return "What the defaults come to: docs/results.md."
+
+
 def recipe(
     task: str, model: str, optimizer: str | None = None, curriculum: str | None = None
 ) -> Config:
-    """The configuration that trains this model on this task.
+    """The settings that are known for this model on this task, or a first guess (`is_guess`).
 
     A task or model without an entry in `RECIPES` gets everyone's defaults.
 

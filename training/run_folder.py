@@ -10,9 +10,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from training import checkpoint, machine
+from training import checkpoint, distributed, machine
 from training.config import Config, from_json, to_json
 from training.distributed import Ranks
+from training.recipes import is_guess
+from training.same_run import cooldown
 from training.state import Training, restore, snapshot, start
 from training.surroundings import changes, surroundings
 from training.tracking import new_id
@@ -73,7 +75,7 @@ def _begin(config: Config, folder: Path, ranks: Ranks) -> Run:
         raise ValueError(_exists(folder))
     training = start(config, ranks)
     training.wandb_id = ranks.tell(new_id(folder.name))
-    run = Run(config, training, folder, tuple(machine.notes(config)))
+    run = Run(config, training, folder, tuple(_notes(config)))
     if ranks.first:
         checkpoint.write_json(folder / "config.json", to_json(config))
     save_start(run)
@@ -91,7 +93,7 @@ def _continue(config: Config, folder: Path, ranks: Ranks) -> Run:
     saved = from_json(checkpoint.read_config(folder))
     config = dataclasses.replace(config, resume=None)
     found = ranks.tell(_last(folder) if ranks.first else None)
-    notes: list[str | None] = [*machine.notes(config)]
+    notes: list[str | None] = [*_notes(config)]
     if found is None:
         training = start(config, ranks)
         training.wandb_id = ranks.tell(new_id(folder.resolve().name))
@@ -104,9 +106,31 @@ def _continue(config: Config, folder: Path, ranks: Ranks) -> Run:
             now = surroundings(training.layer, config.device)
             before = {"device": content["config"]["device"], **content.get("surroundings", {})}
             notes += changes(before, {"device": config.device, **now})
+        if training.step >= config.steps:
+            notes.append(_finished(config, folder))
     if (config.run, config.device) != (saved.run, saved.device) and ranks.first:
         checkpoint.write_json(folder / "config.json", to_json(config))
     return Run(config, training, folder, tuple(note for note in notes if note))
+
+
+def _notes(config: Config) -> list[str]:
+    """What to know of a configuration before it is trained."""
+    guess = (
+        f"the defaults of {config.task} with {config.model} are a first guess: nobody has seen yet "
+        "if they train it"
+    )
+    return [*machine.notes(config), *([guess] if is_guess(config.task, config.model) else [])]
+
+
+def _finished(config: Config, folder: Path) -> str:
+    count = config.steps * config.run.batch_size
+    longer = f"to train on: {distributed.command()} --resume {folder} --run.sequences {2 * count}"
+    if cooldown(config) > 0:
+        longer = (
+            "it cannot be made longer, because its learning rate has fallen to 0 "
+            f"(--optimizer.cooldown {cooldown(config)}): for more sequences, start a new run"
+        )
+    return f"finished: {count:,} of {count:,} sequences, only evaluated again; {longer}"
 
 
 def _last(folder: Path) -> tuple[dict[str, Any], str | None] | None:

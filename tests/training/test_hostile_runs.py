@@ -54,9 +54,41 @@ LINES = """
 --resume nowhere --task copy | nowhere is no run folder
 --wandb maybe | wandb
 --wandb True | wandb
+--wandb= | wandb
+--no-wandb copy | there is no flag before 'copy'. Did you mean --task copy?
+--no-wandb=no | there is no flag --no-wandb
+--compile maybe | --compile takes True or False, got 'maybe'
+--compile False copy | there is no flag before 'copy'
+--lr 1e-3 | there is no flag --lr. Did you mean --optimizer.learning-rate?
+--learning_rate 1e-3 | there is no flag --learning-rate. Did you mean --optimizer.learning-rate?
+--run.lr 1 | Did you mean --optimizer.learning-rate?
+--epochs 3 | Did you mean --run.sequences (a sequence is never seen twice
+--batch-size 3 | Did you mean --run.batch-size?
+--memory_size=3 | Did you mean --model.memory-size?
+--project x | Did you mean --wandb.project?
+--gpu | Did you mean --device cuda?
+--checkpoint x | Did you mean --resume?
+copy | there is no flag before 'copy'. Did you mean --task copy?
+coppy | Did you mean --task copy?
+--task copy dnc | there is no flag before 'dnc'. Did you mean --model dnc?
+--task copy --seed 1 mixed | Did you mean --curriculum mixed?
+task=copy | Did you mean --task=copy?
+--threshold 1 | --curriculum.threshold goes with --curriculum incremental, mixed, doubling
+--curriculum.threshold 1 | goes with --curriculum incremental, mixed, doubling
+--curriculum.threshold 1 | The curriculum fixed has --curriculum.level
+--optimizer.decay 0.5 | --optimizer.decay goes with --optimizer graves_rmsprop
+--task.max-pairs 3 | --task.max-pairs goes with --task dyck, key_value_recall
 --run.sequences 0 | --run.sequences must be
 --run.sequences -5 | --run.sequences must be
---run.sequences 1e3 | sequences
+--run.sequences 1e-3 | sequences
+--run.sequences 1.5e0 | sequences
+--run.sequences 1e99 | --run.sequences must be
+--run.sequences 1e999999999 | sequences
+--run.sequences 1e | sequences
+--run.sequences true | sequences
+--task.bits 2.5 | bits
+--threads 1e99 | --threads must be
+--seed 1e-1 | seed
 --run.sequences 99999999999999999999999 | --run.sequences must be
 --run.batch-size 0 | --run.batch-size must be
 --run.batch-size 2.5 | batch-size
@@ -67,6 +99,8 @@ LINES = """
 --run.checkpoint-every 0 | --run.checkpoint-every must be
 --run.pictures maybe | pictures
 --run.pictures | pictures
+--run.pictures 2 | pictures
+--model.read-first off | read-first
 --run.nothing 1 | there is no flag --run.nothing
 --optimizer.learning-rate 0 | --optimizer.learning-rate must be
 --optimizer.learning-rate -1 | --optimizer.learning-rate must be

@@ -266,3 +266,33 @@ def test_weights_must_have_the_dtype_of_the_layer(dtype: torch.dtype) -> None:
     error = outcome(lambda: restore(config, saved))
     assert isinstance(error, ValueError)
     assert "its weight readout.weight is a tensor of shape " in str(error)
+
+
+def test_a_finished_run_says_that_it_is_finished(capsys: Any) -> None:
+    words = arguments(steps=3, more=["--name", "run", "--optimizer.cooldown", "0"])
+    assert train.main(words) == 0
+    assert "finished" not in capsys.readouterr().out
+    assert train.main(["--resume", "runs/run"]) == 0
+    said = capsys.readouterr().out
+    assert "finished: 12 of 12 sequences, only evaluated again; to train on: python" in said
+    assert "--resume runs/run --run.sequences 24" in said
+    assert train.main(["--resume", "runs/run", "--run.sequences", "24"]) == 0
+    assert "finished" not in capsys.readouterr().out
+
+
+def test_a_finished_run_whose_rate_fell_to_0_says_that_it_cannot_be_longer(capsys: Any) -> None:
+    words = arguments(steps=3, more=["--name", "run", "--optimizer.cooldown", "0.5"])
+    assert train.main(words) == 0
+    capsys.readouterr()
+    assert train.main(["--resume", "runs/run"]) == 0
+    said = capsys.readouterr().out
+    assert "finished: 12 of 12 sequences, only evaluated again; it cannot be made longer" in said
+    assert "(--optimizer.cooldown 0.5): for more sequences, start a new run" in said
+    assert "exact" in said, "it is evaluated"
+
+
+@pytest.mark.parametrize(("task", "said"), [("reverse", True), ("copy", False)])
+def test_a_run_says_that_its_settings_are_a_guess(task: str, said: bool, capsys: Any) -> None:
+    assert train.main(arguments(task, steps=1)) == 0
+    guess = f"the defaults of {task} with lstm are a first guess: nobody has seen yet if they train"
+    assert (guess in capsys.readouterr().out) == said
