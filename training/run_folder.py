@@ -124,7 +124,9 @@ def _notes(config: Config) -> list[str]:
 
 def _finished(config: Config, folder: Path) -> str:
     count = config.steps * config.run.batch_size
-    longer = f"to train on: {distributed.command()} --resume {folder} --run.sequences {2 * count}"
+    longer = (
+        f"to train it longer: {distributed.command()} --resume {folder} --run.sequences {2 * count}"
+    )
     if cooldown(config) > 0:
         longer = (
             "it cannot be made longer, because its learning rate has fallen to 0 "

@@ -274,7 +274,7 @@ def test_a_finished_run_says_that_it_is_finished(capsys: Any) -> None:
     assert "finished" not in capsys.readouterr().out
     assert train.main(["--resume", "runs/run"]) == 0
     said = capsys.readouterr().out
-    assert "finished: 12 of 12 sequences, only evaluated again; to train on: python" in said
+    assert "finished: 12 of 12 sequences, only evaluated again; to train it longer: python" in said
     assert "--resume runs/run --run.sequences 24" in said
     assert train.main(["--resume", "runs/run", "--run.sequences", "24"]) == 0
     assert "finished" not in capsys.readouterr().out
