@@ -187,7 +187,9 @@ inline T softplus(T x) {
   return x > T(20) ? x : std::log1p(std::exp(x));
 }
 
-// to = softmax(scale * from) over `used` numbers; the padding becomes 0. `to` may be `from`.
+// to = softmax(scale * from) over `used` numbers; the padding becomes 0. `to` may be `from`. The
+// largest is subtracted before the scale multiplies: scale * largest is rounded, and by more than an
+// exponential can take where the scale is 1e12.
 template <class T>
 inline void softmax(const T* from, T scale, T* to, Size used, Size length) {
   T largest = -std::numeric_limits<T>::infinity();
@@ -200,10 +202,10 @@ inline void softmax(const T* from, T scale, T* to, Size used, Size length) {
           [](Vector<T>& a, Vector<T>& b) { return at::vec::maximum(a, b); }, most);
     for (; n < used; ++n) largest = std::max(largest, from[n]);
   }
-  const Vector<T> factor(scale), shift(-scale * largest);
+  const Vector<T> factor(scale), top(largest);
   Vector<T> sum(0);
   for (Size n = 0; n < length; n += lanes<T>) {
-    Vector<T> power = exponential(multiply_add(factor, load(from + n), shift));
+    Vector<T> power = exponential(factor * (load(from + n) - top));
     if (n + lanes<T> > used) power = Vector<T>::set(Vector<T>(0), power, used - n);
     sum = sum + power;
     store(power, to + n);
