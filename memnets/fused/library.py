@@ -20,11 +20,13 @@ from pathlib import Path
 
 import torch
 
-from memnets.fused.plan import Problem
+from memnets.fused.plan import first_difference
 
 SOURCES = Path(__file__).parent / "cpp"
 NUMBERS = {torch.float32: "float", torch.float64: "double"}
-OPTIONS = ("-O3", "-march=native", "-std=c++20", "-fPIC", "-shared", "-pthread", "-w")
+OPTIONS = ("-O3", "-march=native", "-std=c++20", "-fPIC", "-shared", "-pthread")
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow")
+"""Not errors, as a newer compiler may warn of more; the tests compile with -Werror."""
 
 logger: logging.Logger = logging.getLogger("memnets")
 
@@ -57,9 +59,10 @@ def command(program: str, number: str, target: Path) -> list[str]:
     return [
         program,
         *OPTIONS,
+        *WARNINGS,
         *extra_options(),
         f"-DMEMNETS_NUMBER={number}",
-        f"-I{root / 'include'}",
+        f"-isystem{root / 'include'}",
         str(SOURCES / "kernel.cpp"),
         "-o",
         str(target),
@@ -152,12 +155,27 @@ def load(dtype: torch.dtype) -> ctypes.CDLL:
         library = ctypes.CDLL(str(path))
     except OSError as error:
         raise UnavailableError(f"The kernel at {path} cannot be loaded: {error}") from error
-    library.memnets_problem_size.restype = ctypes.c_int64
+    check_layout(library, path)
     library.memnets_divide.restype = ctypes.c_int64
     library.memnets_vectors.restype = ctypes.c_char_p
-    if library.memnets_problem_size() != ctypes.sizeof(Problem):
-        raise UnavailableError("The kernel and its caller are of different versions.")
     return library
+
+
+def check_layout(library: ctypes.CDLL, path: Path) -> None:
+    """Raise unless the library's structures are those that `memnets.fused.plan` fills.
+
+    Raises:
+        UnavailableError: with the first field that differs.
+    """
+    difference = "it does not say what its structures are"
+    if hasattr(library, "memnets_layout"):
+        library.memnets_layout.restype = ctypes.c_char_p
+        difference = first_difference(library.memnets_layout().decode())
+    if difference is not None:
+        raise UnavailableError(
+            f"The kernel at {path} must have the structures of memnets.fused.plan, and "
+            f"{difference}. Install memnets anew, so that its Python and C++ are of one version."
+        )
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """What the kernel is told about a layer: sizes, places and settings, as plain C structures.
 
-The structures mirror cpp/problem.h field by field.
+The structures mirror cpp/problem.h field by field; `first_difference` compares them with those of a
+library when it is loaded.
 
 Axes: B batch, T time, N memory slots, W word, R read heads, H write heads.
 """
@@ -9,11 +10,14 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Sequence
 from ctypes import POINTER, c_double, c_int64, c_void_p
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from memnets.controllers import CELLS as NAMED_CELLS
 from memnets.controllers import (
     Controller,
     ElmanCell,
@@ -117,6 +121,41 @@ class Problem(ctypes.Structure):
         ("checkpoints", c_void_p),
         *((name, c_void_p * STATE_PARTS) for name in ("start", "end", "d_start", "d_end")),
     ]
+
+
+STRUCTURES: tuple[type[ctypes.Structure], ...] = (Layer, Field, Head, DncPlaces, Problem)
+
+
+def layout(structures: Sequence[type[ctypes.Structure]] = STRUCTURES) -> list[str]:
+    """Say how what is shared with the kernel lies in memory, a line each, as cpp/layout.h does.
+
+    >>> layout()[0]
+    'Layer.width: integer of 8 bytes at 0'
+    """
+    lines = []
+    for structure in structures:
+        for name, kind, *_ in structure._fields_:
+            place = getattr(structure, name)
+            lines.append(
+                f"{structure.__name__}.{name}: {_kind(kind)} of {place.size} bytes at "
+                f"{place.offset}"
+            )
+    cells = [f"Cell.{name} = {CELLS[cell]}" for name, cell in NAMED_CELLS.items()]
+    return lines + cells + [f"Range.{one.__name__} = {RANGES[one]}" for one in RANGES]
+
+
+def _kind(kind: Any) -> str:
+    if issubclass(kind, ctypes.Array):
+        kind = kind._type_
+    return {c_int64: "integer", c_double: "real"}.get(kind, "address")
+
+
+def first_difference(theirs: str) -> str | None:
+    """Say where a library's layout first differs from this one; None where they are the same."""
+    for ours, other in zip_longest(layout(), theirs.splitlines(), fillvalue="nothing more"):
+        if ours != other:
+            return f"it has {other!r} where this version has {ours!r}"
+    return None
 
 
 def places(interface: Interface) -> tuple[list[dict[str, int]], list[Field]]:

@@ -142,7 +142,7 @@ inline void activate(const Field* fields, Size count, const T* raw, T* values) {
       case Range::oneplus:
         for (Size n = 0; n < field.count; ++n) to[n] = 1 + softplus(from[n]);
         break;
-      case Range::softplus:
+      case Range::positive:
         for (Size n = 0; n < field.count; ++n) to[n] = softplus(from[n]);
         break;
       case Range::simplex:
@@ -181,7 +181,7 @@ inline void activate_backward(const Field* fields, Size count, const T* raw, con
         for (Size n = 0; n < field.count; ++n) dx[n] = dy[n] * y[n] * (1 - y[n]);
         break;
       case Range::oneplus:
-      case Range::softplus:
+      case Range::positive:
         for (Size n = 0; n < field.count; ++n) dx[n] = dy[n] * sigmoid(x[n]);
         break;
       case Range::simplex:

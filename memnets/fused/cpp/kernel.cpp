@@ -1,13 +1,21 @@
 // The entry points: plain C, called from memnets/fused/library.py.
+#if defined(__SSE__)
+#pragma GCC diagnostic push
+#if !defined(__clang__)
+// g++ 12 warns about what its own AVX-512 header leaves undefined on purpose (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#endif
+
 #include <thread>
 
 #include "dnc.h"
+#include "layout.h"
 #include "ntm.h"
 #include "sequence.h"
-
-#if defined(__SSE__)
-#include <xmmintrin.h>
-#endif
 
 namespace memnets {
 
@@ -108,8 +116,11 @@ void memnets_forward(const memnets::Problem* problem) { memnets::run<Number>(*pr
 
 void memnets_backward(const memnets::Problem* problem) { memnets::run<Number>(*problem, false); }
 
-// That the caller was written for this layout.
-int64_t memnets_problem_size() { return sizeof(memnets::Problem); }
+// What the caller compares with its own structures.
+const char* memnets_layout() {
+  static const std::string text = memnets::layout();
+  return text.c_str();
+}
 
 const char* memnets_vectors() {
 #if defined(CPU_CAPABILITY_AVX512)

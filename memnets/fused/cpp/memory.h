@@ -168,8 +168,8 @@ struct Content {
   T* inverse;     // 1 / sqrt(|key|^2 |M_i|^2 + epsilon)
   T* weights;     // softmax(strength * similarity)
 
-  Content(T* rows, Size length)
-      : similarity(rows), inverse(rows + length), weights(rows + 2 * length) {}
+  Content(T* place, Size length)
+      : similarity(place), inverse(place + length), weights(place + 2 * length) {}
   static constexpr Size rows = 3;
 };
 

@@ -1,4 +1,5 @@
-// What Python passes: plain sizes and pointers, mirrored field by field in memnets/fused/plan.py.
+// What Python passes: plain sizes and pointers, mirrored field by field in memnets/fused/plan.py, which
+// compares them with layout.h's list when the library is loaded.
 //
 // Axes: B batch, T time, N memory slots, W word, R read heads, H write heads, I input. Every tensor
 // is contiguous unless strides are given; `kept` tensors have T (or T + 1) times when a backward
@@ -10,7 +11,7 @@
 namespace memnets {
 
 enum class Cell : Size { lstm, gru, elman, feedforward, feedforward_tanh };
-enum class Range : Size { real, unit, oneplus, softplus, simplex, bounded };
+enum class Range : Size { real, unit, oneplus, positive, simplex, bounded };
 
 constexpr Size state_parts = 6;
 
