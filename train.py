@@ -10,6 +10,9 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+if __name__ == "__main__" and sys.stderr.isatty():  # before torch, which takes seconds to load
+    print("loading torch ...", end="\r", file=sys.stderr, flush=True)
+
 from training import (
     checkpoint,
     closing,
@@ -19,6 +22,7 @@ from training import (
     generalisation,
     machine,
     provenance,
+    surroundings,
     words,
 )
 from training.config import to_json
@@ -57,11 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def carry_out(run: Run) -> int:
     """Train, evaluate and draw; return the exit status."""
-    # SIGINT and SIGTERM finish the step first, and save: also while W&B starts, before any step.
     try:
+        # The kernel is compiled here if it has to be: Ctrl-C acts at once, as no step is waiting.
+        backend = surroundings.backend_in_words(run.training.layer)
+        # From here on SIGINT and SIGTERM finish the step first, and save; also while W&B starts.
         with stop_on_signals() as stop:
             run.training.ranks.listen(stop)
-            tracker = introduce(run)
+            tracker = introduce(run, backend)
             status = 1
             try:
                 status = train_and_finish(run, tracker, stop)
@@ -74,8 +80,8 @@ def carry_out(run: Run) -> int:
         return 128 + signal.SIGINT
 
 
-def introduce(run: Run) -> Tracker:
-    """Say what will run, and start what keeps its curves."""
+def introduce(run: Run, backend: str | None) -> Tracker:
+    """Say what will run and on which backend, and start what keeps its curves."""
     config, training, folder = run.config, run.training, run.folder
     ranks = training.ranks
     weights = sum(p.numel() for p in training.layer.parameters() if p.requires_grad)
@@ -90,7 +96,10 @@ def introduce(run: Run) -> Tracker:
     )
     watch = tracker.watch()
     sequences = training.step * config.run.batch_size
-    ranks.say(words.introduction(config, folder, weights=weights, sequences=sequences, watch=watch))
+    text = words.introduction(
+        config, folder, weights=weights, sequences=sequences, backend=backend, watch=watch
+    )
+    ranks.say(text)
     for note in run.notes:
         ranks.say(note)
     return tracker

@@ -20,12 +20,14 @@ from memnets.ntm import NTM, NTMInterface
 from memnets.state import State, detach, flatten, map_tensors, unflatten
 from memnets.stock_addressings import Content, ContentAndLocation, LeastRecentlyUsed, Location
 from memnets.trace import Trace, record
+from memnets.unroll import Choice, PerformanceWarning
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DNC",
     "NTM",
+    "Choice",
     "Content",
     "ContentAndLocation",
     "Controller",
@@ -36,6 +38,7 @@ __all__ = [
     "MemoryLayer",
     "NTMInterface",
     "NTMMemory",
+    "PerformanceWarning",
     "ReadHead",
     "State",
     "Trace",

@@ -31,7 +31,7 @@ from memnets.checks import (
 from memnets.controllers import Controller
 from memnets.interface import Interface, Table
 from memnets.state import State, difference, map_tensors
-from memnets.unroll import BACKENDS, unroll
+from memnets.unroll import BACKENDS, Choice, choose, unroll
 
 
 class Advanced(NamedTuple):
@@ -262,6 +262,23 @@ class MemoryLayer(nn.Module, ABC):
             return x, self.initial_state(x.shape[1])
         self._check_state(state, x.shape[1], batched)
         return x, state
+
+    def backend_for(self, x: Tensor, state: State | None = None) -> Choice:
+        """Say which backend would run this call, and why the fused one would not.
+
+        Args:
+            x: as the layer takes it.
+            state: as the layer takes it.
+
+        Raises:
+            ValueError, TypeError: as the call of the layer.
+
+        >>> import memnets
+        >>> layer = memnets.NTM(9, 8, backend="reference")
+        >>> layer.backend_for(torch.zeros(5, 2, 9))
+        Choice(backend='reference', reason=None)
+        """
+        return choose(self, *self.prepare(x, state))
 
     def _time_axis(self, dimensions: int) -> int:
         return 1 if self.batch_first and dimensions == 3 else 0

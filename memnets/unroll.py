@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +26,46 @@ with the reason and the remedy if it cannot serve a call."""
 logger: logging.Logger = logging.getLogger("memnets")
 
 
+SLOWER = 30
+"""How many times the reference takes of the kernel's time, on one core (docs/results.md)."""
+
+
+class PerformanceWarning(UserWarning):
+    """The results are right, and come many times slower than they could."""
+
+
+class Choice(NamedTuple):
+    """The backend that serves a call."""
+
+    backend: str
+    """Its name; never `auto`."""
+    reason: str | None
+    """Why the fused backend does not serve the call; None where it does, or was not asked for."""
+
+
+def choose(layer: MemoryLayer, x: Tensor, state: State) -> Choice:
+    """Say which backend runs a layer over x [T, B, I] from a state.
+
+    Raises:
+        ValueError: if the layer's backend is `fused` and cannot serve the call.
+    """
+    if layer.backend not in ("auto", "fused"):
+        return Choice(layer.backend, None)
+    reason = fused.supports(layer, x, state)
+    if reason is None:
+        return Choice("fused", None)
+    if layer.backend == "fused":
+        raise ValueError(_refusal(reason))
+    return Choice("reference", reason)
+
+
+def _refusal(reason: str) -> str:
+    return (
+        f'backend="fused" cannot serve this call. {reason} Use backend="auto", which takes the '
+        'reference then, or "compiled".'
+    )
+
+
 def by_kernel(
     layer: MemoryLayer,
     x: Tensor,
@@ -39,10 +80,7 @@ def by_kernel(
     """
     reason = fused.supports(layer, x, state)
     if reason is not None:
-        raise ValueError(
-            f'backend="fused" cannot serve this call. {reason} Use backend="auto", which takes '
-            'the reference then, or "compiled".'
-        )
+        raise ValueError(_refusal(reason))
     return fused.run(layer, x, state, lengths, checkpoint_every)
 
 
@@ -53,7 +91,11 @@ def auto(
     lengths: Tensor | None,
     checkpoint_every: int | None = None,
 ) -> Unrolled:
-    """Take the fused backend where it can serve the call, else the reference; log once which."""
+    """Take the fused backend where it can serve the call, else the reference; log once which.
+
+    Warns:
+        PerformanceWarning: once, if this machine has no kernel.
+    """
     if torch.compiler.is_compiling():
         return reference(layer, x, state, lengths, checkpoint_every)
     reason = fused.supports(layer, x, state)
@@ -61,12 +103,25 @@ def auto(
         _say_once("memnets runs on the fused backend.")
         return fused.run(layer, x, state, lengths, checkpoint_every)
     _say_once(f"memnets runs on the reference backend, the fused one cannot serve. {reason}")
+    dtype = layer.readout.weight.dtype
+    if dtype in fused.NUMBERS and reason == fused.reason_against(dtype):
+        _warn_once(reason)
     return reference(layer, x, state, lengths, checkpoint_every)
 
 
 @functools.lru_cache(maxsize=64)
 def _say_once(sentence: str) -> None:
     logger.info(sentence)
+
+
+@functools.lru_cache(maxsize=64)
+def _warn_once(reason: str) -> None:
+    warnings.warn(
+        f"memnets runs on its reference backend, some {SLOWER} times slower than its kernel. "
+        f"{reason}",
+        PerformanceWarning,
+        stacklevel=2,
+    )
 
 
 BACKENDS: dict[str, Backend] = {

@@ -36,14 +36,19 @@ class Console:
         self._last_line = -SECONDS_BETWEEN_LINES
         # The last minute or so: an average over the whole run would hide a slow-down.
         self._times: deque[tuple[float, int]] = deque([(time.perf_counter(), done)], maxlen=20)
-        self._bar: tqdm | None = None
-        if sys.stderr.isatty() and not quiet:
-            self._bar = tqdm(
-                total=sequences, initial=done, unit=" sequences", dynamic_ncols=True, smoothing=0.05
-            )
+        self._live = sys.stderr.isatty() and not quiet
+        self._bar: tqdm | None = None  # begins with the first step, and so does its clock
 
     def advance(self, count: int) -> None:
         """Note that this many more sequences were trained on."""
+        if self._live and self._bar is None:
+            self._bar = tqdm(
+                total=self._sequences,
+                initial=self._done,
+                unit=" sequences",
+                dynamic_ncols=True,
+                smoothing=0.05,
+            )
         self._done += count
         if self._bar is not None:
             self._bar.update(count)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+import memnets
 from training.baseline import cpu_trains_lstm
 from training.config import Config
 
@@ -17,14 +19,10 @@ def problems(config: Config) -> Iterator[str]:
     missing = missing_device(config.device)
     if missing:
         yield f"--device {config.device} cannot be used: {missing}"
-    elif config.precision == "bf16":
-        if config.device.startswith("cuda") and not torch.cuda.is_bf16_supported():
-            yield f"--precision bf16 needs a GPU with bfloat16, and {config.device} has none"
-        if getattr(config.model_options, "backend", None) == "fused":
-            yield (
-                "--precision bf16 cannot run on --model.backend fused, which computes in float32: "
-                "leave out one of them"
-            )
+        return
+    on_cuda = config.precision == "bf16" and config.device.startswith("cuda")
+    if on_cuda and not torch.cuda.is_bf16_supported():
+        yield f"--precision bf16 needs a GPU with bfloat16, and {config.device} has none"
 
 
 def notes(config: Config) -> list[str]:
@@ -80,6 +78,8 @@ def cores() -> int:
 
 def set_up(config: Config) -> None:
     """Give torch the run's threads, and let torch refuse what varies, or not."""
+    # The introduction says which backend runs, and why.
+    warnings.simplefilter("ignore", memnets.PerformanceWarning)
     torch.set_num_threads(config.threads)
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by cuBLAS

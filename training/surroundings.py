@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import memnets
-from memnets import fused
+from memnets.unroll import SLOWER
 
 
 def surroundings(layer: nn.Module, device: str) -> dict[str, str]:
@@ -22,7 +22,7 @@ def surroundings(layer: nn.Module, device: str) -> dict[str, str]:
     if device.startswith("cuda"):
         found["device"] = torch.cuda.get_device_name(device)
     if isinstance(layer, memnets.MemoryLayer):
-        found["backend"] = _backend(layer)
+        found["backend"] = choice(layer).backend
     return found
 
 
@@ -40,8 +40,22 @@ def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _backend(layer: memnets.MemoryLayer) -> str:
-    if layer.backend != "auto":
-        return layer.backend
-    x = layer.readout.weight.new_zeros(1, 1, layer.input_size)
-    return "reference" if fused.supports(layer, x, layer.initial_state(1)) else "fused"
+def choice(layer: memnets.MemoryLayer) -> memnets.Choice:
+    """The backend that runs a layer here, on zeros; may compile the kernel first."""
+    return layer.backend_for(layer.readout.weight.new_zeros(1, 1, layer.input_size))
+
+
+def backend_in_words(layer: nn.Module) -> str | None:
+    """What runs the steps of a layer here, for a person; None for a layer without a choice.
+
+    >>> backend_in_words(memnets.NTM(9, 8, backend="reference"))
+    'reference'
+    """
+    if not isinstance(layer, memnets.MemoryLayer):
+        return None
+    backend, reason = choice(layer)
+    if backend == "fused":
+        return "fused: one kernel for the whole sequence"
+    if reason is None:
+        return backend
+    return f"{backend}, about {SLOWER} times slower than the kernel: {reason}"

@@ -17,7 +17,13 @@ WORSE = 1.01
 
 
 def introduction(
-    config: Config, folder: Path, *, weights: int, sequences: int, watch: Sequence[str]
+    config: Config,
+    folder: Path,
+    *,
+    weights: int,
+    sequences: int,
+    backend: str | None,
+    watch: Sequence[str],
 ) -> str:
     """What will run, where it is saved, how to watch it and how to stop it.
 
@@ -26,16 +32,23 @@ def introduction(
         folder: of the run.
         weights: how many numbers are trained.
         sequences: how many the run has seen before; above 0, it is continued.
+        backend: what runs the steps, in words; None: there is no choice.
         watch: lines that say how to look at it while it trains.
 
     >>> from training.recipes import recipe
     >>> text = introduction(
-    ...     recipe("copy", "ntm"), Path("runs/a"), weights=17162, sequences=0, watch=[]
+    ...     recipe("copy", "ntm"),
+    ...     Path("runs/a"),
+    ...     weights=17162,
+    ...     sequences=0,
+    ...     backend="fused",
+    ...     watch=[],
     ... )
     >>> print(text)
     copy, learned by an NTM of 17,162 weights
       task     bits 8, min_length 1, max_length 20
       train    30,000 sequences in 3,750 steps of 8; adam, learning rate 0.003; seed 0; cpu
+      backend  fused
       saved    runs/a
       stop     Ctrl-C finishes the step and saves; then: python train.py --resume runs/a
     """
@@ -47,6 +60,8 @@ def introduction(
         f"{config.optimizer}, learning rate {rate:g}; seed {config.seed}; {config.device}"
     )
     rows = [("task", task), ("train", train)]
+    if backend is not None:
+        rows.append(("backend", backend))
     if config.curriculum != "fixed":
         options = vars(config.curriculum_options).items()
         values = ", ".join(f"{name} {value}" for name, value in options)

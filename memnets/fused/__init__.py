@@ -15,7 +15,7 @@ from torch import Tensor
 from memnets.checks import autocasts
 from memnets.fused.again import Again
 from memnets.fused.known import inner_modules, reason_in_surroundings, reason_in_tensors
-from memnets.fused.library import UnavailableError, reason_against
+from memnets.fused.library import NUMBERS, UnavailableError, reason_against
 from memnets.fused.node import Call, Sequences, forward, tensors_of
 from memnets.fused.plan import Plan
 from memnets.fused.planned import latest_plan, planned
@@ -25,7 +25,15 @@ from memnets.state import State, leaves, map_tensors
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
 
-__all__ = ["RECORD_BUDGET", "UnavailableError", "run", "supports", "threads"]
+__all__ = [
+    "NUMBERS",
+    "RECORD_BUDGET",
+    "UnavailableError",
+    "reason_against",
+    "run",
+    "supports",
+    "threads",
+]
 
 RECORD_BUDGET = 2**30
 """How many bytes of the memory's records a training call keeps at most for its backward; a longer
@@ -46,7 +54,7 @@ def supports(layer: MemoryLayer, x: Tensor, state: State) -> str | None:
     if reason is not None:
         return reason
     dtype = layer.readout.weight.dtype
-    if dtype not in (torch.float32, torch.float64):
+    if dtype not in NUMBERS:
         return f"It computes in float32 and float64; the layer is {dtype}."
     parameters = (p for m in inner_modules(layer) for p in m._parameters.values() if p is not None)
     reason = reason_in_tensors(parameters, dtype)

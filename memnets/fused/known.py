@@ -21,7 +21,7 @@ from memnets import addressing, controllers, heads, interface, memory, stock_add
 from memnets.controllers import Cell, Controller
 from memnets.fused.plan import ADDRESSINGS, CELLS, RANGES
 from memnets.heads import ReadHead, WriteHead
-from memnets.interface import Field, Interface, Table, simplex
+from memnets.interface import Field, Interface, Table, bounded, real, simplex
 
 Kind = TypeVar("Kind", bound=type)
 
@@ -41,6 +41,8 @@ SETTINGS = (
     "allocation_epsilon",
     "usage_resolution",
 )
+SHARPNESS = ("strengths", "sharpenings")
+"""Fields that multiply what a softmax is taken of."""
 PLAIN = (Tensor, nn.Parameter)
 RECURRENT = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -202,6 +204,8 @@ def _reason_in_interface(layer: Any) -> str | None:
         for name, field in table.fields.items():
             if type(field) is not Field or field.activation not in RANGES:
                 return f"It knows the ranges of memnets.interface; {name} has another range."
+            if name.endswith(SHARPNESS) and field.activation in (real, bounded):
+                return f"It knows strengths and sharpenings of at least 0; {name} can be below."
             if field.activation is simplex and field.limit is not None:
                 return f"It knows limits of single numbers; {name} is on the simplex and has one."
     fields = (field for table in wanted for field in table.fields.values())

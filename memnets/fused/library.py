@@ -13,6 +13,7 @@ import logging
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from contextlib import ExitStack, suppress
@@ -96,18 +97,16 @@ def build(program: str, number: str, target: Path) -> None:
     Raises:
         UnavailableError: if the compiler fails or the folder cannot be written.
     """
-    logger.info("memnets: compiling the fused kernel (%s) once; this takes some 20 s.", number)
+    # A warning is shown without any set-up of logging: who waits should know for what.
+    logger.warning("memnets: compiling the kernel (%s), once; this takes some 20 s.", number)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             made = Path(folder) / target.name
-            done = subprocess.run(
-                command(program, number, made), capture_output=True, text=True, check=False
-            )
-            if done.returncode != 0:
+            status, errors = _compile(command(program, number, made))
+            if status != 0:
                 raise UnavailableError(
-                    f"{program} could not compile the kernel; its last words: "
-                    f"{done.stderr.strip()[-500:]}"
+                    f"{program} could not compile the kernel; its last words: {errors[-500:]}"
                 )
             made.replace(target)
     except OSError as error:
@@ -115,6 +114,24 @@ def build(program: str, number: str, target: Path) -> None:
             f"The kernel cannot be kept in {target.parent} ({error}); set MEMNETS_CACHE to a "
             "folder that can be written."
         ) from error
+
+
+def _compile(words: list[str]) -> tuple[int, str]:
+    """Run the compiler; return its status and what it said.
+
+    Ctrl-C in a terminal goes to all processes of a session. In a session of its own the compiler
+    does not end by it, as if it had failed: whether to stop is decided by this process.
+    """
+    with subprocess.Popen(
+        words, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            _, errors = process.communicate()
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode, errors.strip()
 
 
 def built(program: str, number: str) -> Path:
@@ -148,7 +165,8 @@ def load(dtype: torch.dtype) -> ctypes.CDLL:
     program = compiler()
     if program is None:
         raise UnavailableError(
-            "There is no C++ compiler here; install g++ or clang++, or set CXX to one."
+            "There is no C++ compiler here; install g++ (as by apt install g++) or clang++, or set "
+            "CXX to one."
         )
     path = built(program, NUMBERS[dtype])
     try:

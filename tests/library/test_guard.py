@@ -291,6 +291,13 @@ def other_limit(layer: Any) -> None:
     last_field(layer, limit=0.1)
 
 
+def negative_strengths(layer: Any) -> None:
+    for table in layer.interface.tables:
+        for name, field in table.fields.items():
+            if name.endswith(("strengths", "sharpenings")):
+                table.fields[name] = field._replace(activation=interface.real)
+
+
 def own_table(layer: Any) -> None:
     table = layer.interface.tables[0]
     own = type("Own", (table.kind,), {"__slots__": ()})
@@ -365,6 +372,7 @@ REFUSED = {
     no_bias: "bias",
     own_linear: "Sequential",
     own_range: "range",
+    negative_strengths: "at least 0",
     own_table: "Own",
 }
 FOLLOWED = [
