@@ -65,6 +65,23 @@ def settings(task: Task) -> dict[str, Task]:
     return {"training": task, **task.evaluations()}
 
 
+def distinct(task: Task) -> dict[str, tuple[str, Task]]:
+    """The settings with every task once, each with a label that has all its names.
+
+    >>> from tasks import TASKS
+    >>> [label for label, _ in distinct(TASKS["priority_sort"]()).values()]
+    ['training (length 20)', 'length 10', 'length 30']
+    """
+    found: dict[str, tuple[str, Task]] = {}
+    for name, variant in settings(task).items():
+        words = name.replace("_", " ")
+        if name != "training" and variant == task:
+            found["training"] = (f"training ({words})", task)
+        else:
+            found[name] = (words, variant)
+    return found
+
+
 def evaluate_all(
     layer: nn.Module,
     task: Task,
@@ -144,6 +161,8 @@ def picture(
         mask=batch.mask[:, 0],
         title=title,
         mark_wrong=task.cost.name == "bits_per_sequence",
+        input_rows=[(rows.name, rows.count, rows.range) for rows in task.input_rows],
+        output_rows=[(rows.name, rows.count, rows.range) for rows in task.output_rows],
     )
     return figure, title
 
@@ -160,14 +179,14 @@ def draw_pictures(
     device: torch.device | str = "cpu",
     stopped: Callable[[], bool] = lambda: False,
 ) -> list[Path]:
-    """Draw a sequence of every setting into folder/pictures, and log the pictures."""
+    """Draw a sequence of every setting, each task once, into folder/pictures; log the pictures."""
     from memnets.plots import pixels
 
     paths: list[Path] = []
-    for name, variant in settings(task).items():
+    for name, (label, variant) in distinct(task).items():
         if stopped():
             break
-        title = f"{task_name}, {name.replace('_', ' ')}"
+        title = f"{task_name.replace('_', ' ')}, {label}"
         figure, caption = picture(layer, variant, title, seed=seed, device=device)
         path = folder / "pictures" / f"{name}.png"
         path.parent.mkdir(exist_ok=True)

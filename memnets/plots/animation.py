@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
+from memnets.plots.rows import Panel, Rows, draw_rows, panel, panel_height, scales
 from memnets.plots.style import (
-    BITS,
     BLUE,
     CONTENTS,
     INK,
@@ -42,6 +43,8 @@ def save_animation(
     all_slots: bool = False,
     title: str = "",
     dpi: int = 80,
+    input_rows: Rows | None = None,
+    output_rows: Rows | None = None,
 ) -> None:
     """Save a GIF, a frame a step: inputs and outputs so far, the memory, what is written and read.
 
@@ -58,9 +61,12 @@ def save_animation(
         all_slots: draw every memory slot, and not only the range of slots that some head used.
         title: printed above.
         dpi: dots per inch; the picture is 6.4 inches wide.
+        input_rows: what the channels of the inputs hold, as in `sequence_figure`.
+        output_rows: the same for the outputs.
 
     Raises:
-        ValueError: the three are not of one sequence, or frames_per_second is not above 0.
+        ValueError: the three are not of one sequence, frames_per_second is not above 0, or rows do
+            not describe every channel.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
@@ -73,10 +79,13 @@ def save_animation(
         )
     if not frames_per_second > 0:
         raise ValueError(f"frames_per_second must be above 0, got {frames_per_second}.")
-    shown = array(outputs)
+    panels = [
+        panel("input", inputs, input_rows, argument="input_rows"),
+        panel("output", outputs, output_rows, argument="output_rows"),
+    ]
     if mask is not None:
-        shown[array(mask) == 0] = np.nan
-    figure, update = _stage(array(inputs), shown, trace, all_slots, title, dpi)
+        panels[1].values[array(mask) == 0] = np.nan
+    figure, update = _stage(panels, trace, all_slots, title, dpi)
     canvas = FigureCanvasAgg(figure)
     pictures = []
     for step in range(len(inputs)):
@@ -98,7 +107,7 @@ def save_animation(
 
 
 def _stage(
-    inputs: np.ndarray, outputs: np.ndarray, trace: Trace, all_slots: bool, title: str, dpi: int
+    panels: list[Panel], trace: Trace, all_slots: bool, title: str, dpi: int
 ) -> tuple[Figure, Any]:
     """The figure, and what draws a step into it."""
     from matplotlib.figure import Figure
@@ -111,14 +120,10 @@ def _stage(
     figure = Figure(figsize=(6.4, height), dpi=dpi, layout="constrained")
     heading(figure, title)
     left, right = list(figure.subfigures(1, 2, width_ratios=[1.0, 1.15]))  # type: ignore[arg-type]
-    top, bottom = left.subplots(
-        2, 1, sharex=True, gridspec_kw={"height_ratios": [inputs.shape[1], outputs.shape[1]]}
-    )
     writes, middle, reads = right.subplots(
         1, 3, sharey=True, gridspec_kw={"width_ratios": [1, 2.2, 1]}
     )
-    bits = image(top, inputs, "input", BITS), image(bottom, outputs, "output", BITS)
-    time_axis(bottom)
+    show_channels = _channels(left, panels)
     largest = float(np.abs(contents).max()) or 1.0
     memory = image(middle, contents[0].T, "", CONTENTS, slots=slots, low=-largest, high=largest)
     middle.set_title("memory", fontsize=9, color=INK)
@@ -134,18 +139,33 @@ def _stage(
         axis.grid(axis="x", color=PALE, linewidth=0.4)
         tidy(axis, "slot" if name == "written" else "")
     colour_bar(right, memory, [writes, middle, reads], "content", symmetric_ticks(largest))
-    cursors = [axis.axvline(0, color=ORANGE, linewidth=1.2) for axis in (top, bottom)]
 
     def update(step: int) -> None:
-        for drawn, values in zip(bits, (inputs, outputs), strict=True):
-            so_far = values.copy()
-            so_far[step + 1 :] = np.nan
-            drawn.set_data(so_far.T)
+        show_channels(step)
         memory.set_data(contents[step])
         for group, weights in zip(bars, (written, read), strict=True):
             for bar, weight in zip(group, weights[step, slots], strict=True):
                 bar.set_width(weight)
+
+    return figure, update
+
+
+def _channels(figure: Any, panels: list[Panel]) -> Callable[[int], None]:
+    """Draw inputs above outputs; return what shows them up to a step."""
+    heights = [panel_height(one) for one in panels]
+    axes = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": heights})
+    ranges = [scales(one) for one in panels]
+    drawn = list(map(draw_rows, axes, panels, ranges))
+    cursors = [axis.axvline(0, color=ORANGE, linewidth=1.2) for axis in axes]
+    time_axis(axes[-1])
+
+    def show(step: int) -> None:
+        for images, one, found in zip(drawn, panels, ranges, strict=True):
+            so_far = one.values.copy()
+            so_far[step + 1 :] = np.nan
+            for picture, scale in zip(images, found, strict=True):
+                picture.set_data(scale.alone(so_far).T)
         for cursor in cursors:
             cursor.set_xdata([step + 0.5, step + 0.5])
 
-    return figure, update
+    return show

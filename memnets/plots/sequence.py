@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from memnets.plots.rows import Panel, Rows, draw_rows, panel, panel_height, scale_bar, scales
 from memnets.plots.style import (
-    BITS,
+    INK,
     WEIGHTS,
     WRONG,
     array,
@@ -35,10 +36,13 @@ def sequence_figure(
     title: str = "",
     all_slots: bool = False,
     mark_wrong: bool = True,
+    input_rows: Rows | None = None,
+    output_rows: Rows | None = None,
 ) -> Figure:
     """Draw one sequence over time: inputs, targets, outputs, and the weightings of the heads.
 
-    It is the picture of figures 4 to 6 of the NTM paper. Every wrong bit has an orange dot.
+    It is the picture of figures 4 to 6 of the NTM paper. Every wrong bit has an orange dot. Rows of
+    values from 0 to 1 are grey; rows of another range have a colour scale of their own.
 
     Args:
         inputs: [T, I].
@@ -49,12 +53,18 @@ def sequence_figure(
         title: printed above.
         all_slots: draw every memory slot, and not only the range of slots that some head used.
         mark_wrong: whether targets are bits, of which the wrong ones are marked.
+        input_rows: what the channels of the inputs hold, as `[("bits", 8, (0, 1)), ("priority", 1,
+            (-1, 1))]`: name, count and range of neighbouring channels, in order. A value outside of
+            the range has the colour of its end. None: rows are numbered, and channels with values
+            below 0 or above 1 have the range of these.
+        output_rows: the same for the targets and outputs.
 
     Returns:
         A matplotlib figure; `figure.savefig("sequence.png")` saves it.
 
     Raises:
-        ValueError: inputs, targets, outputs, mask or trace are not all of one sequence.
+        ValueError: inputs, targets, outputs, mask or trace are not all of one sequence, or rows do
+            not describe every channel.
 
     >>> import memnets, torch
     >>> layer, x = memnets.NTM(3, 2, memory_size=8, word_size=4), torch.zeros(6, 3)
@@ -64,11 +74,14 @@ def sequence_figure(
     ['input', 'target', 'output', 'written slot', 'read slot']
     """
     _check(inputs, targets, outputs, trace, mask)
-    panels = [("input", array(inputs)), ("target", array(targets)), ("output", array(outputs))]
+    panels = [
+        panel("input", inputs, input_rows, argument="input_rows"),
+        panel("target", targets, output_rows, argument="output_rows"),
+        panel("output", outputs, output_rows, argument="output_rows"),
+    ]
     if mask is not None:
-        silent = array(mask) == 0
-        for _, bits in panels[1:]:
-            bits[silent] = np.nan
+        for one in panels[1:]:
+            one.values[array(mask) == 0] = np.nan
     weightings = _weightings(trace)
     found = [values for _, values in weightings]
     window = used_slots(found, all_slots) if found else np.arange(0)
@@ -122,7 +135,7 @@ def _weightings(trace: Trace | None) -> list[tuple[str, np.ndarray]]:
 
 
 def _draw(
-    panels: list[tuple[str, np.ndarray]],
+    panels: list[Panel],
     weightings: list[tuple[str, np.ndarray]],
     window: np.ndarray,
     title: str,
@@ -130,8 +143,8 @@ def _draw(
 ) -> Figure:
     from matplotlib.figure import Figure
 
-    time = len(panels[0][1])
-    heights = [0.2 + 0.075 * values.shape[1] for _, values in panels]
+    time = len(panels[0].values)
+    heights = [panel_height(one) for one in panels]
     heights += [min(max(0.25 + 0.055 * len(window), 0.9), 2.6)] * len(weightings)
     width = min(max(3.0 + 0.11 * time, 6.0), 14.0)
     figure = Figure(
@@ -143,18 +156,15 @@ def _draw(
         )[:, 0]
     )
     heading(figure, title)
-    images = [
-        image(axis, bits, label, BITS) for axis, (label, bits) in zip(axes, panels, strict=False)
-    ]
-    images += [
+    _draw_channels(figure, axes[:3], panels)
+    slots = [
         image(axis, weights, label, WEIGHTS, slots=window)
         for axis, (label, weights) in zip(axes[3:], weightings, strict=True)
     ]
+    if slots:
+        colour_bar(figure, slots[-1], axes[3:], "weight", [0, 0.5, 1])
     if mark_wrong:
-        _mark_wrong(axes[2], panels[1][1], panels[2][1])
-    bars = [(images[2], axes[:3], "bit"), (images[-1], axes[3:], "weight")]
-    for drawn, group, label in bars if weightings else bars[:1]:
-        colour_bar(figure, drawn, group, label, [0, 0.5, 1])
+        _mark_wrong(axes[2], panels[1].values, panels[2].values)
     for axis in axes[:-1]:
         axis.tick_params(bottom=False)
     figure.align_ylabels(axes)
@@ -162,7 +172,40 @@ def _draw(
     return figure
 
 
+def _draw_channels(figure: Figure, axes: list[Axes], panels: list[Panel]) -> None:
+    """Inputs, targets and outputs, with a colour bar for every range of their values."""
+    inputs, targets, outputs = panels
+    answers = np.concatenate([targets.values, outputs.values])
+    of_inputs, of_answers = scales(inputs), scales(targets._replace(values=answers))
+    drawn = [
+        list(zip(found, draw_rows(axis, one, found), strict=True))
+        for axis, one, found in zip(axes, panels, (of_inputs, of_answers, of_answers), strict=True)
+    ]
+    if all(scale.is_bits for scale in [*of_inputs, *of_answers]):
+        scale_bar(figure, *drawn[2][0], axes)
+        return
+    for scale, picture in drawn[2]:
+        scale_bar(figure, scale, picture, axes[1:])
+    shared = any(scale.is_bits for scale in of_answers)
+    for scale, picture in drawn[0]:
+        if not (scale.is_bits and shared):
+            scale_bar(figure, scale, picture, axes[:1])
+
+
 def _mark_wrong(axis: Axes, targets: np.ndarray, outputs: np.ndarray) -> None:
     scored = ~np.isnan(targets)
     steps, bits = np.nonzero(scored & ((outputs > 0.5) != (targets > 0.5)))
-    axis.scatter(steps, bits, s=9, color=WRONG, linewidths=0)
+    dots = axis.scatter(steps, bits, s=9, color=WRONG, linewidths=0)
+    if len(steps):
+        # Above the panel, so that it hides no answer.
+        axis.legend(
+            [dots],
+            ["wrong bit"],
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            borderaxespad=0,
+            handletextpad=0,
+            frameon=False,
+            fontsize=8,
+            labelcolor=INK,
+        )

@@ -1,5 +1,7 @@
 """The pictures show the numbers of the trace, whatever the heads, and refuse what they cannot."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -127,6 +129,101 @@ def test_an_animation_has_a_frame_a_step(tmp_path) -> None:
             frames.append(np.asarray(film.convert("RGB")))
     assert durations == [250, 250, 1250]
     assert not np.array_equal(frames[0], frames[1])
+
+
+ROWS = [("bits", 2, (0.0, 1.0)), ("priority", 1, (-1.0, 1.0)), ("delimiter", 1, (0.0, 1.0))]
+SORTED = torch.tensor([[0.0, 1.0, -0.5, 0.0], [1.0, 1.0, 0.25, 0.0], [0.0, 0.0, 0.0, 1.0]])
+
+
+def test_rows_are_named_and_have_the_scale_of_their_range() -> None:
+    answers = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    figure = plots.sequence_figure(
+        SORTED, answers, answers, input_rows=ROWS, output_rows=[("bits", 2, (0.0, 1.0))]
+    )
+    shown = figure.axes[0]
+    assert [text.get_text() for text in shown.get_yticklabels()] == [row[0] for row in ROWS]
+    assert shown.get_yticks().tolist() == [0.5, 2, 3]
+    grey, signed = shown.images
+    assert (grey.get_clim(), signed.get_clim()) == ((0, 1), (-1, 1))
+    white = [image.get_cmap()(image.norm(0.0)) for image in (grey, signed)]
+    np.testing.assert_allclose(white, 1, atol=0.05)  # no input is white, whatever the range
+    for image, rows in ((grey, [0, 1, 3]), (signed, [2])):
+        drawn = np.ma.filled(image.get_array(), np.nan)
+        np.testing.assert_array_equal(drawn[rows], SORTED.T[rows])
+        assert np.isnan(np.delete(drawn, rows, 0)).all()
+    assert {axes.get_ylabel() for axes in figure.axes[3:]} == {"bit", "priority"}
+
+
+def test_without_names_a_row_beyond_0_and_1_still_has_a_scale_of_its_own() -> None:
+    bits = SORTED[:, :2]
+    figure = plots.sequence_figure(SORTED, bits, bits)
+    grey, signed = figure.axes[0].images
+    assert (grey.get_clim(), signed.get_clim()) == ((0, 1), (-0.5, 0.5))
+    assert len(plots.sequence_figure(bits, bits, bits).axes[0].images) == 1
+
+
+def test_names_of_rows_do_not_overlap() -> None:
+    wide = [("bits", 8, (0, 1)), ("item delimiter", 1, (0, 1)), ("query delimiter", 1, (0, 1))]
+    x, y = torch.zeros(9, 10), torch.zeros(9, 8)
+    figure = plots.sequence_figure(x, y, y, input_rows=wide, title="long")
+    plots.pixels(figure)
+    boxes = [text.get_window_extent() for text in figure.axes[0].get_yticklabels()]
+    assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(boxes))
+
+
+def test_a_legend_says_what_the_marks_are() -> None:
+    targets = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    wrong = plots.sequence_figure(targets, targets, 1 - targets).axes[2]
+    assert [text.get_text() for text in wrong.get_legend().get_texts()] == ["wrong bit"]
+    right = plots.sequence_figure(targets, targets, targets).axes[2]
+    assert right.get_legend() is None
+
+
+def frames(path):
+    with Image.open(path) as film:
+        found = []
+        for frame in range(film.n_frames):
+            film.seek(frame)
+            found.append(np.asarray(film.convert("RGB")).astype(int))
+    return found
+
+
+def test_an_animation_names_its_rows_and_colours_them_by_range(tmp_path) -> None:
+    torch.manual_seed(0)
+    layer = memnets.NTM(4, 2, memory_size=4, word_size=3)
+    trace = memnets.record(layer, SORTED)
+    found = {}
+    for name, rows in (("plain", None), ("named", ROWS)):
+        path = tmp_path / f"{name}.gif"
+        plots.save_animation(
+            path, SORTED, trace.outputs.sigmoid(), trace, mask=torch.zeros(3), input_rows=rows
+        )
+        found[name] = frames(path)
+    for drawn in found.values():  # left of the middle, only the priorities have a colour
+        left = drawn[-1][40:, : drawn[-1].shape[1] * 2 // 5]
+        brown, green = left[..., 0] - left[..., 2], left[..., 1] - left[..., 0]
+        assert (brown > 60).sum() > 100
+        assert (green > 20).sum() > 100
+    assert not np.array_equal(found["plain"][-1], found["named"][-1])
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("bits", 2, (0, 1))], r"input_rows must describe all 4 channels, but the counts are"),
+        ([("a", 4, (0, 1)), ("b", 0, (0, 1))], r"the counts are \[4, 0\]: give a name, a count of"),
+        ([("bits", 4, (1, 1))], r"input_rows: the range of bits must go .* got 1 to 1"),
+    ],
+)
+def test_rows_that_do_not_fit(rows, message, tmp_path) -> None:
+    answers = torch.zeros(3, 2)
+    with pytest.raises(ValueError, match=message):
+        plots.sequence_figure(SORTED, answers, answers, input_rows=rows)
+    with pytest.raises(ValueError, match=message.replace("input_rows", "output_rows")):
+        plots.sequence_figure(answers, SORTED, SORTED, output_rows=rows)
+    trace = memnets.record(memnets.NTM(4, 2, memory_size=4, word_size=3), SORTED)
+    with pytest.raises(ValueError, match=message):
+        plots.save_animation(tmp_path / "x.gif", SORTED, answers, trace, input_rows=rows)
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,25 @@ def test_pictures(model):
     assert len(np.unique(image)) > 10
 
 
+def test_a_setting_that_is_the_training_task_is_drawn_once():
+    more = ["--name", "run", "--run.pictures", "True"]
+    more += ["--task.length", "20", "--task.answer-length", "16"]
+    assert train.main(arguments("priority_sort", steps=2, more=more)) == 0
+    drawn = {path.stem for path in Path("runs/run/pictures").iterdir()}
+    settings = json.loads(Path("runs/run/evaluation.json").read_text())["settings"]
+    assert drawn == {"training", "length_10", "length_30"}
+    assert set(settings) == {*drawn, "length_20"}
+
+
+def test_the_rows_of_a_picture_have_the_tasks_names():
+    config = parse(arguments("priority_sort"))
+    training = start(config)
+    figure, _ = evaluation.picture(training.layer, training.task, "sorted", seed=0)
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert names == ["bits", "priority", "delimiter"]
+    assert [image.get_clim() for image in figure.axes[0].images] == [(0, 1), (-1, 1)]
+
+
 def test_the_picture_shows_the_data():
     inputs, targets = torch.eye(4), torch.tensor([[0.0, 1], [1, 0], [0, 0], [1, 1]])
     outputs = targets.clone()
