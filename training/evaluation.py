@@ -160,7 +160,8 @@ def picture(
         trace,
         mask=batch.mask[:, 0],
         title=title,
-        mark_wrong=task.cost.name == "bits_per_sequence",
+        mark_wrong=unit != "answers",  # a number is never quite right
+        symbols=unit == "symbols",
         input_rows=[(rows.name, rows.count, rows.range) for rows in task.input_rows],
         output_rows=[(rows.name, rows.count, rows.range) for rows in task.output_rows],
     )

@@ -20,6 +20,8 @@ Rows = Sequence[tuple[str, int, tuple[float, float]]]
 
 LABEL_HEIGHT = 0.11
 """inches that the name of a row needs"""
+LOWEST, HIGHEST = 0.6, 2.6
+"""inches of a panel"""
 
 
 class Panel(NamedTuple):
@@ -131,16 +133,16 @@ def draw_rows(axis: Axes, shown: Panel, ranges: Sequence[Scale]) -> list[AxesIma
 
 
 def panel_height(shown: Panel) -> float:
-    """Inches of a panel in which no two names overlap."""
+    """Inches of a panel in which neither its label nor the names of its rows overlap others."""
     counts = np.array([count for _, count, _ in shown.rows or ()])
     apart = (counts[1:] + counts[:-1]) / 2
-    return 0.2 + shown.values.shape[1] * max(0.075, LABEL_HEIGHT / apart.min(initial=np.inf))
+    channels = shown.values.shape[1]
+    names = 0.2 + channels * LABEL_HEIGHT / apart.min(initial=np.inf)
+    return max(min(max(0.2 + 0.075 * channels, LOWEST), HIGHEST), names)
 
 
 def scale_bar(figure: Figure, scale: Scale, drawn: AxesImage, axes: Sequence[Axes]) -> None:
     """The colour bar of a range of values beside the panels that have it."""
-    if scale.is_bits:
-        colour_bar(figure, drawn, axes, "bit", [0, 0.5, 1])
-        return
-    label = "\n".join(filter(None, scale.names)) or "value"
-    colour_bar(figure, drawn, axes, label, symmetric_ticks(scale.limits[1]))
+    label = "value" if scale.is_bits else "\n".join(filter(None, scale.names)) or "value"
+    ticks = [0, 0.5, 1] if scale.is_bits else symmetric_ticks(scale.limits[1])
+    colour_bar(figure, drawn, axes, label, ticks)

@@ -36,13 +36,14 @@ def sequence_figure(
     title: str = "",
     all_slots: bool = False,
     mark_wrong: bool = True,
+    symbols: bool = False,
     input_rows: Rows | None = None,
     output_rows: Rows | None = None,
 ) -> Figure:
     """Draw one sequence over time: inputs, targets, outputs, and the weightings of the heads.
 
-    It is the picture of figures 4 to 6 of the NTM paper. Every wrong bit has an orange dot. Rows of
-    values from 0 to 1 are grey; rows of another range have a colour scale of their own.
+    It is the picture of figures 4 to 6 of the NTM paper. Every wrong bit or symbol has an orange
+    dot. Rows of values from 0 to 1 are grey; rows of another range have a colour scale of their own.
 
     Args:
         inputs: [T, I].
@@ -52,7 +53,9 @@ def sequence_figure(
         mask: [T], 0 for steps that are not scored: their targets and outputs are left blank.
         title: printed above.
         all_slots: draw every memory slot, and not only the range of slots that some head used.
-        mark_wrong: whether targets are bits, of which the wrong ones are marked.
+        mark_wrong: whether to mark wrong answers.
+        symbols: whether the answer of a step is a symbol, that of the largest output; a wrong one
+            is marked there. False: every output is a bit, 1 above 0.5.
         input_rows: what the channels of the inputs hold, as `[("bits", 8, (0, 1)), ("priority", 1,
             (-1, 1))]`: name, count and range of neighbouring channels, in order. A value outside of
             the range has the colour of its end. None: rows are numbered, and channels with values
@@ -86,7 +89,8 @@ def sequence_figure(
     found = [values for _, values in weightings]
     window = used_slots(found, all_slots) if found else np.arange(0)
     weightings = [(label, values[:, window]) for label, values in weightings]
-    return _draw(panels, weightings, window, title, mark_wrong)
+    marks = "symbol" if symbols else "bit"
+    return _draw(panels, weightings, window, title, marks if mark_wrong else None)
 
 
 def pixels(figure: Figure) -> np.ndarray:
@@ -139,7 +143,7 @@ def _draw(
     weightings: list[tuple[str, np.ndarray]],
     window: np.ndarray,
     title: str,
-    mark_wrong: bool,
+    marks: str | None,
 ) -> Figure:
     from matplotlib.figure import Figure
 
@@ -163,8 +167,8 @@ def _draw(
     ]
     if slots:
         colour_bar(figure, slots[-1], axes[3:], "weight", [0, 0.5, 1])
-    if mark_wrong:
-        _mark_wrong(axes[2], panels[1].values, panels[2].values)
+    if marks is not None:
+        _mark_wrong(axes[2], panels[1].values, panels[2].values, marks)
     for axis in axes[:-1]:
         axis.tick_params(bottom=False)
     figure.align_ylabels(axes)
@@ -192,15 +196,21 @@ def _draw_channels(figure: Figure, axes: list[Axes], panels: list[Panel]) -> Non
             scale_bar(figure, scale, picture, axes[:1])
 
 
-def _mark_wrong(axis: Axes, targets: np.ndarray, outputs: np.ndarray) -> None:
+def _mark_wrong(axis: Axes, targets: np.ndarray, outputs: np.ndarray, kind: str) -> None:
     scored = ~np.isnan(targets)
-    steps, bits = np.nonzero(scored & ((outputs > 0.5) != (targets > 0.5)))
-    dots = axis.scatter(steps, bits, s=9, color=WRONG, linewidths=0)
+    if kind == "symbol":
+        answers = np.nan_to_num(outputs, nan=-np.inf).argmax(1)
+        wrong = answers != np.nan_to_num(targets).argmax(1)
+        steps = np.flatnonzero(wrong & scored.any(1))
+        rows = answers[steps]
+    else:
+        steps, rows = np.nonzero(scored & ((outputs > 0.5) != (targets > 0.5)))
+    dots = axis.scatter(steps, rows, s=9, color=WRONG, linewidths=0)
     if len(steps):
         # Above the panel, so that it hides no answer.
         axis.legend(
             [dots],
-            ["wrong bit"],
+            [f"wrong {kind}"],
             loc="lower right",
             bbox_to_anchor=(1, 1),
             borderaxespad=0,

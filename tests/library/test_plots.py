@@ -151,7 +151,7 @@ def test_rows_are_named_and_have_the_scale_of_their_range() -> None:
         drawn = np.ma.filled(image.get_array(), np.nan)
         np.testing.assert_array_equal(drawn[rows], SORTED.T[rows])
         assert np.isnan(np.delete(drawn, rows, 0)).all()
-    assert {axes.get_ylabel() for axes in figure.axes[3:]} == {"bit", "priority"}
+    assert {axes.get_ylabel() for axes in figure.axes[3:]} == {"value", "priority"}
 
 
 def test_without_names_a_row_beyond_0_and_1_still_has_a_scale_of_its_own() -> None:
@@ -177,6 +177,27 @@ def test_a_legend_says_what_the_marks_are() -> None:
     assert [text.get_text() for text in wrong.get_legend().get_texts()] == ["wrong bit"]
     right = plots.sequence_figure(targets, targets, targets).axes[2]
     assert right.get_legend() is None
+
+
+def test_a_symbol_is_wrong_where_its_output_is_not_the_largest() -> None:
+    targets = torch.eye(3)
+    outputs = torch.tensor([[0.4, 0.3, 0.3], [0.1, 0.2, 0.7], [0.6, 0.0, 0.4]])
+    axes = plots.sequence_figure(targets, targets, outputs, symbols=True).axes[2]
+    (dots,) = axes.collections
+    np.testing.assert_array_equal(dots.get_offsets(), [[1, 2], [2, 0]])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["wrong symbol"]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 200])
+def test_panels_have_room_for_their_labels_and_are_not_taller_than_a_page(channels) -> None:
+    x = torch.zeros(9, channels)
+    trace = memnets.record(memnets.NTM(channels, channels, memory_size=128, word_size=3), x)
+    rows = [("key", channels, (0, 1))]
+    figure = plots.sequence_figure(x, x, x, trace, input_rows=rows, title="wide", all_slots=True)
+    plots.pixels(figure)
+    labels = [axes.yaxis.label.get_window_extent() for axes in figure.axes[:3]]
+    assert all(upper.y0 > lower.y1 + 4 for upper, lower in pairwise(labels))
+    assert figure.get_figheight() < 16
 
 
 def frames(path):
