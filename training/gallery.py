@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import memnets
 from memnets.state import map_tensors
 from tasks.base import Batch, Task
-from training.evaluation import settings
+from training.evaluation import distinct
 from training.heat_maps import Picture, memory_pictures, sequence_parts, sequence_picture
 
 if TYPE_CHECKING:
@@ -77,10 +77,7 @@ def pictures(
     for number, (batch, (logits, trace)) in enumerate(zip(batches, answers, strict=True), 1):
         wrong = int(task.cost.errors(logits, batch))
         caption = f"example {number}: {wrong} wrong of {int(task.cost.answers(batch))}"
-        outputs = task.cost.activate(logits)[:, 0]
-        whole = sequence_picture(
-            batch.inputs[:, 0], batch.targets[:, 0], outputs, batch.mask[:, 0], caption
-        )
+        whole = sequence_picture(task, batch, task.cost.activate(logits), caption)
         found.setdefault("examples/sequence", []).append(whole)
         for name, picture in {} if trace is None else memory_pictures(trace).items():
             captioned = picture._replace(caption=f"example {number}, {picture.caption}")
@@ -131,17 +128,15 @@ def histograms(layer: nn.Module) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def example_rows(
     layer: nn.Module, task: Task, *, count: int = 2, device: str = "cpu"
 ) -> list[list[Any]]:
-    """Rows of a table of examples, so many of every setting of the evaluation; see COLUMNS."""
+    """Rows of a table of examples, so many of every setting that is another task; see COLUMNS."""
     rows = []
-    for name, variant in settings(task).items():
+    for name, (_, variant) in distinct(task).items():
         for batch in examples(variant, count):
             batch = batch.to(device)
             with _evaluating(layer):
                 logits = layer(batch.inputs)[0]
             outputs = task.cost.activate(logits)
             wrong, of = int(task.cost.errors(logits, batch)), int(task.cost.answers(batch))
-            images = sequence_parts(
-                *(x[:, 0] for x in (batch.inputs, batch.targets, outputs, batch.mask))
-            )
+            images = sequence_parts(variant, batch, outputs)
             rows.append([name, len(batch.inputs), *images, wrong, of])
     return rows

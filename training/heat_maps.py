@@ -6,12 +6,14 @@ A matplotlib figure takes far longer to draw, and these are drawn while training
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from memnets.trace import Trace
+from tasks.base import Batch, Rows, Task
 
 SIDE = 256
 """pixels of a heat-map: two for each of 128 slots"""
@@ -58,40 +60,48 @@ def _colours() -> np.ndarray:
     return (matplotlib.colormaps["viridis"](np.linspace(0, 1, 256))[:, :3] * 255).astype(np.uint8)
 
 
-def sequence_picture(
-    inputs: Tensor, targets: Tensor, outputs: Tensor, mask: Tensor, caption: str
-) -> Picture:
+def sequence_picture(task: Task, batch: Batch, outputs: Tensor, caption: str) -> Picture:
     """Inputs, targets, outputs and their differences of one sequence, below each other, over time.
 
+    Every row is coloured by the range of its values that the task states, and a difference from 0
+    to the length of that range.
+
     Args:
-        inputs: [T, I].
-        targets: [T, O].
-        outputs: [T, O], as they compare with the targets.
-        mask: [T]; targets, outputs and differences are drawn where it is 1.
+        task: which names the rows.
+        batch: of one sequence; targets, outputs and differences are drawn where its mask is 1.
+        outputs: [T, 1, O], as they compare with the targets.
         caption: what to say of it.
     """
-    arrays, low, high = _parts(inputs, targets, outputs, mask)
-    text = f"{caption}; from above: input, target, output, difference"
-    return Picture(heat_map(*arrays, low=low, high=high), text)
+    given, wanted = (
+        ", ".join(row.name for row in rows) for rows in (task.input_rows, task.output_rows)
+    )
+    text = f"{caption}; from above: input ({given}), target ({wanted}), output, difference"
+    return Picture(heat_map(*_parts(task, batch, outputs)), text)
 
 
-def sequence_parts(
-    inputs: Tensor, targets: Tensor, outputs: Tensor, mask: Tensor
-) -> list[np.ndarray]:
+def sequence_parts(task: Task, batch: Batch, outputs: Tensor) -> list[np.ndarray]:
     """The four parts of `sequence_picture`, each as pixels of its own."""
-    arrays, low, high = _parts(inputs, targets, outputs, mask)
-    return [heat_map(array, low=low, high=high) for array in arrays]
+    return [heat_map(part) for part in _parts(task, batch, outputs)]
 
 
-def _parts(
-    inputs: Tensor, targets: Tensor, outputs: Tensor, mask: Tensor
-) -> tuple[list[np.ndarray], float, float]:
-    """Each part [channels, T], and the range of all their values."""
-    scored = mask[:, None]
-    parts = [inputs, targets * scored, outputs * scored, (outputs - targets).abs() * scored]
-    arrays = [_array(part).T for part in parts]
-    finite = np.nan_to_num(np.concatenate(arrays))
-    return arrays, float(finite.min(initial=0.0)), float(finite.max(initial=1.0))
+def _parts(task: Task, batch: Batch, outputs: Tensor) -> list[np.ndarray]:
+    """Each part [channels, T], every channel from 0 to 1: the ends of its range."""
+    scored = _array(batch.mask[:, 0])
+    inputs, targets, found = (_array(x[:, 0]).T for x in (batch.inputs, batch.targets, outputs))
+    low, length = _ranges(task.input_rows)
+    least, span = _ranges(task.output_rows)
+    return [
+        (inputs - low) / length,
+        (targets - least) / span * scored,
+        (found - least) / span * scored,
+        np.abs(found - targets) / span * scored,
+    ]
+
+
+def _ranges(rows: Sequence[Rows]) -> tuple[np.ndarray, np.ndarray]:
+    """The least value of every channel and the length of its range, each [channels, 1]."""
+    ends = np.array([row.range for row in rows for _ in range(row.count)])
+    return ends[:, :1], ends[:, 1:] - ends[:, :1]
 
 
 def memory_pictures(trace: Trace) -> dict[str, Picture]:

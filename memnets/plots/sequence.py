@@ -43,7 +43,7 @@ def sequence_figure(
     """Draw one sequence over time: inputs, targets, outputs, and the weightings of the heads.
 
     It is the picture of figures 4 to 6 of the NTM paper. Every wrong bit or symbol has an orange
-    dot. Rows of values from 0 to 1 are grey; rows of another range have a colour scale of their own.
+    dot. Values from 0 to 1 are grey; rows of another range have a colour scale of their own.
 
     Args:
         inputs: [T, I].

@@ -209,6 +209,29 @@ def test_a_heat_map_shows_its_values():
     assert (two == 255).all(axis=(1, 2)).sum() == heat_maps.SIDE // 3  # the line between the parts
 
 
+def test_a_heat_map_of_a_sequence_colours_every_row_by_its_range():
+    task = TASKS["priority_sort"](bits=2, length=3, answer_length=2)
+    batch = task.sample(1, torch.Generator().manual_seed(0))
+    inputs = batch.inputs.clone()
+    inputs[:3, 0, 2] = torch.tensor([-1.0, 0.0, 1.0])  # the priorities
+    whole, *_ = heat_maps.sequence_parts(task, batch._replace(inputs=inputs), batch.targets)
+    row, step = heat_maps.SIDE // task.input_size, heat_maps.SIDE // len(inputs)
+    shown = [whole[int(2.5 * row), int((at + 0.5) * step)].tolist() for at in range(3)]
+    colours = heat_maps.heat_map(np.array([[0.0, 0.5, 1.0]]))[0, [0, 128, 255]].tolist()
+    assert shown == colours
+    dark = heat_maps.heat_map(np.zeros((1, 1)))[0, 0].tolist()
+    assert whole[-1, 0].tolist() == dark  # no delimiter: 0 of 0 to 1, whatever the priorities are
+    caption = heat_maps.sequence_picture(task, batch, batch.targets, "mine").caption
+    assert caption.startswith("mine; from above: input (bits, priority, delimiter), target (bits)")
+
+
+def test_examples_have_the_training_task_once():
+    task = TASKS["priority_sort"]()
+    layer = LSTM(task.input_size, task.output_size, hidden_size=4)
+    rows = gallery.example_rows(layer, task, count=1)
+    assert [row[0] for row in rows] == ["training", "length_10", "length_30"]
+
+
 def test_histograms_leave_out_what_is_not_finite():
     layer = torch.nn.Linear(4, 1, bias=False)
     with torch.no_grad():
