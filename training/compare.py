@@ -13,26 +13,31 @@ from typing import Annotated
 
 import tyro
 
-from training.compare_data import Found, Group, find, groups, read
+from training.compare_data import Found, Group, find, groups, read_all
 from training.compare_page import page
 from training.console import duration
 
 
 def table(found: Sequence[Group]) -> str:
-    """One row a group: medians over its seeds, with their range in brackets.
+    """A table for each task, one row a group: medians over its seeds, with their range in brackets.
 
     >>> rows = [{"sequences": 800, "wrong_bits": 0.0, "seconds": 90.0}]
     >>> setting = {"length_10": {"wrong_bits": 0.25}}
     >>> configs = [{"task": "copy", "seed": seed} for seed in (0, 1)]
     >>> runs = [Found("a", config, rows, setting, []) for config in configs]
     >>> print(table([Group("copy ntm", {}, runs)]))
-    group     seeds  solved  after sequences  trained     best  length_10
-    copy ntm  0 1    2 of 2  800              1 min 30 s  -     0.25
+    group     seeds  solved  after sequences  trained     length_10
+    copy ntm  0 1    2 of 2  800              1 min 30 s  0.25
     """
-    settings = list(
-        dict.fromkeys(s for group in found for run in group.runs for s in run.evaluation)
-    )
-    heading = ["group", "seeds", "solved", "after sequences", "trained", "best", *settings]
+    tasks = dict.fromkeys(group.task for group in found)
+    return "\n\n".join(_table([one for one in found if one.task == task]) for task in tasks)
+
+
+def _table(found: Sequence[Group]) -> str:
+    runs = [run for group in found for run in group.runs]
+    settings = list(dict.fromkeys(setting for run in runs for setting in run.evaluation))
+    best = ["best"] if any(run.best() is not None for run in runs) else []
+    heading = ["group", "seeds", "solved", "after sequences", "trained", *best, *settings]
     lines = [heading]
     for group in found:
         solved = [run.solved["sequences"] for run in group.runs if run.solved]
@@ -43,7 +48,7 @@ def table(found: Sequence[Group]) -> str:
                 f"{len(solved)} of {len(group.runs)}",
                 _median(solved, ",.0f"),
                 duration(statistics.median(run.seconds for run in group.runs)),
-                _median([run.best() for run in group.runs], ".3g"),
+                *(_median([run.best() for run in group.runs], ".3g") for _ in best),
                 *(_median([run.final(name) for run in group.runs], ".3g") for name in settings),
             ]
         )
@@ -79,19 +84,20 @@ def main(
     """Compare runs: a table here, and a page of curves, figures, configurations and pictures.
 
     Args:
-        runs: their folders, or folders of such folders.
-        page_path: where to write the page; None: compare.html beside the first run.
+        runs: their folders, or folders that hold such folders, however deep.
+        page_path: where to write the page; None: compare.html in the first folder that holds runs.
         pictures: put the runs' pictures into the page.
     """
     try:
         folders = find(runs)
-        found = groups([read(folder) for folder in folders])
+        found = groups(read_all(folders))
     except (ValueError, OSError) as error:
         raise SystemExit(f"compare: error: {error}") from None
     print(table(found))
     unfinished = [run for group in found for run in group.runs if not run.evaluation]
     print("".join(f"not finished: {run.name}, {state(run)}\n" for run in unfinished), end="")
-    path = page_path or folders[0].parent / "compare.html"
+    beside = runs[0].parent if folders[0] == runs[0] else runs[0]
+    path = page_path or beside / "compare.html"
     path.write_text(page(found, pictures=pictures), encoding="utf-8")
     print(f"page: {path} (open it in any browser)")
 

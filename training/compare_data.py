@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,23 +74,52 @@ class Group:
     config: dict[str, Any]
     runs: list[Found]
 
+    @property
+    def task(self) -> str:
+        """The name of the task that they learn."""
+        return self.runs[0].config["task"]
+
 
 def find(paths: Iterable[Path]) -> list[Path]:
-    """The run folders among these, and those inside of the others.
+    """The run folders among these, and those inside of the others, however deep.
 
     Raises:
         FileNotFoundError: a path is no run folder and holds none.
     """
     found: list[Path] = []
     for path in paths:
-        inside = [path] if (path / "config.json").is_file() else []
-        inside = inside or sorted(p.parent for p in path.glob("*/config.json"))
+        inside = _runs_in(path, set())
         if not inside:
             raise FileNotFoundError(
                 f"{path} is no run and holds none: give folders that train.py made, or runs/"
             )
         found += [one for one in inside if one not in found]
     return found
+
+
+def _runs_in(folder: Path, visited: set[Path]) -> list[Path]:
+    """A run folder itself, or those below a folder; a link that leads back up has no more."""
+    if (folder / "config.json").is_file():
+        return [folder]
+    if not folder.is_dir() or folder.resolve() in visited:
+        return []
+    visited.add(folder.resolve())
+    inside = sorted(one for one in folder.iterdir() if one.is_dir() and one.name[0] != ".")
+    return [run for one in inside for run in _runs_in(one, visited)]
+
+
+def read_all(folders: Sequence[Path]) -> list[Found]:
+    """Read runs; each is named by its path below the folder that holds them all.
+
+    Raises:
+        FileNotFoundError: a folder is no run.
+        ValueError: a config.json cannot be read.
+    """
+    home = os.path.commonpath([folder.resolve().parent for folder in folders])
+    return [
+        replace(read(folder), name=folder.resolve().relative_to(home).as_posix())
+        for folder in folders
+    ]
 
 
 def read(folder: Path) -> Found:
@@ -158,8 +188,31 @@ def _label(config: dict[str, Any], configs: Sequence[dict[str, Any]]) -> str:
     """The task, the model, and what differs from others of that task and model."""
     kind = ("task", "model")
     alike = [one for one in configs if all(one[name] == config[name] for name in kind)]
-    words = [f"{name.split('.')[-1]}={config.get(name)}" for name in differing(alike)]
+    apart = differing(alike)
+    fields = [name.rpartition(".")[2] for name in apart]
+    words = []
+    for name, field in zip(apart, fields, strict=True):
+        # The options of an optimizer or curriculum say nothing about runs that have another.
+        choice = name.partition(".")[0]
+        peers = [one for one in alike if "." not in name or one.get(choice) == config.get(choice)]
+        values = [one.get(name) for one in peers]
+        if any(value != values[0] for value in values):
+            unique = field if fields.count(field) == 1 else name
+            words.append(f"{unique}={_shown(config.get(name), values)}")
     return " ".join([*(config[name] for name in kind), *words])
+
+
+def _shown(value: Any, among: Sequence[Any]) -> str:
+    """A value in as few digits as tell it apart from the others.
+
+    >>> _shown(0.0028312345, [0.0028312345, 0.5]), _shown(0.12345, [0.12345, 0.12349])
+    ('0.002831', '0.12345')
+    """
+    numbers = {one for one in among if isinstance(one, float)}
+    if not isinstance(value, float):
+        return str(value)
+    digits = next(d for d in range(4, 18) if len({f"{n:.{d}g}" for n in numbers}) == len(numbers))
+    return f"{value:.{digits}g}"
 
 
 def curves(run: Found) -> dict[str, dict[str, list[float | None]]]:

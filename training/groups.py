@@ -1,4 +1,4 @@
-"""Runs whose configurations differ only in the seed are one group: in W&B, and when compared."""
+"""Runs that differ only in the seed and in what is logged: one group, in W&B and when compared."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-# The seed, and what does not decide what a run computes.
+# The seed, and what changes nothing about the weights that a run learns.
 APART = ("seed", "name", "folder", "resume", "threads", "wandb", "wandb_options", "weights")
+APART_IN_RUN = (
+    "log_every",
+    "evaluate_every",
+    "evaluation_sequences",
+    "checkpoint_every",
+    "pictures",
+)
 
 
 def of_group(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -16,8 +23,14 @@ def of_group(config: Mapping[str, Any]) -> dict[str, Any]:
 
     >>> of_group({"task": "copy", "seed": 3, "name": "mine"})
     {'task': 'copy'}
+    >>> of_group({"task": "copy", "run": {"sequences": 800, "log_every": 50}})
+    {'task': 'copy', 'run': {'sequences': 800}}
     """
-    return {name: value for name, value in config.items() if name not in APART}
+    found = {name: value for name, value in config.items() if name not in APART}
+    if "run" in found:
+        run = found["run"].items()
+        found["run"] = {name: value for name, value in run if name not in APART_IN_RUN}
+    return found
 
 
 def group_name(config: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -135,25 +135,41 @@ def goal(run: Found, name: str) -> float | None:
     return next((row[key] for row in reversed(run.rows) if key in row), None)
 
 
+def shown(name: str, runs: Iterable[Found]) -> str:
+    """The metric to sort by: best/X is of validations, and final/X where no run was validated.
+
+    >>> shown("best/wrong_bits", [Found("a", {}, [], {"training": {"wrong_bits": 0.5}}, [])])
+    'final/wrong_bits'
+    """
+    section, _, metric = name.partition("/")
+    final = f"final/{metric}"
+    runs = list(runs)
+    known = {one: any(goal(run, one) is not None for run in runs) for one in (name, final)}
+    return final if section == "best" and known[final] and not known[name] else name
+
+
 def table(sweep: Mapping[str, Any], runs: Sequence[tuple[Path, dict[str, Any]]]) -> str:
     """A row for each run, the best first."""
     metric = sweep.get("metric", {"name": "best/bits_per_sequence"})
     down = metric.get("goal", "minimize") == "minimize"
     apart = [name for name in sweep["parameters"] if len({str(v[name]) for _, v in runs}) > 1]
-    reached = []
-    for folder, values in runs:
-        value = None
-        if (folder / "config.json").is_file():
-            value = goal(read(folder), metric["name"])
-        reached.append((value, folder, values))
+    found = {folder: read(folder) for folder, _ in runs if (folder / "config.json").is_file()}
+    name = shown(metric["name"], found.values())
+    reached = [
+        (goal(found[folder], name) if folder in found else None, folder, values)
+        for folder, values in runs
+    ]
     reached.sort(key=lambda one: (one[0] is None, (one[0] or 0.0) * (1 if down else -1)))
-    lines = [["run", metric["name"], *apart]]
+    lines = [["run", name, *apart]]
     for value, folder, values in reached:
         cells = [_short(values[name]) for name in apart]
         lines.append([str(folder), "-" if value is None else f"{value:.4g}", *cells])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     padded = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
-    return "\n".join(line.rstrip() for line in padded)
+    text = "\n".join(line.rstrip() for line in padded)
+    if name != metric["name"]:
+        text += f"\nno run was validated, so there is no {metric['name']}: see --run.evaluate-every"
+    return text
 
 
 def _short(value: object) -> str:

@@ -51,6 +51,22 @@ class Page:
         mouse = {"type": "pointer", "id": "mouse", "actions": [move]}
         self._call("/actions", {"actions": [mouse]})
 
+    def drag(self, selector, start, end):
+        """Press at a share of the element's width, and let go at another."""
+        found = self._call("/element", {"using": "css selector", "value": selector})
+        width = self.run(
+            f"return document.querySelector('{selector}').getBoundingClientRect().width"
+        )
+        move = {"type": "pointerMove", "origin": found, "y": 0}
+        actions = [
+            {**move, "x": round((start - 0.5) * width)},
+            {"type": "pointerDown", "button": 0},
+            {**move, "x": round((end - 0.5) * width)},
+            {"type": "pointerUp", "button": 0},
+        ]
+        mouse = {"type": "pointer", "id": "mouse", "actions": actions}
+        self._call("/actions", {"actions": [mouse]})
+
     def screenshot(self, path):
         path.write_bytes(base64.b64decode(self._call("/screenshot")))
 

@@ -1,28 +1,48 @@
 """Runs are compared in the terminal, and on a page that a real browser opens from its file."""
 
+import base64
+import io
 import json
 import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import memnets
+from memnets.plots import sequence_figure
 from tests.training import browser
 from training.compare import main, table
-from training.compare_data import curves, find, groups, read
+from training.compare_data import curves, find, groups, read, read_all
 from training.compare_page import content, page
 from training.config import to_json
 from training.recipes import recipe
 
+needs_browser = pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))
 
-def make_run(folder, *, seed=0, rate=0.003, finished=True, name=None, model="ntm", steps=60):
+
+def make_run(
+    folder,
+    *,
+    seed=0,
+    rate=0.003,
+    finished=True,
+    name=None,
+    task="copy",
+    model="ntm",
+    steps=60,
+    changes=None,
+):
     """A run folder as train.py leaves it, of made-up numbers."""
     folder = folder / (name or f"{model}-{rate}-{seed}")
     (folder / "pictures").mkdir(parents=True)
-    config = to_json(recipe("copy", model))
+    config = to_json(recipe(task, model))
     config |= {"seed": seed, "name": folder.name}
     config["optimizer_options"]["learning_rate"] = rate
     config["run"]["sequences"] = 50_000  # whatever the recipe's are
+    for section, values in (changes or {}).items():
+        config[section] = {**config[section], **values} if isinstance(values, dict) else values
     (folder / "config.json").write_text(json.dumps(config))
     with (folder / "metrics.jsonl").open("w") as file:
         for step in range(1, steps + 1):
@@ -66,6 +86,98 @@ def test_runs_that_differ_only_in_the_seed_are_a_group(runs):
     }
 
 
+def test_what_changes_no_weight_makes_no_group_and_is_in_no_name(tmp_path):
+    logged = {"log_every": 10, "evaluate_every": 0, "evaluation_sequences": 8}
+    make_run(tmp_path, seed=0)
+    make_run(
+        tmp_path, seed=1, changes={"run": {**logged, "checkpoint_every": 9, "pictures": False}}
+    )
+    make_run(tmp_path, seed=0, rate=0.001)
+    make_run(
+        tmp_path,
+        name="other",
+        changes={
+            "optimizer": "graves_rmsprop",
+            "optimizer_options": {"beta1": None, "momentum": 0.9, "learning_rate": 0.02},
+        },
+    )
+    found = groups(read_all(find([tmp_path])))
+    assert {group.label: len(group.runs) for group in found} == {
+        "copy ntm optimizer=adam learning_rate=0.001": 1,
+        "copy ntm optimizer=adam learning_rate=0.003": 2,
+        "copy ntm optimizer=graves_rmsprop": 1,  # and nothing about what only Adam has
+    }
+
+
+def test_a_name_has_as_many_digits_as_are_needed(tmp_path):
+    for rate in (0.0012345678, 0.0012399999, 0.5):
+        make_run(tmp_path, rate=rate)
+    labels = [group.label.split("=")[1] for group in groups(read_all(find([tmp_path])))]
+    assert labels == ["0.001235", "0.00124", "0.5"]
+
+
+def test_options_of_one_name_are_told_apart(tmp_path):
+    make_run(tmp_path, name="a")
+    changes = {"task_options": {"size": 1}, "model_options": {"size": 2}}
+    make_run(tmp_path, name="b", changes=changes)
+    labels = [group.label for group in groups(read_all(find([tmp_path])))]
+    assert set(labels) == {
+        "copy ntm task.size=None model.size=None",
+        "copy ntm task.size=1 model.size=2",
+    }
+
+
+def test_runs_in_sub_folders_are_found(tmp_path, capsys):
+    """A sweep in runs/ was left out without a word."""
+    folder = tmp_path / "runs"
+    make_run(folder, name="alone")
+    for sweep in ("first", "second"):
+        make_run(folder / "sweeps" / sweep, rate=0.001, name="000")
+    (folder / "sweeps" / "up").symlink_to(folder)  # a link that leads back
+    main((folder,), pictures=False)
+    assert "0 0" in capsys.readouterr().out  # one group of two
+    assert (folder / "compare.html").is_file()
+    names = [run.name for run in read_all(find([folder]))]
+    assert names == ["alone", "sweeps/first/000", "sweeps/second/000"]
+    two = [folder / "sweeps/first/000", folder / "sweeps/second/000"]
+    assert [run.name for run in read_all(two)] == ["first/000", "second/000"]
+    main(tuple(two), pictures=False)
+    assert (folder / "sweeps/first/compare.html").is_file()
+
+
+def test_every_task_has_a_table_of_its_own(tmp_path, capsys):
+    make_run(tmp_path)
+    make_run(tmp_path, task="reverse", name="reversed", steps=5)
+    main((tmp_path,), pictures=False)
+    first, second = capsys.readouterr().out.split("page:")[0].split("\n\n")
+    assert "copy ntm" in first
+    assert " best " in first
+    assert "reverse ntm" in second
+    assert " best " not in second  # where no run was validated
+    tasks = content(groups(read_all(find([tmp_path]))))["tasks"]
+    assert [(task["name"], task["groups"]) for task in tasks] == [
+        ("copy", ["ntm"]),
+        ("reverse", ["ntm"]),
+    ]
+
+
+def test_pictures_on_the_page_are_small_and_keep_their_colours(tmp_path):
+    folder = make_run(tmp_path)
+    torch.manual_seed(0)
+    layer, x = memnets.NTM(4, 4, memory_size=64, word_size=8), torch.rand(40, 4)
+    trace = memnets.record(layer, x)
+    path = folder / "pictures" / "training.png"
+    sequence_figure(x, x.round(), trace.outputs.sigmoid(), trace, all_slots=True).savefig(path)
+    (run,) = content(groups([read(folder)]))["tasks"][0]["runs"]
+    inside = base64.b64decode(run["pictures"]["training"].partition(",")[2])
+    assert len(inside) < path.stat().st_size / 2
+    shown, pixels = (
+        np.asarray(Image.open(file).convert("RGB")).astype(int)
+        for file in (io.BytesIO(inside), path)
+    )
+    assert np.abs(shown - pixels).max() <= 6  # also of the few that mark what is wrong
+
+
 def test_the_table_has_medians_and_ranges(runs, capsys):
     main((runs,), page_path=runs.parent / "page.html")
     printed = capsys.readouterr().out
@@ -82,7 +194,7 @@ def test_a_run_before_its_first_row(tmp_path):
     (folder / "metrics.jsonl").unlink()
     found = groups([read(folder)])
     assert "0 of 1  -" in table(found)
-    assert content(found)["runs"][0]["curves"] == {}
+    assert content(found)["tasks"][0]["runs"][0]["curves"] == {}
 
 
 def test_long_curves_are_thinned_and_what_is_not_finite_is_left_out(tmp_path):
@@ -116,7 +228,7 @@ def test_the_page_is_alone(runs):
     assert "default-src 'none'" in html
 
 
-@pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))
+@needs_browser
 def test_the_page_in_a_browser(runs, tmp_path, capsys):
     path = tmp_path / "compare.html"
     main((runs,), page_path=path)
@@ -126,7 +238,10 @@ def test_the_page_in_a_browser(runs, tmp_path, capsys):
         assert shown.run(count.format("#plot .band")) == 2  # of the two groups with seeds
         assert shown.run(count.format("#plot .curve")) == 3
         shown.hover("#plot svg")
-        assert "copy ntm learning_rate=0.001" in shown.run("return tip.innerText")
+        assert "ntm learning_rate=0.001" in shown.run("return tip.innerText")
+        page = "document.documentElement"
+        assert shown.run(f"return {page}.scrollWidth <= {page}.clientWidth")
+        assert {0, 1, 10} <= set(labels(shown, "y-tick"))  # curves that reach 0
         shown.screenshot(tmp_path / "first.png")
 
         shown.click("#bands")
@@ -164,3 +279,67 @@ def test_the_page_in_a_browser(runs, tmp_path, capsys):
     for name in ("first.png", "last.png"):
         with Image.open(tmp_path / name) as file:
             assert len(np.unique(np.asarray(file).reshape(-1, 3), axis=0)) > 50
+
+
+TICKS = """
+    const box = plot.querySelector('svg').viewBox.baseVal;
+    return [...plot.querySelectorAll('.KIND')].map(text => {
+        const {x, width} = text.getBBox();
+        return {label: text.textContent, inside: x >= 0 && x + width <= box.width};
+    });"""
+
+
+def labels(shown, kind):
+    """The labels of an axis as numbers; all are whole inside of the picture."""
+    found = shown.run(TICKS.replace("KIND", kind))
+    assert all(one["inside"] for one in found), found
+    return [float(one["label"].replace(",", "")) for one in found]
+
+
+@needs_browser
+def test_the_axes_in_a_browser(tmp_path):
+    make_run(tmp_path, rate=0.0001, steps=125)  # from some 60 wrong bits down to 36
+    with browser.open_page(tmp_path / "profile") as shown:
+        main((tmp_path,), pictures=False)
+        shown.open((tmp_path / "compare.html").as_uri())
+        assert labels(shown, "x-tick")[::5] == [0, 100_000]  # the last one at the very end
+        values = labels(shown, "y-tick")
+        assert len(values) >= 3
+        assert min(values) > 30  # a logarithmic axis begins where the curves do
+        shown.click("#log")
+        assert min(labels(shown, "y-tick")) == 0
+        shown.click("#log-x")
+        assert min(labels(shown, "x-tick")) > 0
+
+        for box in ("#log-x", "#log"):
+            shown.click(box)
+        shown.drag("#plot svg", 0.7, 0.9)
+        zoomed = labels(shown, "x-tick")
+        assert 60_000 < min(zoomed) < max(zoomed) < 95_000
+        assert max(labels(shown, "y-tick")) < max(values)  # values have the range of what is seen
+        assert shown.run("return document.querySelectorAll('#plot .curve').length") == 1
+        shown.click("#whole")
+        assert labels(shown, "x-tick")[::5] == [0, 100_000]
+        assert shown.run("return whole.hidden") is True
+        assert shown.messages() == []
+
+
+@needs_browser
+def test_tasks_and_runs_of_one_row_in_a_browser(tmp_path):
+    make_run(tmp_path, rate=0.001)
+    make_run(tmp_path, name="one", steps=1)
+    make_run(tmp_path, name="none", rate=0.1, steps=0)
+    make_run(tmp_path, task="reverse", name="reversed", steps=5, finished=False)
+    with browser.open_page(tmp_path / "profile") as shown:
+        main((tmp_path,), pictures=False)
+        shown.open((tmp_path / "compare.html").as_uri())
+        drawn = "return [...document.querySelectorAll('#plot .curve')].map(one => one.tagName)"
+        assert sorted(shown.run(drawn)) == ["circle", "path"]
+        assert "no rows yet" in shown.run("return legend.innerText")
+        shown.click("button[data-task=reverse]")
+        assert shown.run(drawn) == ["path"]
+        assert shown.run("return legend.innerText").split()[0] == "ntm"
+        assert shown.run("return document.querySelectorAll('#finals tbody tr').length") == 1
+        assert "best while training" not in shown.run("return finals.innerText")
+        assert max(labels(shown, "x-tick")) == 4000
+        assert shown.messages() == []

@@ -170,6 +170,28 @@ def test_a_sweep_runs_sorts_and_goes_on(tmp_path, capfd):
         sweep.main(words)
 
 
+@pytest.mark.parametrize("validated", [True, False])
+def test_the_table_has_the_final_figures_where_no_run_was_validated(tmp_path, validated):
+    runs = []
+    for number, wrong in enumerate((2.5, 0.5)):
+        folder = tmp_path / f"{number:03}"
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"task": "copy", "seed": number}))
+        row = {"step": 9, "validation/bits_per_sequence": 7.0 + number}
+        if validated:
+            (folder / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+        settings = {"training": {"bits_per_sequence": wrong}}
+        (folder / "evaluation.json").write_text(json.dumps({"settings": settings}))
+        runs.append((folder, {"seed": number}))
+    runs.append((tmp_path / "002", {"seed": 2}))  # which failed
+    lines = sweep.table({"parameters": {"seed": {"values": [0, 1, 2]}}}, runs).splitlines()
+    name, values = ("best", ["7", "8", "-"]) if validated else ("final", ["0.5", "2.5", "-"])
+    assert lines[0].split()[1] == f"{name}/bits_per_sequence"
+    assert [line.split()[1] for line in lines[1:4]] == values
+    told = ["no run was validated, so there is no best/bits_per_sequence: see --run.evaluate-every"]
+    assert lines[4:] == ([] if validated else told)
+
+
 SIGNALS = """
 import os, pathlib, signal, sys, time
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
