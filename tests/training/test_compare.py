@@ -320,6 +320,9 @@ def test_the_axes_in_a_browser(tmp_path):
         assert shown.run("return document.querySelectorAll('#plot .curve').length") == 1
         shown.click("#whole")
         assert labels(shown, "x-tick")[::5] == [0, 100_000]
+        shown.drag("#plot svg", 0.7, 0.9)
+        shown.run("plot.querySelector('svg').dispatchEvent(new MouseEvent('dblclick'))")
+        assert labels(shown, "x-tick")[::5] == [0, 100_000]
         assert shown.run("return whole.hidden") is True
         assert shown.messages() == []
 
