@@ -118,12 +118,12 @@ def test_a_name_has_as_many_digits_as_are_needed(tmp_path):
 
 def test_options_of_one_name_are_told_apart(tmp_path):
     make_run(tmp_path, name="a")
-    changes = {"task_options": {"size": 1}, "model_options": {"size": 2}}
+    changes = {"optimizer_options": {"size": 1}, "model_options": {"size": 2}}
     make_run(tmp_path, name="b", changes=changes)
     labels = [group.label for group in groups(read_all(find([tmp_path])))]
     assert set(labels) == {
-        "copy ntm task.size=None model.size=None",
-        "copy ntm task.size=1 model.size=2",
+        "copy ntm model.size=None optimizer.size=None",
+        "copy ntm model.size=2 optimizer.size=1",
     }
 
 
