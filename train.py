@@ -26,12 +26,13 @@ from training import (
     words,
 )
 from training.config import to_json
-from training.console import Console, Stop, duration, stop_on_signals
+from training.console import Console, duration
 from training.distributed import LostError
 from training.loop import train
 from training.run_folder import Run, open_run, save_start
 from training.safety import NonFiniteError
-from training.state import seeds
+from training.seeds import seeds
+from training.signals import Stop, stop_on_signals
 from training.tracker import Tracker
 from training.tracking import start_tracker
 

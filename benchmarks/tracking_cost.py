@@ -19,9 +19,10 @@ import torch
 import tyro
 
 from training.config import Config, to_json
-from training.console import Console, Stop
+from training.console import Console
 from training.loop import train
 from training.recipes import recipe
+from training.signals import Stop
 from training.state import start
 from training.tracker import NullTracker
 from training.tracking import start_tracker

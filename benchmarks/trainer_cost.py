@@ -21,9 +21,10 @@ import tyro
 
 from tasks.base import Batch
 from training.config import Config
-from training.console import Console, Stop
+from training.console import Console
 from training.loop import train
 from training.recipes import recipe
+from training.signals import Stop
 from training.state import start
 from training.tracker import NullTracker
 

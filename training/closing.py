@@ -9,9 +9,9 @@ from training import checkpoint, solved
 from training.config import to_json
 from training.gallery import COLUMNS, example_rows
 from training.groups import group_name
+from training.metrics import read_rows
 from training.run_folder import Run
 from training.solved import Outcome
-from training.summary import read_rows
 from training.tracker import Tracker
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from training.config import flat
 from training.groups import of_group
+from training.metrics import read_rows, training_rows
 from training.solved import outcome_of
-from training.summary import errors, read_rows, training_rows
+from training.summary import errors
 from training.tracker import in_sections
 
 POINTS = 500

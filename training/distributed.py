@@ -24,7 +24,7 @@ from torch import Tensor
 from tasks.base import Batch, Stream, Task
 from training import machine
 from training.config import Config
-from training.console import Stop
+from training.signals import Stop
 
 PATIENCE = timedelta(minutes=10)
 """How long to wait for a process that has not ended and does not answer."""

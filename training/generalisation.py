@@ -21,7 +21,7 @@ from training import checkpoint, provenance
 from training.config import Config, from_json, make_layer, make_task
 from training.intervals import Estimate, bootstrap, wilson
 from training.same_run import check_same_run
-from training.state import seeds
+from training.seeds import seeds
 
 Figures = dict[str, Estimate]
 

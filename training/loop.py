@@ -16,11 +16,13 @@ from tasks.curriculum import Outcome
 from tasks.levels import at_level
 from training import checkpoint, distributed, machine, safety
 from training.config import Config, make_curriculum, to_json
-from training.console import Console, Stop
+from training.console import Console
 from training.evaluation import evaluate
 from training.gallery import Gallery
 from training.safety import NonFiniteError, NonFiniteStepError
-from training.state import Training, seeds, snapshot
+from training.seeds import seeds
+from training.signals import Stop
+from training.state import Training, snapshot
 from training.totals import Totals
 from training.tracker import Tracker, best_so_far, in_sections
 

@@ -29,9 +29,9 @@ from training import (
     results_page,
 )
 from training.config import Config, flat, from_json
-from training.console import Stop, stop_on_signals
 from training.experiments import ROWS, SEEDS, Row, command
 from training.provenance import ROOT
+from training.signals import Stop, stop_on_signals
 
 
 @dataclass(frozen=True, kw_only=True)

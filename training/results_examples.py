@@ -16,7 +16,7 @@ from training import checkpoint, evaluation, generalisation
 from training.config import Config, from_json, make_task
 from training.experiments import EXAMPLES, TARGETS, Example
 from training.results import Summary, middle_run
-from training.state import seeds
+from training.seeds import seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -26,6 +25,7 @@ from training.config import (
 from training.distributed import Ranks
 from training.same_run import check_same_run
 from training.saved_form import check_checkpoint, check_optimizer, check_part, check_weights
+from training.seeds import seeds
 from training.surroundings import surroundings
 
 
@@ -54,12 +54,6 @@ class Training:
     non_finite: dict[str, int] = field(default_factory=lambda: {"steps": 0, "in_a_row": 0})
     """how many steps were skipped because their loss or gradient was not finite"""
     wandb_id: str | None = None
-
-
-def seeds(seed: int) -> tuple[int, int, int]:
-    """Independent seeds for the weights, the training sequences and the evaluation sequences."""
-    weights, data, evaluation = np.random.SeedSequence(seed).generate_state(3).tolist()
-    return weights, data, evaluation
 
 
 def start(config: Config, ranks: Ranks | None = None) -> Training:

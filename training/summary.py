@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from tasks import make
+from training.metrics import read_rows, training_rows
 from training.solved import outcome_of, rule
 
 if TYPE_CHECKING:
@@ -65,19 +66,6 @@ def unit(runs: list[Finished]) -> str:
     """
     names = dict.fromkeys(errors_name(row) for run in runs for row in run.training[:1])
     return " or ".join(names).replace("_", " ")
-
-
-def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl, as far as they are written; none before the first."""
-    path = folder / "metrics.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-    # Without its end, the last line is of a run that goes on, or was killed in the middle of it.
-    return [json.loads(line) for line in lines if line.endswith(b"\n")]
-
-
-def training_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those about training, and not of an evaluation."""
-    return [row for row in rows if any(name.startswith("wrong_") for name in row)]
 
 
 def read_run(folder: Path) -> Finished:

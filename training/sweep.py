@@ -21,8 +21,8 @@ import tyro
 
 from training.checkpoint import write_json
 from training.compare_data import Found, differing, read
-from training.console import stop_on_signals
 from training.sampling import read_sweep, settings
+from training.signals import stop_on_signals
 
 SETTINGS = "sweep.json"
 DEFAULT_COMMAND = ["${env}", "${interpreter}", "${program}", "${args}"]

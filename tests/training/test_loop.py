@@ -15,8 +15,9 @@ from tasks.levels import at_level
 from tests.training.tiny import arguments, rows
 from training import console, loop
 from training.command_line import parse
-from training.console import Console, Stop, stop_on_signals
+from training.console import Console
 from training.model_options import MODELS
+from training.signals import Stop, stop_on_signals
 from training.state import start
 from training.tracking import NullTracker, start_tracker
 

@@ -14,7 +14,8 @@ from tests.anomalies import HARMLESS, REFUSED, feed
 from tests.training.tiny import arguments, assert_same, assert_same_run, rows
 from training import checkpoint, loop, replay, safety
 from training.command_line import parse
-from training.console import Console, Stop
+from training.console import Console
+from training.signals import Stop
 from training.state import start
 from training.tracking import NullTracker
 
