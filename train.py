@@ -13,28 +13,21 @@ from contextlib import ExitStack
 if __name__ == "__main__" and sys.stderr.isatty():  # before torch, which takes seconds to load
     print("loading torch ...", end="\r", file=sys.stderr, flush=True)
 
-from training import (
-    checkpoint,
-    closing,
-    command_line,
-    distributed,
-    evaluation,
-    generalisation,
-    machine,
-    provenance,
-    surroundings,
-    words,
-)
-from training.config import to_json
-from training.console import Console, duration
-from training.distributed import LostError
-from training.loop import train
-from training.run_folder import Run, open_run, save_start
-from training.safety import NonFiniteError
-from training.seeds import seeds
-from training.signals import Stop, stop_on_signals
-from training.tracker import Tracker
-from training.tracking import start_tracker
+from training.command_line import parser
+from training.evaluate import evaluation, generalisation
+from training.files import checkpoint, provenance
+from training.machine import device, distributed, environment
+from training.machine.distributed import LostError
+from training.machine.signals import Stop, stop_on_signals
+from training.options.config import to_json
+from training.options.seeds import seeds
+from training.report.console import Console, duration
+from training.report.tracker import Tracker
+from training.report.wandb_tracker import start_tracker
+from training.run import final, messages
+from training.run.folder import Run, open_run, save_start
+from training.run.loop import train
+from training.run.non_finite import NonFiniteError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if any(word.partition("=")[0] == "--evaluate" for word in arguments):
         return generalisation.main(arguments)
 
-    # 1. What to do: the recipe of the task and the model (training/recipes.py), changed by flags.
-    config = command_line.parse(arguments)
-    machine.set_up(config)
+    # 1. What to do: the recipe of the task and the model (training/options/recipes.py), and flags.
+    config = parser.parse(arguments)
+    device.set_up(config)
 
     # 2. The run folder, and in it a training to begin or to continue; under torchrun, by several
     # processes, the first of which writes and speaks for all.
@@ -56,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if ranks.first:
                 provenance.note(run.folder)
         except (ValueError, OSError, LostError) as error:
-            command_line.fail(str(error))
+            parser.fail(str(error))
         return carry_out(run)
 
 
@@ -64,7 +57,7 @@ def carry_out(run: Run) -> int:
     """Train, evaluate and draw; return the exit status."""
     try:
         # The kernel is compiled here if it has to be: Ctrl-C acts at once, as no step is waiting.
-        backend = surroundings.backend_in_words(run.training.layer)
+        backend = environment.backend_in_words(run.training.layer)
         # From here on SIGINT and SIGTERM finish the step first, and save; also while W&B starts.
         with stop_on_signals() as stop:
             run.training.ranks.listen(stop)
@@ -97,7 +90,7 @@ def introduce(run: Run, backend: str | None) -> Tracker:
     )
     watch = tracker.watch()
     sequences = training.step * config.run.batch_size
-    text = words.introduction(
+    text = messages.introduction(
         config, folder, weights=weights, sequences=sequences, backend=backend, watch=watch
     )
     ranks.say(text)
@@ -119,7 +112,7 @@ def train_and_finish(run: Run, tracker: Tracker, stop: Stop) -> int:
             save_start(run)
         learn(run, tracker, stop)
         ranks.leave()
-        closing.keep(run, tracker)
+        final.keep(run, tracker)
         if ranks.first and not stop.requested:
             finish(run, tracker, stop)
         if stop.requested:
@@ -171,9 +164,9 @@ def finish(run: Run, tracker: Tracker, stop: Stop) -> None:
     figures = {f"evaluation/{n}/{m}": x for n, row in results.items() for m, x in row.items()}
     tracker.summary(figures)
     tracker.summary({f"final/{m}": x for m, x in results["training"].items()})
-    outcome = closing.outcome(run, results["training"])
-    closing.note_solved(tracker, outcome)
-    closing.show_examples(run, tracker)
+    outcome = final.outcome(run, results["training"])
+    final.note_solved(tracker, outcome)
+    final.show_examples(run, tracker)
     if config.run.pictures:
         paths = evaluation.draw_pictures(
             training.layer,
@@ -187,7 +180,7 @@ def finish(run: Run, tracker: Tracker, stop: Stop) -> None:
             stopped=lambda: stop.requested,
         )
         print("\n".join(["pictures:", *(f"  {path}" for path in paths)]))
-    print(words.result(config, results, outcome))
+    print(messages.result(config, results, outcome))
 
 
 if __name__ == "__main__":

@@ -18,14 +18,14 @@ from pathlib import Path
 import torch
 import tyro
 
-from training.config import Config, to_json
-from training.console import Console
-from training.loop import train
-from training.recipes import recipe
-from training.signals import Stop
-from training.state import start
-from training.tracker import NullTracker
-from training.tracking import start_tracker
+from training.machine.signals import Stop
+from training.options.config import Config, to_json
+from training.options.recipes import recipe
+from training.report.console import Console
+from training.report.tracker import NullTracker
+from training.report.wandb_tracker import start_tracker
+from training.run.loop import train
+from training.run.state import start
 
 KINDS = ("without", "W&B", "W&B, histograms")
 

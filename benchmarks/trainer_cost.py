@@ -20,13 +20,13 @@ import torch
 import tyro
 
 from tasks.base import Batch
-from training.config import Config
-from training.console import Console
-from training.loop import train
-from training.recipes import recipe
-from training.signals import Stop
-from training.state import start
-from training.tracker import NullTracker
+from training.machine.signals import Stop
+from training.options.config import Config
+from training.options.recipes import recipe
+from training.report.console import Console
+from training.report.tracker import NullTracker
+from training.run.loop import train
+from training.run.state import start
 
 
 def configuration(model: str, batch_size: int, steps: int) -> Config:

@@ -1,7 +1,7 @@
 """When a task counts as solved, and what its paper reports.
 
 Every task states it as `Task.solved`. The trainer's last words, the comparison of runs and the page
-of results all use that statement, by `training/solved.py`.
+of results all use that statement, by `training/evaluate/solved.py`.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from tasks.base import Batch
 from tasks.costs import Cost
-from training import loop, safety
-from training.recipes import recipe
-from training.state import Training, start
+from training.options.recipes import recipe
+from training.run import loop, non_finite
+from training.run.state import Training, start
 
 BITS, ROWS, STEPS, LONG = 4, 4, 12, 100
 
@@ -145,7 +145,7 @@ def feed(model: str, steps: int, *, optimizer: str = "adam", seed: int = 0) -> t
         try:
             loop.train_step(config, training)
             refused = False
-        except safety.NonFiniteStepError:
+        except non_finite.NonFiniteStepError:
             refused = True
         after, kind = numbers(training), training.task.kind
         training.step += 1

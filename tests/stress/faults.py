@@ -21,8 +21,9 @@ import torch
 
 from tests.stress.kill_and_resume import begin, ended
 from tests.training.tiny import arguments, assert_same_run, rows
-from training import checkpoint, loop
-from training.state import Training
+from training.files import checkpoint
+from training.run import loop
+from training.run.state import Training
 
 WORDS = arguments(model="ntm", steps=14)
 LOG = Path("log")

@@ -31,11 +31,11 @@ import torch._dynamo  # an optimiser loads it, which takes seconds: not in every
 import train
 from memnets import fused
 from tests.training.tiny import arguments, assert_same_run
-from training import checkpoint
+from training.files import checkpoint
 
 ROOT = Path(__file__).parents[2]
 TRACED = (str(ROOT / "training"), str(ROOT / "train.py"), str(ROOT / "tasks"))
-WRITING = (str(ROOT / "training" / "checkpoint.py"), str(ROOT / "training" / "run_folder.py"))
+WRITING = (str(ROOT / "training/files/checkpoint.py"), str(ROOT / "training/run/folder.py"))
 
 
 def case(model: str, backend: str | None = None, more: str = "") -> list[str]:

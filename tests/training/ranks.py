@@ -19,9 +19,10 @@ import train
 from memnets import fused
 from tests.stress import kill_and_resume
 from tests.training.tiny import arguments, assert_same_run, rows
-from training import distributed, loop
-from training.command_line import parse
-from training.state import start
+from training.command_line.parser import parse
+from training.machine import distributed
+from training.run import loop
+from training.run.state import start
 
 SECONDS = 150
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from training.baseline import LSTM
-from training.command_line import parse
-from training.config import make_layer
+from training.baselines.lstm import LSTM
+from training.command_line.parser import parse
+from training.options.config import make_layer
 
 
 @pytest.mark.parametrize(

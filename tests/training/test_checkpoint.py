@@ -12,7 +12,7 @@ import torch
 import memnets
 import train
 from tests.training.tiny import arguments
-from training import checkpoint
+from training.files import checkpoint
 
 
 def last(name):

@@ -10,12 +10,12 @@ import pytest
 
 from tasks import TASKS
 from tasks.curriculum import CURRICULA, Incremental
-from training.command_line import parse
-from training.config import OPTIMIZERS, from_json, make_layer, make_optimizer, to_json
-from training.model_options import MODEL_FIELDS, MODELS
-from training.optimizers import GravesRMSProp
-from training.recipes import RECIPES, is_guess, recipe
-from training.spelling import fields
+from training.command_line.parser import parse
+from training.command_line.spelling import fields
+from training.options.config import OPTIMIZERS, from_json, make_layer, make_optimizer, to_json
+from training.options.models import MODEL_FIELDS, MODELS
+from training.options.optimizers import GravesRMSProp
+from training.options.recipes import RECIPES, is_guess, recipe
 
 NOT_FLAGS = {"input_size", "output_size", "heads", "batch_first", "device", "dtype"}
 

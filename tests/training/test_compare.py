@@ -13,11 +13,11 @@ from PIL import Image
 import memnets
 from memnets.plots import sequence_figure
 from tests.training import browser
-from training.compare import main, table
-from training.compare_data import curves, find, groups, read, read_all
-from training.compare_page import content, page
-from training.config import to_json
-from training.recipes import recipe
+from training.compare.__main__ import main, table
+from training.compare.data import curves, find, groups, read, read_all
+from training.compare.page import content, page
+from training.options.config import to_json
+from training.options.recipes import recipe
 
 needs_browser = pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))
 

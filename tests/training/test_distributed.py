@@ -13,8 +13,8 @@ import torch
 from tasks import TASKS
 from tasks.base import Stream
 from tests.training.tiny import arguments
-from training import distributed
-from training.distributed import Ranks
+from training.machine import distributed
+from training.machine.distributed import Ranks
 
 ROOT = Path(__file__).parents[2]
 

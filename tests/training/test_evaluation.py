@@ -12,9 +12,9 @@ import train
 from memnets.plots import pixels, sequence_figure
 from tasks import TASKS, make
 from tests.training.tiny import arguments, assert_same, rows
-from training import evaluation
-from training.command_line import parse
-from training.state import start
+from training.command_line.parser import parse
+from training.evaluate import evaluation
+from training.run.state import start
 
 
 class Solver(torch.nn.Module):

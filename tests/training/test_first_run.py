@@ -14,7 +14,7 @@ import train
 from memnets import unroll
 from memnets.fused import library
 from tests.training.tiny import arguments
-from training.console import Console
+from training.report.console import Console
 
 ROOT = Path(__file__).parents[2]
 CACHED = (library.load, library.reason_against, unroll._say_once, unroll._warn_once)

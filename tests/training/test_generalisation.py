@@ -12,8 +12,8 @@ from tasks import TASKS, make
 from tasks.grid import coordinates, grid
 from tests.training.test_evaluation import Solver
 from tests.training.tiny import arguments
-from training import generalisation
-from training.intervals import bootstrap, wilson
+from training.evaluate import generalisation
+from training.evaluate.intervals import bootstrap, wilson
 
 
 def trained(name, task="associative_recall", model="ntm", more=()):

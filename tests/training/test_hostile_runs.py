@@ -16,10 +16,18 @@ import train
 from tasks.levels import levels
 from tests.hostile import assert_refused, outcome
 from tests.training.tiny import arguments
-from training import checkpoint, loop
-from training.command_line import parse
-from training.config import from_json, make_curriculum, make_layer, make_task, problems, to_json
-from training.state import restore, snapshot, start
+from training.command_line.parser import parse
+from training.files import checkpoint
+from training.options.config import (
+    from_json,
+    make_curriculum,
+    make_layer,
+    make_task,
+    problems,
+    to_json,
+)
+from training.run import loop
+from training.run.state import restore, snapshot, start
 
 LINES = """
 --task | needs a value

@@ -13,13 +13,14 @@ import train
 from tasks import TASKS, bits_per_sequence
 from tasks.levels import at_level
 from tests.training.tiny import arguments, rows
-from training import console, loop
-from training.command_line import parse
-from training.console import Console
-from training.model_options import MODELS
-from training.signals import Stop, stop_on_signals
-from training.state import start
-from training.tracking import NullTracker, start_tracker
+from training.command_line.parser import parse
+from training.machine.signals import Stop, stop_on_signals
+from training.options.models import MODELS
+from training.report import console
+from training.report.console import Console
+from training.report.wandb_tracker import NullTracker, start_tracker
+from training.run import loop
+from training.run.state import start
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.optimizers import GravesRMSProp
+from training.options.optimizers import GravesRMSProp
 
 
 def numpy_graves(weights, gradients, lr, decay, momentum, epsilon):

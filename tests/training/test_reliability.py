@@ -17,11 +17,13 @@ import torch
 import memnets
 import train
 from tests.training.tiny import arguments, assert_same_run, rows
-from training import checkpoint, loop, surroundings
-from training.command_line import parse
-from training.distributed import Ranks
-from training.run_folder import open_run
-from training.state import start
+from training.command_line.parser import parse
+from training.files import checkpoint
+from training.machine import environment
+from training.machine.distributed import Ranks
+from training.run import loop
+from training.run.folder import open_run
+from training.run.state import start
 
 RUN = Path("runs/run")
 
@@ -235,7 +237,7 @@ def test_what_a_killed_write_left_is_cleaned_away(whole):
 
 
 def test_a_run_that_goes_on_elsewhere_says_so(whole, monkeypatch, capsys):
-    monkeypatch.setattr(surroundings.torch, "__version__", "9.9")
+    monkeypatch.setattr(environment.torch, "__version__", "9.9")
     run("--resume", str(whole))
     assert "and is 9.9: the last bits of the numbers may differ" in capsys.readouterr().out
 

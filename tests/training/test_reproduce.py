@@ -13,22 +13,16 @@ from pathlib import Path
 import pytest
 
 import train
+from experiments import __main__ as reproduce
+from experiments import job, results, results_examples, results_figures, results_page
+from experiments.__main__ import Options, main
+from experiments.table import EXAMPLES, MODELS, ROWS, TARGETS, Row, command
 from tasks import make
 from tasks.grid import grid
 from tests.training.tiny import arguments, assert_same_run
-from training import (
-    command_line,
-    job,
-    reproduce,
-    results,
-    results_examples,
-    results_figures,
-    results_page,
-)
-from training.experiments import EXAMPLES, MODELS, ROWS, TARGETS, Row, command
-from training.recipes import RECIPES
-from training.reproduce import Options, main
-from training.solved import rule
+from training.command_line import parser
+from training.evaluate.solved import rule
+from training.options.recipes import RECIPES
 
 
 def tiny_row(name="associative-recall-lstm", task="associative_recall", model="lstm", steps=12):
@@ -218,7 +212,7 @@ def test_errors(changes, message, capsys):
 def test_a_page_without_marks_is_refused(tmp_path):
     page = tmp_path / "results.md"
     page.write_text("# Results\n")
-    with pytest.raises(ValueError, match="must have a line <!-- written by python -m training"):
+    with pytest.raises(ValueError, match="must have a line <!-- written by python -m experiments"):
         results_page.write(page, {}, [])
 
 
@@ -276,7 +270,7 @@ def test_the_table_is_of_recipes_targets_and_settings_that_exist():
     assert len({row.name for row in ROWS}) == len(ROWS) == len(TARGETS) * len(MODELS)
     for row in ROWS:
         assert (row.task, row.model) in RECIPES
-        assert command_line.parse(command(row, 0)[2:]).task == row.task
+        assert parser.parse(command(row, 0)[2:]).task == row.task
     for name, target in TARGETS.items():
         there = set(grid(make(name)))
         for setting in (*target.settings, *(goal.setting for goal in target.goals)):

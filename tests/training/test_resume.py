@@ -13,7 +13,8 @@ import pytest
 
 import train
 from tests.training.tiny import arguments, assert_same_run, rows
-from training import checkpoint, loop
+from training.files import checkpoint
+from training.run import loop
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,12 +12,13 @@ import memnets
 import train
 from tests.anomalies import HARMLESS, REFUSED, feed
 from tests.training.tiny import arguments, assert_same, assert_same_run, rows
-from training import checkpoint, loop, replay, safety
-from training.command_line import parse
-from training.console import Console
-from training.signals import Stop
-from training.state import start
-from training.tracking import NullTracker
+from training.command_line.parser import parse
+from training.files import checkpoint
+from training.machine.signals import Stop
+from training.report.console import Console
+from training.report.wandb_tracker import NullTracker
+from training.run import loop, non_finite, replay
+from training.run.state import start
 
 
 class Poisoned:
@@ -68,7 +69,7 @@ def test_a_step_that_is_not_finite_stops_the_run_and_is_named(monkeypatch, capsy
     error = capsys.readouterr().err
     saved = "runs/run/faults/step_10.pt"
     assert "the loss became nan at step 10 (inputs, time step 1: 1 NaN of" in error
-    assert f"python -m training.replay {saved}; a smaller --optimizer.learning-rate" in error
+    assert f"python -m training.run.replay {saved}; a smaller --optimizer.learning-rate" in error
     assert "the last checkpoint is runs/run/checkpoints/last.pt" in error
     assert torch.load("runs/run/checkpoints/last.pt", weights_only=True)["step"] == 8
     last = rows(Path("runs/run"))[-1]
@@ -181,12 +182,12 @@ def test_a_run_that_stopped_goes_on_by_skipping(monkeypatch, capsys):
 
 
 def test_a_run_does_not_skip_for_ever(monkeypatch, capsys):
-    monkeypatch.setattr(safety, "MOST_IN_A_ROW", 6)
+    monkeypatch.setattr(non_finite, "MOST_IN_A_ROW", 6)
     poison(monkeypatch, range(5, 100))
     run(*SKIP, status=1)
     error = capsys.readouterr().err
     assert "6 steps in a row, the last of them step 10" in error
-    assert len(list(Path("runs/run/faults").iterdir())) == safety.MOST_SAVED == 5
+    assert len(list(Path("runs/run/faults").iterdir())) == non_finite.MOST_SAVED == 5
     # a few, then some that are not, are no reason to stop
     assert rows(Path("runs/run"))[-1]["non_finite_steps"] == 6
 
@@ -230,7 +231,7 @@ def test_weights_that_are_not_finite_are_named_first():
     with torch.no_grad():
         training.layer.readout.weight[0, 0] = math.inf
     batch = training.task.sample(2, training.data)
-    found = safety.diagnose(training.layer, batch, training.task.cost)
+    found = non_finite.diagnose(training.layer, batch, training.task.cost)
     assert found[0].startswith("weight readout.weight: 1 infinite of ")
     assert found[1].startswith("outputs, time step 0: ")
 
@@ -242,7 +243,7 @@ def test_where_the_gradient_breaks():
         training.layer.readout.weight.fill_(1e30)
     batch = training.task.sample(2, training.data)
     set_huge_targets(batch)
-    found = safety.diagnose(training.layer, batch, training.task.cost)
+    found = non_finite.diagnose(training.layer, batch, training.task.cost)
     assert found[0].startswith("loss: ")
     last = len(batch.inputs) - 1
     assert found[1] == f"gradient of the inputs: not finite from time step {last} backwards"

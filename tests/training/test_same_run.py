@@ -14,10 +14,10 @@ import torch
 import train
 from tests.hostile import outcome
 from tests.training.tiny import arguments, assert_same_run
-from training import loop
-from training.command_line import parse
-from training.config import Config, flat, from_json, to_json
-from training.state import restore, snapshot, start
+from training.command_line.parser import parse
+from training.options.config import Config, flat, from_json, to_json
+from training.run import loop
+from training.run.state import restore, snapshot, start
 
 FREE = {"name", "folder", "resume", "wandb", "device", "run.non_finite"}
 

@@ -8,10 +8,12 @@ import torch
 
 import tasks
 from tasks.solved import GAP
-from training import closing, compare_data, evaluation, solved, summary, words
-from training.config import to_json
-from training.recipes import recipe
-from training.solved import Moment, Outcome, outcome
+from training.compare import data, summary
+from training.evaluate import evaluation, solved
+from training.evaluate.solved import Moment, Outcome, outcome
+from training.options.config import to_json
+from training.options.recipes import recipe
+from training.run import final, messages
 
 COPY = tasks.make("copy").solved
 SORT = tasks.make("priority_sort").solved
@@ -41,7 +43,7 @@ FAULTLESS = figures(0.0, 0.05, 1.0, 84.0)
 
 def said(task, found, training, model="ntm", beyond=None, **changes):
     config = dataclasses.replace(recipe(task, model), **changes)
-    return words.result(config, {"training": training, **(beyond or {})}, found).splitlines()
+    return messages.result(config, {"training": training, **(beyond or {})}, found).splitlines()
 
 
 # When
@@ -119,7 +121,7 @@ def test_trainer_comparison_and_summary_agree(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in written))
     final = {"bits_per_sequence": 3.3, "wrong_bits": 1.25, "exact_match": 0.4}
     (tmp_path / "evaluation.json").write_text(json.dumps({"settings": {"training": final}}))
-    assert compare_data.read(tmp_path).solved == {"sequences": 800, "seconds": 4.0}
+    assert data.read(tmp_path).solved == {"sequences": 800, "seconds": 4.0}
     assert summary.read_run(tmp_path).solved == 800
     assert "| below 18 bits a sequence | 800 |" in summary.table([summary.read_run(tmp_path)])
     assert solved.outcome_of(config, written, final).first == Moment(800, 4.0)
@@ -139,9 +141,9 @@ def test_wandb_is_told_when_it_was_solved_and_nothing_else():
         def summary(self, values):
             told.append(values)
 
-    closing.note_solved(Tracker(), Outcome(None, 3.0, True))
+    final.note_solved(Tracker(), Outcome(None, 3.0, True))
     assert told == []
-    closing.note_solved(Tracker(), Outcome(Moment(800, 4.0), 0.0, True))
+    final.note_solved(Tracker(), Outcome(Moment(800, 4.0), 0.0, True))
     assert told == [{"solved/sequences": 800, "solved/seconds": 4.0}]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import train
 from tests.training.tiny import arguments
-from training.summary import Finished, curves, main, read_run, table
+from training.compare.summary import Finished, curves, main, read_run, table
 
 
 def test_a_real_run_is_summed_up(tmp_path, monkeypatch, capsys):

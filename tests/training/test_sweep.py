@@ -8,8 +8,9 @@ import pytest
 import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from training import command_line, sweep
-from training.sampling import draw, read_sweep, settings
+from training.command_line import parser
+from training.sweep import __main__ as sweep
+from training.sweep.sampling import draw, read_sweep, settings
 
 FILES = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
 
@@ -33,7 +34,7 @@ def test_the_agents_command_is_one_that_we_read(path):
     words = create_sweep_command(list(read["command"]))
     filled = create_sweep_command_args({"args": {k: {"value": v} for k, v in values.items()}})
     assert "${args}" in words
-    config = command_line.parse(filled["args"])
+    config = parser.parse(filled["args"])
     for name, value in values.items():
         group, _, field = name.partition(".")
         holder = config.run if group == "run" else getattr(config, f"{group}_options", None)

@@ -16,10 +16,11 @@ from PIL import Image
 import train
 from tests.training import wandb_file
 from tests.training.tiny import arguments
-from training import checkpoint, tracking
-from training.groups import group_name
-from training.tracker import NullTracker
-from training.tracking import WandbTracker, start_tracker
+from training.files import checkpoint
+from training.options.grouping import group_name
+from training.report import wandb_tracker
+from training.report.tracker import NullTracker
+from training.report.wandb_tracker import WandbTracker, start_tracker
 
 CONFIG = {"task": "copy", "model": "ntm", "optimizer": "adam", "model_options": {"memory_size": 8}}
 
@@ -190,7 +191,7 @@ def test_when_all_fails_training_goes_on(monkeypatch, capsys):
     def broken(*_):
         raise OSError("read-only file system")
 
-    monkeypatch.setattr(tracking, "_init", broken)
+    monkeypatch.setattr(wandb_tracker, "_init", broken)
     assert isinstance(start("auto"), NullTracker)
     assert "cannot be used at all (read-only file system)" in capsys.readouterr().out
 
@@ -199,7 +200,7 @@ def test_the_id_is_saved_before_the_first_step(monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training.loop.train_step", killed)
+    monkeypatch.setattr("training.run.loop.train_step", killed)
     words = arguments(steps=4, more=["--name", "run", "--wandb", "offline"])
     assert train.main(words) == 128 + signal.SIGINT
     (folder,) = Path(os.environ["WANDB_DIR"]).glob("wandb/offline-run-*")

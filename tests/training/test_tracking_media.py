@@ -16,11 +16,11 @@ import train
 from tasks import TASKS
 from tests.training import wandb_file
 from tests.training.tiny import arguments
-from training import gallery, heat_maps
-from training.baseline import LSTM
-from training.tracking import WandbTracker, start_tracker
-from training.wandb_objects import code_files
-from training.wandb_options import WandbOptions
+from training.baselines.lstm import LSTM
+from training.evaluate import heat_maps, media
+from training.options.wandb import WandbOptions
+from training.report.wandb_objects import code_files
+from training.report.wandb_tracker import WandbTracker, start_tracker
 
 PICTURES = ("write_weights", "read_weights", "usage", "links", "contents", "gates")
 
@@ -74,7 +74,7 @@ def test_an_offline_run_holds_pictures_tables_artifacts_and_words(run):
 
     ((_, _, _, files),) = artifacts(run)["run_table"]
     table = json.loads(files["examples/table.table.json"].read_text())
-    assert table["columns"] == gallery.COLUMNS
+    assert table["columns"] == media.COLUMNS
     results = json.loads(Path("runs/run/evaluation.json").read_text())["settings"]
     assert [cells[0] for cells in table["data"]] == [name for name in results for _ in range(2)]
     for cells in table["data"]:
@@ -100,7 +100,7 @@ def test_checkpoints_and_code_are_artifacts_of_their_own_files(run):
             assert metadata["wrong_bits"] == run.summary["best/wrong_bits"]
         assert name in ("best.pt", "last.pt")
     ((_, _, _, files),) = found["code"]
-    assert {"train.py", "memnets/ntm.py", "training/tracking.py"} <= set(files)
+    assert {"train.py", "memnets/ntm.py", "training/report/wandb_tracker.py"} <= set(files)
     assert len(files) == len(code_files())
     root = Path(train.__file__).parent
     assert files["train.py"].read_bytes() == (root / "train.py").read_bytes()
@@ -161,8 +161,8 @@ class Online:
 
 def test_a_resumed_run_says_which_checkpoint_it_came_from(monkeypatch, tmp_path, capsys):
     run = Online()
-    monkeypatch.setattr("training.tracking._choose_mode", lambda *_: "online")
-    monkeypatch.setattr("training.tracking._init", lambda *_: run)
+    monkeypatch.setattr("training.report.wandb_tracker._choose_mode", lambda *_: "online")
+    monkeypatch.setattr("training.report.wandb_tracker._init", lambda *_: run)
     config = {"task": "copy", "model": "ntm", "optimizer": "adam"}
     options = WandbOptions(code=False)
     tracker = start_tracker(
@@ -181,7 +181,7 @@ def test_pictures_change_nothing_of_the_training():
     torch.manual_seed(0)
     layer = memnets.NTM(9, 8, memory_size=8, word_size=4, hidden_size=8)
     before = torch.get_rng_state()
-    found = gallery.pictures(layer, TASKS["copy"](), gallery.examples(TASKS["copy"](), 2))
+    found = media.pictures(layer, TASKS["copy"](), media.examples(TASKS["copy"](), 2))
     assert set(found) == {
         "examples/sequence",
         *(f"memory/{name}" for name in PICTURES if name not in ("usage", "links")),
@@ -189,8 +189,8 @@ def test_pictures_change_nothing_of_the_training():
     assert torch.equal(before, torch.get_rng_state())
     assert layer.training
     assert all(parameter.grad is None for parameter in layer.parameters())
-    lstm = gallery.pictures(
-        LSTM(9, 8, hidden_size=4), TASKS["copy"](), gallery.examples(TASKS["copy"](), 1)
+    lstm = media.pictures(
+        LSTM(9, 8, hidden_size=4), TASKS["copy"](), media.examples(TASKS["copy"](), 1)
     )
     assert set(lstm) == {"examples/sequence"}
 
@@ -228,7 +228,7 @@ def test_a_heat_map_of_a_sequence_colours_every_row_by_its_range():
 def test_examples_have_the_training_task_once():
     task = TASKS["priority_sort"]()
     layer = LSTM(task.input_size, task.output_size, hidden_size=4)
-    rows = gallery.example_rows(layer, task, count=1)
+    rows = media.example_rows(layer, task, count=1)
     assert [row[0] for row in rows] == ["training", "length_10", "length_30"]
 
 
@@ -237,6 +237,6 @@ def test_histograms_leave_out_what_is_not_finite():
     with torch.no_grad():
         layer.weight[0, 0] = torch.inf
     layer.weight.grad = torch.full_like(layer.weight, torch.nan)
-    found = gallery.histograms(layer)
+    found = media.histograms(layer)
     assert found["weights/weight"][0].sum() == 3
     assert found["gradients/weight"][0].sum() == 0

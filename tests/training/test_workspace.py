@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from training.workspace import PANELS, Curve, build, main
+from training.report.workspace import PANELS, Curve, build, main
 
 INSTALLED = importlib.util.find_spec("wandb_workspaces") is not None
 REASON = "wandb-workspaces is not installed: pip install -e '.[workspace]'"

@@ -1,0 +1,1 @@
+"""Networks without a memory that the models are compared with."""

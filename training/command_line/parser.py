@@ -1,0 +1,143 @@
+"""From the command line to a configuration, or to an error that names what is valid."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import tyro
+
+import tasks
+from tasks.curriculum import CURRICULA
+from tasks.levels import levels
+from training.command_line.help_text import short_help
+from training.command_line.spelling import Words, check, joined, split
+from training.files import checkpoint
+from training.machine import device, distributed
+from training.options.config import (
+    MODELS,
+    OPTIMIZERS,
+    Config,
+    from_json,
+    make_curriculum,
+    make_layer,
+    make_optimizer,
+    make_task,
+    problems,
+)
+from training.options.recipes import recipe, standing
+from training.options.same_run import CHANGEABLE, cooldown, differences
+
+DESCRIPTION = f"""Train a memory-augmented network on an algorithmic task.
+
+--task takes {", ".join(tasks.TASKS)}.
+
+--model takes {", ".join(MODELS)}. --optimizer takes {", ".join(OPTIMIZERS)}.
+
+--curriculum takes {", ".join(CURRICULA)}.
+
+The options below are those of the chosen ones. {{standing}} For others, ask for help with them:
+train.py --task priority_sort --model dnc --help-all
+"""
+
+
+def parse(arguments: Sequence[str] | None = None) -> Config:
+    """Read the command line (`sys.argv` without arguments); recipes give the defaults.
+
+    `--a-b` and `--a_b` are the same, and every flag takes a value (`--model.read-first True`),
+    after a space or `=`, as W&B's sweep agents write it; `training.command_line.spelling` says how
+    else a value may be written. Errors go to stderr, with status 2.
+
+    >>> parse(["--task", "copy", "--task.max_length=10"]).task_options
+    Copy(bits=8, min_length=1, max_length=10)
+    """
+    try:
+        words = split(sys.argv[1:] if arguments is None else arguments)
+        defaults = _defaults(words)
+        if defaults.streams is None and distributed.processes() > 1:
+            defaults = dataclasses.replace(defaults, streams=distributed.processes())
+        check(words, defaults)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    if {"-h", "--help"} & {name for name, _ in words}:
+        print(short_help(defaults))
+        raise SystemExit(0)
+    config = _fill_in(defaults, joined(words, defaults))
+    found = [*problems(config), *device.problems(config), *distributed.problems(config)]
+    if config.resume:
+        found += _changes(defaults, config)
+    if found:
+        fail("\n".join(found))
+    try:
+        # On the CPU: several processes have not shared out the GPUs yet.
+        make_optimizer(config, make_layer(dataclasses.replace(config, device="cpu")))
+        make_curriculum(config).start(levels(make_task(config)))
+    except (ValueError, TypeError, RuntimeError) as error:
+        fail(str(error))
+    return config
+
+
+def fail(message: str) -> NoReturn:
+    """Print an error of the user's, once for all processes, and exit with status 2."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"train.py: error: {message}\nSee train.py --help", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _defaults(words: Words) -> Config:
+    folder = _value(words, "resume")
+    if folder is not None:
+        saved = from_json(checkpoint.read_config(Path(folder)))
+        return dataclasses.replace(saved, resume=folder)
+    task = _value(words, "task") or Config.task
+    model = _value(words, "model") or Config.model
+    return recipe(task, model, _value(words, "optimizer"), _value(words, "curriculum"))
+
+
+def _value(words: Words, flag: str) -> str | None:
+    """The last value of a flag, before the real parser (which needs to know it) has run."""
+    given = [value for name, value in words if name == f"--{flag}"]
+    if given and not given[-1]:
+        raise ValueError(f"--{flag} needs a value")
+    return given[-1] if given else None
+
+
+def _fill_in(defaults: Config, arguments: Sequence[str]) -> Config:
+    return tyro.cli(
+        Config,
+        default=defaults,
+        args=["--help" if word == "--help-all" else word for word in arguments],
+        prog="train.py",
+        description=DESCRIPTION.format(standing=standing(defaults.task, defaults.model)),
+        # `--flag True` instead of a bare `--flag`: the form that a sweep's ${args} has.
+        config=(tyro.conf.FlagConversionOff,),
+    )
+
+
+def _changes(saved: Config, config: Config) -> list[str]:
+    """What was asked for beside --resume, and cannot be: it would not be the same run."""
+    found = differences(saved, config)
+    messages = [
+        f"--{name.replace('_', '-')} {after} differs from the {before} of {config.resume}: beside "
+        "--resume, only --run.sequences, --run.non-finite, --device and --wandb can change; start "
+        "a new run for the rest"
+        for name, (before, after) in found.items()
+        if name not in CHANGEABLE
+    ]
+    if "run.sequences" not in found:
+        return messages
+    before, after = found["run.sequences"]
+    differs = f"--run.sequences {after} differs from the {before} of {config.resume}"
+    if cooldown(saved) > 0:
+        messages.append(
+            f"{differs}, where the learning rate falls to 0 (--optimizer.cooldown "
+            f"{cooldown(saved)}): start a new run of more sequences; one with "
+            "--optimizer.cooldown 0 can be made longer later"
+        )
+    elif after < before:
+        messages.append(f"{differs}: a resumed run can only be made longer")
+    return messages

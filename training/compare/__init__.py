@@ -1,0 +1,1 @@
+"""Compare the runs of some folders: `python -m training.compare runs/`."""

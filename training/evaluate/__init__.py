@@ -1,0 +1,1 @@
+"""What a network can do: its figures, whether it has solved its task, and pictures."""

@@ -1,0 +1,57 @@
+"""Which code and which machine computed a run: a line of environment.jsonl for each part of it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+
+ROOT = Path(__file__).parents[2]
+FILE = "environment.jsonl"
+CODE = ("memnets", "tasks", "training", "train.py")
+
+
+@functools.cache
+def facts() -> dict[str, Any]:
+    """The processor, the versions, and the commit of the code that trains."""
+    return {**machine.facts(), "commit": commit()}
+
+
+def commit() -> str | None:
+    """The commit of this clone, with a `+` if the code has changes; None outside of a clone."""
+    found = _git("rev-parse", "--short", "HEAD")
+    if not found:
+        return None
+    return found + ("+" if _git("status", "--porcelain", "--", *CODE) else "")
+
+
+def note(folder: Path) -> None:
+    """Append the facts of a run that begins or goes on now."""
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    with (folder / FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"moment": moment, **facts()}) + "\n")
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """The facts of every part of a run, or nothing for one from before they were noted."""
+    path = folder / FILE
+    if not path.is_file():
+        return []
+    # A machine that lost its power may have left half a line.
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False
+        )
+    except OSError:  # no git
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

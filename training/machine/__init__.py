@@ -1,0 +1,1 @@
+"""What a run computes on: device, processes, signals, versions."""

@@ -1,0 +1,1 @@
+"""Where the progress of a run goes: the terminal, and Weights & Biases."""

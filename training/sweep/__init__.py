@@ -1,0 +1,1 @@
+"""A sweep on this machine: `python -m training.sweep sweeps/copy.yaml`."""
