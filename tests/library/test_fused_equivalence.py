@@ -1,0 +1,121 @@
+"""A share of the random grid of tests.stress.equivalence, and that its judgement is right."""
+
+import inspect
+
+import pytest
+import torch
+
+import memnets
+from tests.stress import equivalence
+from tests.stress.cases import KINDS, Case, build, draw
+from tests.stress.equivalence import difference, examine, results
+
+SHARE = 40
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_share_of_the_random_grid(seed, capsys):
+    assert equivalence.run(seed, 0, SHARE // 2) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_grid_draws_every_setting_of_a_layer(kind):
+    """A new setting fails this test until `tests.stress.cases` draws it."""
+    cases = [case for case in (draw(0, index) for index in range(200)) if case.kind == kind]
+    drawn = {name for case in cases for name in case.options}
+    settings = set(inspect.signature(KINDS[kind]).parameters) - {"backend", "device"}
+    assert drawn == settings
+    for name in settings:
+        assert len({repr(case.options.get(name)) for case in cases}) > 1, name
+
+
+@pytest.mark.parametrize("error", [1e-3, 1e-9])
+@pytest.mark.parametrize("name", ["y", "end.memory.link", "d interface.linear.weight", "d x"])
+def test_an_error_of_the_kernel_is_a_disagreement(name, error, monkeypatch, capsys):
+    """And the command of the case is printed, which shows it."""
+    index = next(n for n in range(200) if plain(draw(0, n)))
+
+    def wrong(call, backend):
+        found = results(call, backend)
+        if backend == "fused":
+            found[name] = found[name] * (1 + error)
+        return found
+
+    assert equivalence.run(0, index, 1) == 0
+    monkeypatch.setattr(equivalence, "results", wrong)
+    assert equivalence.run(0, index, 1) == 1
+    printed = capsys.readouterr().out
+    assert f"python -m tests.stress.equivalence --seed 0 --case {index}\n" in printed
+    assert equivalence.show(0, index) == 1
+    assert f"\n{name} " in capsys.readouterr().out
+
+
+def plain(case):
+    """Whether a case is quick, and has a gradient of everything."""
+    exact = case.kind == "DNC" and case.options["dtype"] == torch.float64
+    return exact and case.given == "all" and case.steps == 1 and case.frozen == 0
+
+
+def test_a_number_that_is_not_finite_in_the_kernel_alone_is_a_difference():
+    finite = torch.tensor([1.0, 2.0])
+    for broken in (torch.tensor([1.0, torch.nan]), torch.tensor([torch.inf, 2.0])):
+        assert difference(broken, finite) > 1e300
+        assert difference(finite, broken) == 0
+    assert difference(torch.tensor([1.0, 2.5]), finite) == 0.5
+
+
+def test_what_the_kernel_does_not_know_is_refused():
+    drawn = (draw(0, index) for index in range(400))
+    outcome = examine(next(case for case in drawn if equivalence.refused_ones(case)))
+    assert outcome.verdict == "refused"
+    assert "content and location addressing" in outcome.rows[0]
+
+
+EQUAL_SLOTS = {
+    "input_size": 4,
+    "output_size": 2,
+    "memory_size": 2,
+    "word_size": 20,
+    "read_heads": 5,
+    "controller": "elman",
+    "hidden_size": 16,
+    "initial_memory": 0.3,
+    "similarity_epsilon": 1e-3,
+    "read_first": True,
+    "sharpening_bias": 2.0,
+    "dtype": torch.float64,
+}
+
+
+def test_what_is_read_from_equal_slots_has_no_gradient():
+    """Reading a memory of equal slots gives that slot, wherever the heads look: both gradients are
+    rounding errors around 0, which no tolerance relative to their size can compare.
+    """
+    case = Case("NTM", EQUAL_SLOTS, 0, 1, 5, None, "none", "all", 0.0, 1.0, 1.0)
+    call = build(case)
+    call = call._replace(gradients={"end.read_vectors": call.gradients["end.read_vectors"]})
+    for backend in ("reference", "fused"):
+        found = results(call, backend)
+        sizes = {name: float(one.abs().max()) for name, one in found.items() if name[:2] == "d "}
+        assert len(sizes) == 9
+        assert max(sizes.values()) < 1e-14
+        assert (found["end.read_vectors"] - 0.3).abs().max() < 1e-15
+
+
+def test_numbers_too_small_to_be_normal_are_0():
+    """Without a resolution even they order the slots: the reference that takes them as 0 agrees."""
+    torch.manual_seed(0)
+    sizes = {"memory_size": 33, "word_size": 20, "write_heads": 2, "hidden_size": 21}
+    layer = memnets.DNC(3, 1, **sizes, usage_resolution=0.0)
+    x = torch.randn(3, 2, 3)
+    layer.backend = "fused"
+    actual = layer(x)[1].memory
+    layer.backend = "reference"
+    assert not torch.allclose(layer(x)[1].memory.usage, actual.usage, atol=1e-3)
+    torch.set_flush_denormal(True)
+    try:
+        expected = layer(x)[1].memory
+    finally:
+        torch.set_flush_denormal(False)
+    for one, other in zip(actual, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-5, atol=2e-6)

@@ -1,0 +1,239 @@
+"""Random layers and calls of them, for tests.stress.equivalence: every setting, all stock heads."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+import memnets
+from memnets.controllers import CELLS
+from memnets.heads import (
+    Content,
+    ContentAndLocation,
+    LeastRecentlyUsed,
+    Location,
+    ReadHead,
+    WriteHead,
+)
+
+KINDS = {"NTM": memnets.NTM, "DNC": memnets.DNC}
+DTYPES = (torch.float64, torch.float32)
+
+
+@dataclass
+class Case:
+    """A layer and a call of it, as data; `seed` makes parameters, input, state and gradients."""
+
+    kind: str
+    options: dict[str, Any]
+    seed: int
+    steps: int
+    batch: int
+    lengths: list[int] | None
+    carried: str
+    """`none`; `start`, `lived` or `random`: a state that is passed."""
+    given: str
+    """Which outputs get a gradient: `all`, `y`, or the names of some."""
+    frozen: float
+    """The share of what could have a gradient that wants none."""
+    parameter_scale: float
+    input_scale: float
+
+
+def draw(seed: int, index: int) -> Case:
+    """The case of this number."""
+    dice = random.Random(f"{seed} {index}")
+    kind = dice.choice(["NTM", "NTM", "DNC"])
+    options = common_options(dice)
+    options |= ntm_options(dice) if kind == "NTM" else dnc_options(dice)
+    steps, batch = dice.choice([1, 1, 2, 3, 5, 8]), dice.choice([1, 2, 3, 5, 9])
+    lengths = [dice.randint(1, steps) for _ in range(batch)]
+    return Case(
+        kind=kind,
+        options=options,
+        seed=dice.randrange(2**31),
+        steps=steps,
+        batch=batch,
+        lengths=dice.choice([None, None, lengths]),
+        carried=dice.choice(["none", "none", "start", "lived", "random"]),
+        given=dice.choice(["all", "all", "y", "some", "one"]),
+        frozen=dice.choice([0.0, 0.0, 0.0, 0.3]),
+        parameter_scale=dice.choice([0.5, 1.0, 1.0, 1.0, 2.0, 4.0]),
+        input_scale=dice.choice([0.0, 1.0, 1.0, 1.0, 10.0]),
+    )
+
+
+def common_options(dice: random.Random) -> dict[str, Any]:
+    """What both kinds of layer take."""
+    learned = dice.random() < 0.3
+    return {
+        "input_size": dice.randint(1, 9),
+        "output_size": dice.randint(1, 4),
+        "memory_size": dice.choice([1, 2, 2, 3, 5, 8, 16, 17, 33, 64]),
+        "word_size": dice.choice([1, 2, 3, 5, 8, 17, 20]),
+        "controller": dice.choice(list(CELLS)),
+        "hidden_size": dice.choice([1, 3, 8, 16, 21]),
+        "num_layers": dice.choice([1, 1, 2, 3]),
+        "skip_connections": dice.random() < 0.3,
+        "initial_memory": dice.choice([0.0, 1e-6, 1e-6, 0.3, -1.0]),
+        "learned_initial_state": learned,
+        "memory_spread": dice.choice([0.0, 0.5]) if learned else 0.0,
+        "batch_first": dice.random() < 0.2,
+        "checkpoint_every": dice.choice([None, None, 1, 2, 3]),
+        "dtype": dice.choice(DTYPES),
+    }
+
+
+def epsilon(dice: random.Random, default: float) -> float:
+    """An epsilon: mostly the default."""
+    return dice.choice([default, default, default, 1e-8, 1e-3])
+
+
+def content_options(dice: random.Random) -> dict[str, Any]:
+    """What `Content` takes."""
+    return {
+        "strength": dice.choice(["oneplus", "softplus"]),
+        "similarity_epsilon": epsilon(dice, 1e-6),
+        "sharpness_limit": dice.choice([None, None, 1.7, 10.0]),
+    }
+
+
+def location_options(dice: random.Random) -> dict[str, Any]:
+    """What `Location` takes."""
+    return {
+        "shift_range": dice.choice([0, 1, 1, 1, 2, 3]),
+        "sharpen_epsilon": epsilon(dice, 1e-12),
+        "sharpening_bias": dice.choice([0.0, 0.0, -4.0, 2.0]),
+        "sharpness_limit": dice.choice([None, None, 1.7, 10.0]),
+    }
+
+
+def focus_options(dice: random.Random) -> dict[str, Any]:
+    """What `ContentAndLocation` takes."""
+    gate_bias = dice.choice([0.0, 0.0, -3.0, 2.0])
+    return {**content_options(dice), **location_options(dice), "gate_bias": gate_bias}
+
+
+def ntm_options(dice: random.Random) -> dict[str, Any]:
+    """What an NTM alone takes: stock heads, or any."""
+    options: dict[str, Any] = {
+        "read_first": dice.random() < 0.3,
+        "add_range": dice.choice(["real", "bounded"]),
+    }
+    if dice.random() < 0.6:
+        options |= focus_options(dice)
+        options["read_heads"] = dice.choice([1, 1, 2, 3, 5])
+        options["write_heads"] = dice.choice([1, 1, 2, 3])
+        options["write_gate_bias"] = dice.choice([None, -3.0])
+        return options
+    entries = [dice.choice([ReadHead, WriteHead]) for _ in range(dice.randint(0, 2))]
+    options["heads"] = [drawn_head(dice, entry) for entry in (ReadHead, WriteHead, *entries)]
+    return options
+
+
+def drawn_head(dice: random.Random, entry: type[Any]) -> Any:
+    """Heads with an addressing in stock: now and then with one that the kernel refuses."""
+    if dice.random() < 0.03:
+        return entry(LeastRecentlyUsed())
+    stock = [
+        (Content, content_options),
+        (Location, location_options),
+        (ContentAndLocation, focus_options),
+    ]
+    kind, make = dice.choice(stock)
+    return entry(kind(**make(dice)), dice.choice([1, 1, 2, 3]))
+
+
+def dnc_options(dice: random.Random) -> dict[str, Any]:
+    """What a DNC alone takes."""
+    return {
+        "read_heads": dice.choice([1, 2, 3, 4, 5]),
+        "write_heads": dice.choice([1, 1, 2, 3]),
+        "strength": dice.choice(["oneplus", "softplus"]),
+        "similarity_epsilon": epsilon(dice, 1e-6),
+        "allocation_epsilon": epsilon(dice, 1e-6),
+        "usage_resolution": dice.choice([2**-16, 2**-16, 2**-4, 0.0]),
+        "stop_usage_gradient": dice.random() < 0.3,
+    }
+
+
+class Call(NamedTuple):
+    """What a case makes: a layer and all that it is called with."""
+
+    layer: Any
+    x: Tensor
+    state: Any
+    """None: that of the layer."""
+    lengths: list[int] | None
+    gradients: dict[str, Tensor]
+    """Of the loss, by the name of the output that they are of."""
+    wanted: set[str]
+    """The names of what a gradient is asked for."""
+
+
+def build(case: Case) -> Call:
+    """Make the layer and what it is called with, the same at every call."""
+    torch.manual_seed(case.seed)
+    layer = KINDS[case.kind](**case.options)
+    dtype = case.options["dtype"]
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(case.parameter_scale * (parameter + 0.3 * torch.randn_like(parameter)))
+    shape = (case.steps, case.batch, layer.input_size)
+    x = case.input_scale * torch.randn(shape, dtype=dtype)
+    state = carried_state(case, layer)
+    x = x.transpose(0, 1).contiguous() if layer.batch_first else x
+    layer.backend = "reference"
+    with torch.no_grad():
+        outputs = outputs_of(layer(x, state, lengths=case.lengths))
+    names = list(outputs)
+    dice = random.Random(case.seed)
+    chosen = {"all": names, "y": ["y"], "one": [dice.choice(names)]}
+    some = [name for name in names if dice.random() < 0.4] or ["y"]
+    gradients = {name: torch.randn_like(outputs[name]) for name in chosen.get(case.given, some)}
+    sources = [name for name, _ in layer.named_parameters()] + ["x"]
+    sources += [] if state is None else [f"start.{name}" for name in memnets.flatten(state)]
+    wanted = {name for name in sources if dice.random() >= case.frozen}
+    return Call(layer, x, state, case.lengths, gradients, wanted)
+
+
+def carried_state(case: Case, layer: Any) -> Any:
+    """The state that is passed; None if the layer begins."""
+    if case.carried == "none":
+        return None
+    with torch.no_grad():
+        state = layer.initial_state(case.batch)
+        if case.carried == "start":
+            return state
+        layer.backend = "reference"
+        for _ in range(2):
+            x = torch.randn(case.batch, layer.input_size, dtype=case.options["dtype"])
+            state = layer.step(x, state)[1]
+        if case.carried == "lived":
+            return memnets.map_tensors(Tensor.clone, state)
+        tensors = memnets.flatten(state)
+        return memnets.unflatten(
+            {name: random_part(name, one) for name, one in tensors.items()}, state
+        )
+
+
+def random_part(name: str, like: Tensor) -> Tensor:
+    """A random part of a state, in the range of that part."""
+    if name.endswith("usage"):
+        return torch.rand_like(like)
+    if name.endswith(("weights", "precedence")):
+        return torch.softmax(2 * torch.randn_like(like), dim=-1)
+    if name.endswith("link"):
+        link = torch.rand_like(like) / like.shape[-1]
+        return link * (1 - torch.eye(like.shape[-1], dtype=like.dtype))
+    return torch.randn_like(like)
+
+
+def outputs_of(returned: tuple[Tensor, Any]) -> dict[str, Tensor]:
+    """What a layer returned, by name."""
+    y, state = returned
+    return {"y": y} | {f"end.{name}": one for name, one in memnets.flatten(state).items()}
