@@ -189,7 +189,7 @@ inline T softplus(T x) {
 
 // to = softmax(scale * from) over `used` numbers; the padding becomes 0. `to` may be `from`. The
 // largest is subtracted before the scale multiplies: scale * largest is rounded, and by more than an
-// exponential can take where the scale is 1e12.
+// exponential can take where the scale is 1e10 (float32).
 template <class T>
 inline void softmax(const T* from, T scale, T* to, Size used, Size length) {
   T largest = -std::numeric_limits<T>::infinity();
