@@ -18,14 +18,14 @@ from memnets.memory import product
 
 
 def cosine_similarity(memory: Tensor, keys: Tensor, epsilon: float = 1e-6) -> Tensor:
-    """Cosine of each key with each slot, k.m / sqrt(|k|^2 |m|^2 + epsilon) (NTM eq. 6).
+    """Cosine of each key with each slot, `k.m / sqrt(|k|^2 |m|^2 + epsilon)` (NTM eq. 6).
 
     The epsilon keeps value and gradient finite at an empty slot, whose similarity is 0.
 
     Args:
         memory: [B, N, W].
         keys: [B, R, W].
-        epsilon: added under the root, so that |k| |m| much below sqrt(epsilon) counts as 0.
+        epsilon: added under the root, so that `|k| |m|` much below sqrt(epsilon) counts as 0.
 
     Returns:
         Similarities [B, R, N] in [-1, 1].

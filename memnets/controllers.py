@@ -1,6 +1,6 @@
 """Controllers: the network that reads the input and drives the heads.
 
-The contract, for those here and for your own:
+The contract, for those here and for your own::
 
     controller.input_size                   the layer's input_size + read_heads * word_size
     controller.output_size                  the size of h

@@ -133,8 +133,8 @@ class DNC(MemoryLayer):
     linear in the controller's output and the read vectors.
 
     Args:
-        input_size: I.
-        output_size: O. Outputs are logits.
+        input_size: numbers in each input, I.
+        output_size: numbers in each output, O; they are logits.
         memory_size: slots N. A step costs N^2 for each write head, for the link.
         word_size: numbers in a slot, W.
         read_heads, write_heads: R and H; the paper has H = 1, more follow DeepMind's code.
@@ -150,7 +150,8 @@ class DNC(MemoryLayer):
         memory_spread: of a learned memory, the standard deviation of the normally distributed
             numbers that are added to it at first: slots that differ can be told apart by content.
         strength: the range of key strengths, `oneplus` (above 1) or `softplus` (above 0).
-        similarity_epsilon, allocation_epsilon, usage_resolution, stop_usage_gradient: see `access`.
+        similarity_epsilon, allocation_epsilon, usage_resolution, stop_usage_gradient: see
+            `memnets.dnc.access`.
         batch_first: x and y are [B, T, ...].
         backend: what runs the steps, `auto`, `reference` or `compiled`: see docs/backends.md.
         checkpoint_every: K, to train in less memory: segments of K steps are computed again in the
@@ -230,7 +231,7 @@ class DNC(MemoryLayer):
         self.stop_usage_gradient = stop_usage_gradient
 
     def initial_access(self, memory: Tensor) -> DNCMemory:
-        """Return `memory` with nothing used, written or read yet."""
+        """Return the memory with nothing used, written or read yet."""
         rows, slots, _ = memory.shape
         zero = memory.new_zeros(())  # expanded, not filled: the link alone is B * H * N * N
         return DNCMemory(

@@ -115,8 +115,8 @@ class NTM(MemoryLayer):
     controller's output and the read vectors (section 3 of the paper).
 
     Args:
-        input_size: I.
-        output_size: O. Outputs are logits.
+        input_size: numbers in each input, I.
+        output_size: numbers in each output, O; they are logits.
         memory_size: slots N.
         word_size: numbers in a slot, W.
         read_heads, write_heads: R and H.
@@ -257,7 +257,7 @@ class NTM(MemoryLayer):
         self.start_weights: Tensor = self.start_value("start_weights", weights)
 
     def initial_access(self, memory: Tensor) -> NTMMemory:
-        """Return `memory` with every head at its initial weighting."""
+        """Return the memory with every head at its initial weighting."""
         weights = self.start_weights.to(memory.dtype)
         if self.learned_initial_state:
             weights = torch.softmax(weights, dim=-1)

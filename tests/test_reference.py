@@ -1,0 +1,85 @@
+"""The reference that is built from the docstrings: every page and every public name is in it."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import memnets
+from memnets import addressing, memory, plots
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted(
+    path.relative_to(DOCS).with_suffix("").as_posix()
+    for path in DOCS.rglob("*.md")
+    if path.name != "index.md"
+)
+
+
+def functions(module: ModuleType) -> list[str]:
+    """The public functions of a module, and of a package those that it lists."""
+    listed = getattr(module, "__all__", None)
+    return [
+        name
+        for name, value in vars(module).items()
+        if inspect.isfunction(value)
+        and not name.startswith("_")
+        and (name in listed if listed else value.__module__ == module.__name__)
+    ]
+
+
+MODULES = [name for name in memnets.__all__ if isinstance(getattr(memnets, name), ModuleType)]
+NAMES = [f"memnets.{name}" for name in memnets.__all__]
+for _module in (addressing, memory, plots):
+    NAMES += [f"{_module.__name__}.{name}" for name in functions(_module)]
+
+
+def test_every_page_is_listed_once():
+    index = (DOCS / "index.md").read_text()
+    blocks = re.findall(r"```\{toctree\}\n(.*?)```", index, re.DOTALL)
+    listed = [line for block in blocks for line in block.splitlines() if line]
+    assert sorted(line for line in listed if not line.startswith(":")) == PAGES
+
+
+@pytest.mark.parametrize("name", [*MODULES, "plots"])
+def test_a_module_has_a_page(name):
+    page = (DOCS / "reference" / f"{name}.md").read_text()
+    assert f".. automodule:: memnets.{name}\n" in page
+
+
+def test_a_public_name_has_a_docstring():
+    """Without one, the generator leaves it out in silence."""
+    assert ".. automodule:: memnets\n" in (DOCS / "reference" / "memnets.md").read_text()
+    assert len(NAMES) > 50
+    for name in NAMES:
+        module, _, last = name.rpartition(".")
+        assert inspect.getdoc(getattr(sys.modules[module], last)), name
+
+
+def test_the_site_is_built_without_a_warning_and_has_every_name(tmp_path):
+    for library in ("sphinx", "myst_parser", "furo"):
+        pytest.importorskip(library, reason=f"the reference needs {library}")
+    command = (DOCS.parent / "CONTRIBUTING.md").read_text()
+    (options,) = re.findall(r"^sphinx-build (.*) docs build/site$", command, re.MULTILINE)
+    assert "-W" in options.split()
+    built = subprocess.run(
+        [sys.executable, "-m", "sphinx", *options.split(), "docs", str(tmp_path)],
+        cwd=DOCS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    listed = subprocess.run(
+        [sys.executable, "-m", "sphinx.ext.intersphinx", str(tmp_path / "objects.inv")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    entries = {line.split()[0] for line in listed.stdout.splitlines() if line.startswith(" ")}
+    assert not set(NAMES) - entries
+    assert all((tmp_path / f"{page}.html").is_file() for page in PAGES)
