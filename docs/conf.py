@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from types import BuiltinFunctionType
@@ -66,7 +67,13 @@ def tidy(app: Any, what: str, name: str, value: Any, options: Any, lines: list[s
         lines[:0] = ["..", ""]
 
 
+def formulas(app: Any, name: str, source: list[str]) -> None:
+    """Take GitHub's inline formulas, a code span between dollars, as MyST's between dollars."""
+    source[0] = re.sub(r"\$`([^`]*)`\$", r"$\1$", source[0])
+
+
 def setup(app: Any) -> None:
     """Connect what is above; Sphinx calls this."""
+    app.connect("source-read", formulas)
     app.connect("autodoc-skip-member", skip)
     app.connect("autodoc-process-docstring", tidy, priority=400)
