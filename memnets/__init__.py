@@ -1,5 +1,7 @@
 """Memory-augmented neural networks as PyTorch layers that are used like `nn.LSTM`."""
 
+from torch.serialization import add_safe_globals as _add_safe_globals
+
 from memnets import (
     addressing,
     controllers,
@@ -23,6 +25,24 @@ from memnets.trace import Trace, record
 from memnets.unroll import Choice, PerformanceWarning
 
 __version__ = "0.1.0"
+
+# So that `torch.load` takes a saved state or trace with `weights_only=True`, its default. torch
+# knows no other way than this list; nothing in a NamedTuple of tensors can run code.
+_add_safe_globals(
+    [
+        State,
+        NTMMemory,
+        DNCMemory,
+        Trace,
+        NTMInterface,
+        DNCInterface,
+        heads.WriteVectors,
+        stock_addressings.ContentParameters,
+        stock_addressings.LocationParameters,
+        stock_addressings.FocusParameters,
+        stock_addressings.LeastRecentlyUsedParameters,
+    ]
+)
 
 __all__ = [
     "DNC",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -33,10 +35,15 @@ def check_room(numbers: int) -> None:
         )
 
 
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a number; True and False are none, though Python counts with them."""
+    return isinstance(value, float | int) and not isinstance(value, bool)
+
+
 def check_numbers(**numbers: object) -> None:
     """Raise a ValueError for the first that is not a finite number in float32."""
     for name, number in numbers.items():
-        if not isinstance(number, float | int) or not abs(number) <= LARGEST_NUMBER:
+        if not _is_number(number) or not abs(number) <= LARGEST_NUMBER:
             raise ValueError(f"{name} must be a finite number; got {number!r}.")
 
 
@@ -44,14 +51,14 @@ def check_limit(name: str, limit: object) -> None:
     """Raise a ValueError unless the limit is None or a finite number above 1."""
     if limit is None:
         return
-    if not isinstance(limit, float | int) or not 1 < limit <= LARGEST_NUMBER:
+    if not _is_number(limit) or not 1 < limit <= LARGEST_NUMBER:
         raise ValueError(f"{name} must be a finite number above 1, or None; got {limit!r}.")
 
 
 def check_epsilons(**epsilons: object) -> None:
     """Raise a ValueError for the first epsilon that is negative or not finite."""
     for name, epsilon in epsilons.items():
-        if not isinstance(epsilon, float | int) or not 0 <= epsilon < math.inf:
+        if not _is_number(epsilon) or not 0 <= epsilon < math.inf:
             raise ValueError(f"{name} must be at least 0 and finite; got {epsilon!r}.")
 
 
@@ -117,6 +124,23 @@ def checked_controller(controller: nn.Module, input_size: int) -> nn.Module:
     return controller
 
 
+def checked_parts(module: nn.Module) -> list[Any]:
+    """The parts of a module, itself at most, whose `reset_parameters` together reset all of it.
+
+    Raises:
+        TypeError: if one has parameters and no such method.
+    """
+    if hasattr(module, "reset_parameters"):
+        return [module]
+    if next(module.parameters(recurse=False), None) is not None:
+        kind = type(module).__name__
+        raise TypeError(
+            f"Every module with parameters must have reset_parameters(); {kind} has none: define "
+            f"{kind}.reset_parameters()."
+        )
+    return [part for child in module.children() for part in checked_parts(child)]
+
+
 def checked_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Tensor | None:
     """Return the lengths of the rows of x [T, B, I] as a tensor [B] on the CPU.
 
@@ -125,28 +149,37 @@ def checked_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Tensor
     """
     if lengths is None:
         return None
-    found = _whole_numbers(lengths)
-    if found is None or found.shape != (x.shape[1],):
-        shown = lengths.tolist() if found is not None and isinstance(lengths, Tensor) else lengths
-        raise ValueError(f"lengths must be {x.shape[1]} whole numbers, one a row; got {shown!r}.")
-    if int(found.min()) < 1 or int(found.max()) > x.shape[0]:
-        raise ValueError(f"lengths must be from 1 to T={x.shape[0]}; got {found.tolist()}.")
-    return found
-
-
-def _whole_numbers(values: object) -> Tensor | None:
-    """Values as a tensor of whole numbers on the CPU; None if they are not."""
+    steps, rows = x.shape[:2]
+    must = f"lengths must be {rows} whole numbers from 1 to T={steps}, one a row"
     try:
-        found = torch.as_tensor(values, device="cpu")
-    except (TypeError, ValueError, RuntimeError, OverflowError):  # torch raises any, by the kind
-        return None
-    whole = not (found.is_floating_point() or found.is_complex() or found.dtype is torch.bool)
-    return found if whole and found.layout is torch.strided else None
+        found = torch.as_tensor(lengths, device="cpu")
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # any, by the kind
+        raise ValueError(f"{must}; got a {type(lengths).__name__} of something else.") from error
+    shape = tuple(found.shape)
+    if found.dtype is torch.bool or shape in ((steps, rows), (rows, steps)):
+        raise ValueError(
+            f"{must}; got {found.dtype} of the shape {shape}. Of a mask of the steps that count, "
+            "pass the sum over time: lengths=mask.sum(0), or mask.sum(1) if it is [B, T]."
+        )
+    if found.is_floating_point() or found.is_complex():
+        raise ValueError(f"{must}; got {found.dtype}: convert them with .long().")
+    if shape != (rows,) or found.layout is not torch.strided:
+        raise ValueError(f"{must}; got {found.layout} numbers of the shape {shape}.")
+    wrong = ((found < 1) | (found > steps)).nonzero()
+    if len(wrong):
+        row = int(wrong[0])
+        raise ValueError(f"{must}; lengths[{row}] is {int(found[row])}.")
+    return found
 
 
 def autocasts(device_type: str) -> bool:
     """Whether autocast is on for a kind of device (it is not to be had on all, meta for one)."""
     return torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
+
+
+def full_precision(device_type: str) -> Any:
+    """A context without autocast on a kind of device."""
+    return torch.autocast(device_type, enabled=False) if autocasts(device_type) else nullcontext()
 
 
 def check_input(x: object, *, input_size: int, batch_first: bool, weight: Tensor) -> None:

@@ -55,8 +55,12 @@ class Cell(nn.Module):
         self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size, device=device, dtype=dtype))
         self.bias_ih = nn.Parameter(torch.empty(rows, device=device, dtype=dtype))
         self.bias_hh = nn.Parameter(torch.empty(rows, device=device, dtype=dtype))
-        bound = 1 / math.sqrt(hidden_size)
-        for parameter in self.parameters():
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, uniform within 1 / sqrt(hidden_size) as torch's cells do."""
+        bound = 1 / math.sqrt(self.weight_hh.shape[1])
+        for parameter in (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh):
             nn.init.uniform_(parameter, -bound, bound)
 
     def extra_repr(self) -> str:
@@ -136,6 +140,10 @@ class FeedforwardCell(nn.Module):
         super().__init__()
         self.linear: nn.Linear = nn.Linear(input_size, hidden_size, device=device, dtype=dtype)
 
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, as `nn.Linear` does."""
+        self.linear.reset_parameters()
+
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return h [B, hidden] and the state after the step."""
         return self.activation(self.linear(x)), state
@@ -199,6 +207,7 @@ class Controller(nn.Module):
         check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         self.input_size = input_size
         self.hidden_size = hidden_size
+        self.num_layers = num_layers
         self.skip_connections = skip_connections
         self.output_size: int = hidden_size * num_layers if skip_connections else hidden_size
         below = hidden_size + input_size if skip_connections else hidden_size
@@ -206,20 +215,28 @@ class Controller(nn.Module):
             CELLS[cell](below if depth else input_size, hidden_size, device=device, dtype=dtype)
             for depth in range(num_layers)
         )
-        shape = (num_layers, CELLS[cell].state_tensors, hidden_size)
-        start = torch.zeros(shape, device=device, dtype=dtype)
-        # A buffer when it is not learned, so that it follows the module's device and dtype.
-        self.start: Tensor
+        self.state_shape: tuple[int, ...] = (num_layers, CELLS[cell].state_tensors, hidden_size)
+        # None where it is not learned: a constant is computed, as a buffer that no checkpoint holds
+        # would be left without a value by `to_empty` and `load_state_dict`.
+        self.start: nn.Parameter | None = None
         if learned_initial_state:
-            self.start = nn.Parameter(start)
-        else:
-            self.register_buffer("start", start, persistent=False)
+            self.start = nn.Parameter(torch.zeros(self.state_shape, device=device, dtype=dtype))
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, in the order and from the distribution of a new controller."""
+        for cell in self.cells:
+            cell.reset_parameters()  # pyright: ignore[reportCallIssue]
+        if self.start is not None:
+            nn.init.zeros_(self.start)
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
         """Return the state before the first step: for each cell a tuple of tensors [B, hidden]."""
+        start = self.start
+        if start is None:
+            start = next(self.parameters()).new_zeros(self.state_shape)
         return tuple(
             tuple(tensor.expand(batch_size, -1) for tensor in cell.unbind(0))
-            for cell in self.start.unbind(0)
+            for cell in start.unbind(0)
         )
 
     def forward(self, x: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:

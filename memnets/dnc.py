@@ -5,13 +5,13 @@ Axes: B batch, T time, N memory slots, W word, R read heads, H write heads, I in
 
 from __future__ import annotations
 
-import inspect
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from memnets import addressing
+from memnets.arguments import check_controller_sizes, check_positional, defaults
 from memnets.checks import check_epsilons, check_name, check_sizes, check_switches
 from memnets.fused.known import stock
 from memnets.interface import STRENGTHS, Field, Table, real, simplex, unit
@@ -159,7 +159,8 @@ class DNC(MemoryLayer):
         device, dtype: of the parameters.
 
     Raises:
-        ValueError: if a size is below 1, a name is not known, or parts do not fit together.
+        ValueError: if a size is below 1, a name is not known, parts do not fit together, or an
+            argument has no effect beside another.
         TypeError: if a controller lacks a part of its contract.
 
     >>> layer = DNC(9, 8, memory_size=16, word_size=20, read_heads=2)
@@ -172,7 +173,7 @@ class DNC(MemoryLayer):
         self,
         input_size: int,
         output_size: int,
-        *,
+        *more: NoReturn,
         memory_size: int = 128,
         word_size: int = 20,
         read_heads: int = 4,
@@ -195,7 +196,9 @@ class DNC(MemoryLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
+        arguments = {name: value for name, value in locals().items() if name in _DEFAULTS}
+        check_positional("DNC", more)
+        check_controller_sizes(arguments, _DEFAULTS)
         check_sizes(read_heads=read_heads, write_heads=write_heads, word_size=word_size)
         check_switches(stop_usage_gradient=stop_usage_gradient)
         check_epsilons(
@@ -259,7 +262,7 @@ class DNC(MemoryLayer):
         )
 
 
-_ARGUMENTS = tuple(inspect.signature(DNC).parameters)
+_DEFAULTS: dict[str, Any] = defaults(DNC)
 
 
 def interface_table(read_heads: int, write_heads: int, word_size: int, strength: str) -> Table:

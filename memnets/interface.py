@@ -121,9 +121,18 @@ class Interface(nn.Module):
         fields = [field for table in self.tables for field in table.fields.values()]
         self.sizes: list[int] = [math.prod(field.shape) for field in fields]
         self.linear: nn.Linear = nn.Linear(input_size, sum(self.sizes), device=device, dtype=dtype)
-        with torch.no_grad():
-            for field, bias in zip(fields, self.linear.bias.split(self.sizes), strict=True):
-                bias += float(field.bias)
+        self._add_biases()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, as `nn.Linear` does, and add the fields' biases."""
+        self.linear.reset_parameters()
+        self._add_biases()
+
+    @torch.no_grad()
+    def _add_biases(self) -> None:
+        fields = (field for table in self.tables for field in table.fields.values())
+        for field, bias in zip(fields, self.linear.bias.split(self.sizes), strict=True):
+            bias += float(field.bias)
 
     def forward(self, h: Tensor) -> tuple[Any, ...]:
         """Return one NamedTuple for each table; `h` is [B, input_size].

@@ -5,16 +5,15 @@ Axes: B batch, T time, I input, O output, N memory slots, W word, R read heads.
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from memnets.arguments import as_data, defaults, in_words
 from memnets.checks import (
     autocasts,
     check_input,
@@ -27,10 +26,12 @@ from memnets.checks import (
     check_switches,
     checked_controller,
     checked_lengths,
+    checked_parts,
+    full_precision,
 )
 from memnets.controllers import Controller
 from memnets.interface import Interface, Table
-from memnets.state import State, difference, map_tensors
+from memnets.state import State, difference, with_batch, without_batch
 from memnets.unroll import BACKENDS, Choice, choose, unroll
 
 
@@ -126,22 +127,53 @@ class MemoryLayer(nn.Module, ABC):
         self.readout: nn.Linear = nn.Linear(
             hidden + read_size, output_size, device=device, dtype=dtype
         )
-        contents = torch.full(
-            (memory_size, word_size), float(initial_memory), device=device, dtype=dtype
-        )
-        if memory_spread:
-            contents += memory_spread * torch.randn_like(contents)
-        self.start_memory: Tensor = self.start_value("start_memory", contents)
-        reads = torch.zeros(read_heads, word_size, device=device, dtype=dtype)
-        self.start_read_vectors: Tensor = self.start_value("start_read_vectors", reads)
+        self.initial_memory = float(initial_memory)
+        self.memory_spread = float(memory_spread)
+        self.start_memory: nn.Parameter | None = None
+        self.start_read_vectors: nn.Parameter | None = None
+        if learned_initial_state:
+            memory = torch.empty(memory_size, word_size, device=device, dtype=dtype)
+            reads = torch.empty(read_heads, word_size, device=device, dtype=dtype)
+            self.start_memory = nn.Parameter(memory)
+            self.start_read_vectors = nn.Parameter(reads)
+        self._reset_start()
 
-    def start_value(self, name: str, value: Tensor) -> Tensor:
-        """Register a value of the initial state: a parameter if it is learned, else a constant."""
-        if self.learned_initial_state:
-            self.register_parameter(name, nn.Parameter(value))
-        else:
-            self.register_buffer(name, value, persistent=False)
-        return getattr(self, name)
+    @property
+    def hidden_size(self) -> int | None:
+        """Of the controller; None if one of your own has no such attribute."""
+        return getattr(self.controller, "hidden_size", None)
+
+    @property
+    def num_layers(self) -> int | None:
+        """Of the controller; None if one of your own has no such attribute."""
+        return getattr(self.controller, "num_layers", None)
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew: with the same seed, those of a new layer.
+
+        A layer made with `device="meta"` has its values after `to_empty` and this.
+
+        Raises:
+            TypeError: if a part of your own has parameters and no `reset_parameters`; nothing is
+                changed then.
+
+        >>> import memnets
+        >>> layer = memnets.NTM(9, 8, device="meta").to_empty(device="cpu")
+        >>> layer.reset_parameters()
+        """
+        parts = [part for child in self.children() for part in checked_parts(child)]
+        for part in parts:
+            part.reset_parameters()
+        self._reset_start()
+
+    @torch.no_grad()
+    def _reset_start(self) -> None:
+        if self.start_memory is None or self.start_read_vectors is None:
+            return
+        self.start_memory.fill_(self.initial_memory)
+        if self.memory_spread:
+            self.start_memory += self.memory_spread * torch.randn_like(self.start_memory)
+        self.start_read_vectors.zero_()
 
     @abstractmethod
     def initial_access(self, memory: Tensor) -> Any:
@@ -165,19 +197,28 @@ class MemoryLayer(nn.Module, ABC):
         """
         rows = 1 if batch_size is None else batch_size
         check_sizes(batch_size=rows)
-        wide = torch.promote_types(self.start_memory.dtype, torch.float32)
-        memory = self.start_memory.to(wide).expand(rows, -1, -1)
-        read_vectors = self.start_read_vectors.to(wide).expand(rows, -1, -1)
+        like = self.readout.weight
+        wide = torch.promote_types(like.dtype, torch.float32)
+        memory, read_vectors = self.start_memory, self.start_read_vectors
+        # Constants are computed: a buffer that no checkpoint holds would be left without a value by
+        # `to_empty` and `load_state_dict`.
+        if memory is None:
+            size = (self.memory_size, self.word_size)
+            memory = like.new_full(size, self.initial_memory, dtype=wide)
+        if read_vectors is None:
+            read_vectors = like.new_zeros((self.read_heads, self.word_size), dtype=wide)
+        memory = memory.to(wide).expand(rows, -1, -1)
+        read_vectors = read_vectors.to(wide).expand(rows, -1, -1)
         controller = self.controller.initial_state(rows)  # pyright: ignore[reportCallIssue]
         state = State(controller, self.initial_access(memory), read_vectors)
-        return state if batch_size is not None else _without_batch(state)
+        return state if batch_size is not None else without_batch(state)
 
     def advance(self, x_t: Tensor, state: State) -> Advanced:
         """Do one step without the readout: x_t [B, I] and a batched state; nothing is checked."""
         reads = state.read_vectors.flatten(1).to(x_t.dtype)
         h, controller = self.controller(torch.cat([x_t, reads], dim=-1), state.controller)
         parameters = self.gather(self.interface(h))
-        with _full_precision(h.device.type):
+        with full_precision(h.device.type):
             read_vectors, memory = self.access(parameters, state.memory)
         return Advanced(h, parameters, State(controller, memory, read_vectors))
 
@@ -236,7 +277,7 @@ class MemoryLayer(nn.Module, ABC):
         steps, started = self.prepare(x, state)
         y, after = self._run(steps, started, checked_lengths(lengths, steps))
         if x.dim() == 2:
-            return y.squeeze(1), _without_batch(after)
+            return y.squeeze(1), without_batch(after)
         return (y.transpose(0, 1) if self.batch_first else y), after
 
     def prepare(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
@@ -255,7 +296,7 @@ class MemoryLayer(nn.Module, ABC):
         batched = x.dim() == 3
         if not batched:
             x = x.unsqueeze(1)
-            state = None if state is None else _with_batch(state)
+            state = None if state is None else with_batch(state)
         elif self.batch_first:
             x = x.transpose(0, 1)
         if state is None:
@@ -325,40 +366,8 @@ class MemoryLayer(nn.Module, ABC):
         Raises:
             ValueError: if an argument is an object (a controller or heads of your own).
         """
-        arguments = {
-            name: value
-            for name, value in self._arguments.items()
-            if name not in ("device", "dtype", "backend")
-        }
-        for name, value in arguments.items():
-            if value is not None and not isinstance(value, str | int | float | bool):
-                raise ValueError(
-                    f"{name} is an object and cannot be written as data; keep the code that builds "
-                    f"the layer, and its state_dict()."
-                )
-        return {"name": type(self).__name__, "arguments": arguments}
+        return {"name": type(self).__name__, "arguments": as_data(self._arguments)}
 
     def extra_repr(self) -> str:
         """List the sizes and what differs from the defaults."""
-        defaults = inspect.signature(type(self).__init__).parameters
-        shown = [f"{self.input_size}, {self.output_size}"]
-        for name, value in self._arguments.items():
-            if name in ("input_size", "output_size", "device", "dtype"):
-                continue
-            default = defaults[name].default if name in defaults else None
-            if isinstance(value, nn.Module) or value == default:
-                continue
-            shown.append(f"{name}={value!r}")
-        return ", ".join(shown)
-
-
-def _full_precision(device_type: str) -> Any:
-    return torch.autocast(device_type, enabled=False) if autocasts(device_type) else nullcontext()
-
-
-def _with_batch(state: State) -> State:
-    return map_tensors(lambda tensor: tensor.unsqueeze(0), state)
-
-
-def _without_batch(state: State) -> State:
-    return map_tensors(lambda tensor: tensor.squeeze(0), state)
+        return in_words(self._arguments, defaults(type(self)))

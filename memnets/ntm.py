@@ -6,16 +6,16 @@ O output.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from memnets import heads as plugged
+from memnets.arguments import check_controller_sizes, check_effective, check_positional, defaults
 from memnets.checks import check_epsilons, check_numbers, check_sizes, check_switches
 from memnets.fused.known import stock
 from memnets.heads import Head, ReadHead, WriteHead, WriteVectors
@@ -102,6 +102,17 @@ def sections(interface: NTMInterface) -> tuple[FocusParameters, FocusParameters,
     )
 
 
+STOCK_SETTINGS = (
+    "shift_range",
+    "strength",
+    "gate_bias",
+    "write_gate_bias",
+    "sharpening_bias",
+    "sharpness_limit",
+    "similarity_epsilon",
+    "sharpen_epsilon",
+)
+"""The arguments that describe the addressing of the stock heads."""
 FIRST_SLOT_WEIGHT = 0.9
 """Where a learned initial weighting starts: mostly, not wholly, on slot 0, so that it can move."""
 
@@ -123,10 +134,10 @@ class NTM(MemoryLayer):
         controller: `lstm`, `gru`, `elman`, `feedforward`, `feedforward_tanh`, or a module with the
             contract of `memnets.controllers`, whose input_size is input_size + read_heads *
             word_size.
-        hidden_size, num_layers, skip_connections: of a controller given by name, else unused.
+        hidden_size, num_layers, skip_connections: of a controller given by name.
         shift_range: how far a head may move in a step, k; S = 2k + 1.
         heads: `ReadHead` and `WriteHead` entries that replace the stock heads. What describes the
-            stock heads has no effect then: read_heads, write_heads, shift_range, strength,
+            stock heads is then left out: read_heads, write_heads, shift_range, strength,
             sharpness_limit, their biases and epsilons; each addressing has its own.
         initial_memory: what every number of the memory holds before the first step.
         learned_initial_state: learn the state before the first step (the paper's bias values):
@@ -157,8 +168,8 @@ class NTM(MemoryLayer):
         device, dtype: of the parameters.
 
     Raises:
-        ValueError: if a size is below 1, a number is out of its range, a name is not known, or
-            parts do not fit together.
+        ValueError: if a size is below 1, a number is out of its range, a name is not known, parts
+            do not fit together, or an argument has no effect beside another.
         TypeError: if a controller or a head lacks a part of its contract.
 
     >>> layer = NTM(9, 8)
@@ -172,7 +183,7 @@ class NTM(MemoryLayer):
         self,
         input_size: int,
         output_size: int,
-        *,
+        *more: NoReturn,
         memory_size: int = 128,
         word_size: int = 20,
         read_heads: int = 1,
@@ -201,7 +212,11 @@ class NTM(MemoryLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
+        arguments = {name: value for name, value in locals().items() if name in _DEFAULTS}
+        check_positional("NTM", more)
+        check_controller_sizes(arguments, _DEFAULTS)
+        if heads is not None:
+            _check_heads_arguments(arguments)
         check_sizes(read_heads=read_heads, write_heads=write_heads, word_size=word_size)
         check_epsilons(similarity_epsilon=similarity_epsilon, sharpen_epsilon=sharpen_epsilon)
         check_switches(read_first=read_first)
@@ -249,19 +264,33 @@ class NTM(MemoryLayer):
         for index, head in enumerate(ordered):
             if isinstance(head.addressing, nn.Module):  # so that its parameters are the layer's
                 self.add_module(f"addressing_{index}", head.addressing)
-        weights = torch.zeros(
-            self.read_heads + self.write_heads, memory_size, device=device, dtype=dtype
-        )
-        odds = FIRST_SLOT_WEIGHT / (1 - FIRST_SLOT_WEIGHT) * max(memory_size - 1, 1)
-        weights[:, 0] = math.log(odds) if learned_initial_state else 1.0
-        self.start_weights: Tensor = self.start_value("start_weights", weights)
+        self.start_weights: nn.Parameter | None = None
+        if learned_initial_state:
+            size = (self.read_heads + self.write_heads, memory_size)
+            self.start_weights = nn.Parameter(torch.empty(size, device=device, dtype=dtype))
+        self._reset_weights()
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew: see `MemoryLayer.reset_parameters`."""
+        super().reset_parameters()
+        self._reset_weights()
+
+    @torch.no_grad()
+    def _reset_weights(self) -> None:
+        if self.start_weights is not None:
+            odds = FIRST_SLOT_WEIGHT / (1 - FIRST_SLOT_WEIGHT) * max(self.memory_size - 1, 1)
+            self.start_weights.zero_()
+            self.start_weights[:, 0] = math.log(odds)
 
     def initial_access(self, memory: Tensor) -> NTMMemory:
         """Return the memory with every head at its initial weighting."""
-        weights = self.start_weights.to(memory.dtype)
-        if self.learned_initial_state:
-            weights = torch.softmax(weights, dim=-1)
-        weights = weights.expand(memory.shape[0], -1, -1)
+        rows, slots, _ = memory.shape
+        if self.start_weights is None:
+            first = torch.eye(1, slots, device=memory.device, dtype=memory.dtype)
+            weights = first.expand(self.read_heads + self.write_heads, -1)
+        else:
+            weights = torch.softmax(self.start_weights.to(memory.dtype), dim=-1)
+        weights = weights.expand(rows, -1, -1)
         read_weights, write_weights = weights.split([self.read_heads, self.write_heads], dim=1)
         carried = plugged.initial_addressing(self.heads, like=memory[:, :, 0])
         return NTMMemory(memory, read_weights, write_weights, carried)
@@ -279,4 +308,13 @@ class NTM(MemoryLayer):
         return plugged.access(self.heads, parameters, memory, read_first=self.read_first)
 
 
-_ARGUMENTS = tuple(inspect.signature(NTM).parameters)
+_DEFAULTS: dict[str, Any] = defaults(NTM)
+
+
+def _check_heads_arguments(arguments: dict[str, Any]) -> None:
+    """Raise a ValueError for an argument that describes the stock heads beside `heads`."""
+    remedy = "give the count to the entry of heads, as in ReadHead(ContentAndLocation(), 4)"
+    counts = ("read_heads", "write_heads")
+    check_effective(arguments, _DEFAULTS, counts, beside="heads", remedy=remedy)
+    remedy = "give it to the addressing, as in ContentAndLocation(shift_range=2)"
+    check_effective(arguments, _DEFAULTS, STOCK_SETTINGS, beside="heads", remedy=remedy)

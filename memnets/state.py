@@ -149,3 +149,13 @@ def difference(wanted: Any, given: Any, path: str = "state", *, dtypes: bool = T
         if found:
             return found
     return None
+
+
+def with_batch(state: Any) -> Any:
+    """Give every tensor of a state a batch axis of one row."""
+    return map_tensors(lambda tensor: tensor.unsqueeze(0), state)
+
+
+def without_batch(state: Any) -> Any:
+    """Drop the batch axis, of one row, from every tensor of a state."""
+    return map_tensors(lambda tensor: tensor.squeeze(0), state)

@@ -50,6 +50,9 @@ class Momentum(nn.Module):
         super().__init__()
         self.rate = nn.Parameter(torch.zeros((), **factory))
 
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.rate)
+
     def table(self, count: int, word_size: int) -> Table:
         return Table(Query, {"keys": Field((count, word_size), real)})
 
@@ -103,9 +106,14 @@ class Case:
         return self.name
 
 
+def hidden_size(fixed: dict[str, Any]) -> dict[str, int]:
+    """The controller's size, which one that is an object has itself."""
+    return {} if isinstance(fixed.get("controller"), nn.Module) else {"hidden_size": HIDDEN}
+
+
 def ntm(**fixed: Any) -> Callable[..., Any]:
     def make(**options: Any) -> Any:
-        sizes = {"memory_size": N, "word_size": W, "hidden_size": HIDDEN}
+        sizes = {"memory_size": N, "word_size": W, **hidden_size(fixed)}
         return memnets.NTM(I, O, **{**sizes, **fixed, **options})
 
     return make
@@ -113,7 +121,7 @@ def ntm(**fixed: Any) -> Callable[..., Any]:
 
 def dnc(**fixed: Any) -> Callable[..., Any]:
     def make(**options: Any) -> Any:
-        sizes = {"memory_size": N, "word_size": W, "hidden_size": HIDDEN, "read_heads": 2}
+        sizes = {"memory_size": N, "word_size": W, "read_heads": 2, **hidden_size(fixed)}
         return memnets.DNC(I, O, **{**sizes, **fixed, **options})
 
     return make

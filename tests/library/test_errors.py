@@ -1,5 +1,6 @@
 """What a user gets wrong gets an error that names the argument, what it must be and what it was."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,21 +12,27 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence
 
 import memnets
+from memnets.arguments import defaults
 from memnets.heads import ReadHead, WriteHead
 from memnets.interface import Field, Interface, Table, real
-from memnets.stock_addressings import Content, LeastRecentlyUsed
-from tests.layers import BY_NAME, B, I, N, O, W, inputs, rows
+from memnets.ntm import STOCK_SETTINGS
+from memnets.stock_addressings import Content, ContentAndLocation, LeastRecentlyUsed
+from tests.layers import BY_NAME, B, I, N, O, T, W, inputs, rows
 
 FLOAT = {"dtype": torch.float32}
 
 
 def ntm(**options: Any) -> memnets.NTM:
-    return memnets.NTM(I, O, **{"memory_size": N, "word_size": W, "hidden_size": 6, **options})
+    return memnets.NTM(I, O, **{"memory_size": N, "word_size": W, **small(options), **options})
 
 
 def dnc(**options: Any) -> memnets.DNC:
-    sizes = {"memory_size": N, "word_size": W, "hidden_size": 6, "read_heads": 1}
+    sizes = {"memory_size": N, "word_size": W, "read_heads": 1, **small(options)}
     return memnets.DNC(I, O, **{**sizes, **options})
+
+
+def small(options: dict[str, Any]) -> dict[str, int]:
+    return {"hidden_size": 6} if isinstance(options.get("controller", ""), str) else {}
 
 
 MODELS = pytest.mark.parametrize("model", [ntm, dnc])
@@ -72,6 +79,71 @@ def test_a_name_that_is_not_known(model: Callable[..., Any], options: dict, mess
 def test_an_argument_that_is_not_known() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument"):
         ntm(read_head=3)
+
+
+@MODELS
+def test_a_third_argument_by_position(model: Callable[..., Any]) -> None:
+    kind: Any = type(model())
+    with pytest.raises(
+        TypeError, match=rf"{kind.__name__} takes two .*by name, as in memory_size="
+    ):
+        kind(9, 8, 128)
+
+
+@MODELS
+@pytest.mark.parametrize(
+    ("name", "value"), [("hidden_size", 50), ("num_layers", 2), ("skip_connections", True)]
+)
+def test_a_size_of_the_controller_beside_one(
+    model: Callable[..., Any], name: str, value: Any
+) -> None:
+    sizes = {"memory_size": N, "word_size": W, "read_heads": 1}
+    kind: Any = type(model())
+    controller = memnets.Controller("gru", I + W, 6)
+    with pytest.raises(
+        ValueError, match=rf"{name}={value} has no effect beside a controller .*leave it out, and m"
+    ):
+        kind(I, O, controller=controller, **{**sizes, name: value})
+    default = defaults(kind)[name]
+    layer = kind(I, O, controller=controller, **{**sizes, name: default})
+    assert (layer.hidden_size, layer.num_layers) == (6, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("read_heads", 4),
+        ("write_heads", 2),
+        ("shift_range", 2),
+        ("strength", "softplus"),
+        ("gate_bias", 0.5),
+        ("write_gate_bias", 0.5),
+        ("sharpening_bias", 0.5),
+        ("sharpness_limit", 10.0),
+        ("similarity_epsilon", 1e-3),
+        ("sharpen_epsilon", 1e-3),
+    ],
+)
+def test_a_setting_of_the_stock_heads_beside_heads(name: str, value: Any) -> None:
+    heads = [ReadHead(Content(), 2), WriteHead(Content())]
+    with pytest.raises(
+        ValueError, match=rf"{name}={value!r} has no effect beside heads: .*, and give.* as in"
+    ):
+        ntm(heads=heads, **{name: value})
+    layer = ntm(heads=heads, **{name: defaults(memnets.NTM)[name]})
+    assert layer.read_heads == 2
+
+
+def test_the_settings_that_heads_replace_are_all_those_of_an_addressing() -> None:
+    """What the constructor hands to its own heads and not to the layer is refused beside others."""
+    described = {field.name for field in dataclasses.fields(ContentAndLocation)}
+    assert {*described, "write_gate_bias"} == set(STOCK_SETTINGS)
+
+
+def test_numbers_that_are_true_or_false() -> None:
+    for name in ("initial_memory", "sharpness_limit", "gate_bias", "similarity_epsilon"):
+        with pytest.raises(ValueError, match=rf"{name} must be .*; got True"):
+            ntm(**{name: True})
 
 
 def test_a_negative_shift_range() -> None:
@@ -175,17 +247,32 @@ def test_an_input_of_another_dtype_or_device(model: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("lengths", "message"),
     [
-        ([0, 1, 2], r"lengths must be from 1 to T=5; got \[0, 1, 2\]"),
-        ([6, 1, 2], r"lengths must be from 1 to T=5; got \[6, 1, 2\]"),
-        ([1, 2], r"lengths must be 3 whole numbers, one a row; got \[1, 2\]"),
-        ([1.0, 2.0, 3.0], r"lengths must be 3 whole numbers, one a row; got"),
-        ([[1, 2, 3]], r"lengths must be 3 whole numbers, one a row; got"),
-        (3, r"lengths must be 3 whole numbers, one a row; got 3"),
+        ([0, 1, 2], r"from 1 to T=5, one a row; lengths\[0\] is 0"),
+        ([1, 2, 6], r"from 1 to T=5, one a row; lengths\[2\] is 6"),
+        ([1, 2], r"lengths must be 3 whole numbers .*; got .* numbers of the shape \(2,\)"),
+        ([[1, 2, 3]], r"lengths must be 3 whole numbers .*; got .* numbers of the shape \(1, 3\)"),
+        (3, r"lengths must be 3 whole numbers .*; got .* numbers of the shape \(\)"),
+        ([1.0, 2.0, 3.0], r"lengths must be .*; got torch\.float32: convert them with \.long"),
+        (torch.ones(B).double(), r"got torch\.float64: convert them with \.long"),
+        ([True, False, True], r"got torch\.bool of the shape \(3,\)\. Of a mask .*mask\.sum\(0\)"),
+        (torch.ones(T, B, dtype=torch.bool), r"torch\.bool of the shape \(5, 3\)\. Of a mask"),
+        (torch.ones(B, T, dtype=torch.long), r"int64 of the shape \(3, 5\)\. Of a mask .*sum\(1\)"),
+        (torch.ones(T, B), r"float32 of the shape \(5, 3\)\. Of a mask .*lengths=mask\.sum"),
+        ("abc", "lengths must be 3 whole numbers .*; got a str of something else"),
+        ([1, None, 2], "lengths must be 3 whole numbers .*; got a list of something else"),
     ],
 )
 def test_wrong_lengths(model: Callable[..., Any], lengths: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         model()(inputs(**FLOAT), lengths=lengths)
+
+
+def test_wrong_lengths_are_not_printed_in_full() -> None:
+    lengths = torch.ones(1000, dtype=torch.long)
+    lengths[700] = 7
+    with pytest.raises(ValueError, match=r"lengths\[700\] is 7") as raised:
+        ntm()(torch.zeros(6, 1000, I), lengths=lengths)
+    assert len(str(raised.value)) < 100
 
 
 @MODELS

@@ -5,6 +5,7 @@ transforms.
 import copy
 import io
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 
 import memnets
 from memnets.controllers import CELLS
-from tests.layers import BY_NAME, TABLE, B, Case, I, O, assert_same, inputs, leaves
+from tests.layers import BY_NAME, TABLE, B, Case, I, O, OwnGRU, assert_same, inputs, leaves
 
 over_the_table = pytest.mark.parametrize("case", TABLE, ids=str)
 
@@ -120,12 +121,94 @@ def test_to_empty_and_load(case: Case) -> None:
     checkpoint.
     """
     layer, x = case.build(), inputs()
-    empty = case.build(device="meta").to_empty(device="cpu")
-    with torch.no_grad():  # to_empty leaves non-persistent buffers unset: torch's own rule
-        for name, buffer in empty.named_buffers():
-            buffer.copy_(layer.get_buffer(name))
+    empty = poisoned(case)
     empty.load_state_dict(layer.state_dict(), strict=True)
     assert_same(empty(x), layer(x), tolerance=0)
+
+
+def poisoned(case: Case) -> Any:
+    """A layer out of `to_empty`, and NaN where that leaves whatever was in the memory."""
+    empty = case.build(device="meta").to_empty(device="cpu")
+    with torch.no_grad():
+        for tensor in (*empty.parameters(), *empty.buffers()):
+            tensor.fill_(torch.nan)
+    return empty
+
+
+@over_the_table
+def test_reset_parameters_after_to_empty_makes_a_new_layer(case: Case) -> None:
+    torch.manual_seed(3)
+    new = case.make(dtype=torch.float64)
+    layer = poisoned(case)
+    torch.manual_seed(3)
+    layer.reset_parameters()
+    assert_same(tuple(layer.parameters()), tuple(new.parameters()), tolerance=0)
+    assert_same(layer(inputs()), new(inputs()), tolerance=0)
+
+
+@pytest.mark.parametrize("kind", [memnets.NTM, memnets.DNC])
+@pytest.mark.parametrize("controller", CELLS)
+def test_the_start_is_reset_too(kind: Any, controller: str) -> None:
+    """A learned start, its spread and all biases are drawn and set again, in the same order."""
+    options = {"controller": controller, "num_layers": 2, "memory_size": 6}
+    options |= {"learned_initial_state": True, "memory_spread": 0.5, "initial_memory": 0.2}
+    torch.manual_seed(3)
+    layer = kind(I, O, **options)
+    new = copy.deepcopy(layer)
+    for parameter in layer.parameters():
+        nn.init.constant_(parameter, torch.nan)
+    torch.manual_seed(3)
+    layer.reset_parameters()
+    assert_same(tuple(layer.parameters()), tuple(new.parameters()), tolerance=0)
+
+
+def test_reset_parameters_of_a_part_that_has_none() -> None:
+    class Own(OwnGRU):
+        def __init__(self) -> None:
+            super().__init__(I + 4, 5)
+            self.scale = nn.Parameter(torch.ones(5))
+
+    layer = memnets.NTM(I, O, memory_size=3, word_size=4, controller=Own())
+    before = copy.deepcopy(layer.state_dict())
+    with pytest.raises(
+        TypeError, match=r"must have reset_parameters\(\); Own has none: define Own\."
+    ):
+        layer.reset_parameters()
+    assert_same(tuple(layer.state_dict().values()), tuple(before.values()), tolerance=0)
+
+
+def test_the_seeds_of_torch_still_give_the_layers_of_version_0_1() -> None:
+    """The order in which a new layer draws is part of what a seed means."""
+    torch.manual_seed(0)
+    layer = memnets.NTM(I, O, memory_size=4, word_size=2, hidden_size=2)
+    torch.manual_seed(0)
+    drawn = [torch.empty(8, size).uniform_(-(2**-0.5), 2**-0.5) for size in (I + 2, 2)]
+    cell = layer.controller.cells[0]
+    assert_same((cell.weight_ih.data, cell.weight_hh.data), tuple(drawn), tolerance=0)
+    torch.empty(2, 8).uniform_()  # the two biases
+    linear = nn.Linear(2, layer.interface.linear.out_features)
+    assert torch.equal(layer.interface.linear.weight, linear.weight)
+    assert torch.equal(layer.readout.weight, nn.Linear(4, O).weight)
+
+
+@pytest.mark.parametrize("kind", [memnets.NTM, memnets.DNC])
+def test_sizes_of_the_controller(kind: Any) -> None:
+    layer = kind(I, O, hidden_size=7, num_layers=2)
+    assert (layer.hidden_size, layer.num_layers) == (7, 2)
+    own = kind(I, O, read_heads=1, word_size=4, controller=OwnGRU(I + 4, 5))
+    assert (own.hidden_size, own.num_layers) == (None, None)
+
+
+@over_the_table
+def test_a_saved_state_loads_as_weights_only(case: Case) -> None:
+    layer, x = case.build(), inputs()
+    saved = (memnets.detach(layer(x)[1]), memnets.record(layer, x))
+    if "own_addressing" in case.name:  # its trace holds a class of the user's own
+        saved = saved[:1]
+    file = io.BytesIO()
+    torch.save(saved, file)
+    file.seek(0)
+    assert_same(torch.load(file, weights_only=True), saved, tolerance=0)
 
 
 @over_the_table
