@@ -172,7 +172,7 @@ class MemoryLayer(nn.Module, ABC):
             return
         self.start_memory.fill_(self.initial_memory)
         if self.memory_spread:
-            self.start_memory += self.memory_spread * torch.randn_like(self.start_memory)
+            self.start_memory.add_(self.memory_spread * torch.randn_like(self.start_memory))
         self.start_read_vectors.zero_()
 
     @abstractmethod

@@ -1,5 +1,13 @@
 """Draw what the heads of a trained layer do over a sequence (needs matplotlib)."""
 
+from importlib.util import find_spec
+
+if find_spec("matplotlib") is None:  # here, and not in the middle of somebody's figure
+    raise ModuleNotFoundError(
+        "memnets.plots draws with matplotlib, which is not installed: pip install 'memnets[train]'",
+        name="matplotlib",
+    )
+
 from memnets.plots.animation import save_animation
 from memnets.plots.contents import link_figure, memory_figure
 from memnets.plots.heads import heads_figure, slots_in_focus

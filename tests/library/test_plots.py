@@ -1,5 +1,7 @@
 """The pictures show the numbers of the trace, whatever the heads, and refuse what they cannot."""
 
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -281,3 +283,14 @@ def test_one_row_of_a_batch_as_the_error_says() -> None:
     layer, x = memnets.NTM(3, 2, memory_size=6, word_size=4), torch.randn(T, 2, 3)
     trace = memnets.map_tensors(lambda part: part[:, 0], memnets.record(layer, x))
     assert len(find(plots.heads_figure(trace), "slot")) == 2
+
+
+def test_without_matplotlib_the_error_names_what_to_install() -> None:
+    code = "import sys; sys.modules['matplotlib'] = None; import memnets; print('there'); "
+    code += "from memnets import plots"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "there\n"
+    assert "ModuleNotFoundError: memnets.plots draws with matplotlib" in done.stderr
+    assert "pip install 'memnets[train]'" in done.stderr
