@@ -12,8 +12,8 @@ from torch import nn
 def defaults(kind: type[nn.Module]) -> dict[str, Any]:
     """The arguments that a constructor takes by name, in their order, and their defaults.
 
-    >>> defaults(nn.Tanh), defaults(nn.Softmax)
-    ({}, {'dim': None})
+    >>> defaults(nn.Softmax), defaults(nn.ReLU)
+    ({'dim': None}, {'inplace': False})
     """
     return {
         name: parameter.default

@@ -215,7 +215,11 @@ class Controller(nn.Module):
             CELLS[cell](below if depth else input_size, hidden_size, device=device, dtype=dtype)
             for depth in range(num_layers)
         )
-        self.state_shape: tuple[int, ...] = (num_layers, CELLS[cell].state_tensors, hidden_size)
+        self.state_shape: tuple[int, int, int] = (
+            num_layers,
+            CELLS[cell].state_tensors,
+            hidden_size,
+        )
         # None where it is not learned: a constant is computed, as a buffer that no checkpoint holds
         # would be left without a value by `to_empty` and `load_state_dict`.
         self.start: nn.Parameter | None = None
@@ -231,12 +235,15 @@ class Controller(nn.Module):
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
         """Return the state before the first step: for each cell a tuple of tensors [B, hidden]."""
-        start = self.start
-        if start is None:
-            start = next(self.parameters()).new_zeros(self.state_shape)
+        depth, tensors, hidden = self.state_shape
+        if self.start is None:
+            zero = next(self.parameters()).new_zeros(())
+            return tuple(
+                tuple(zero.expand(batch_size, hidden) for _ in range(tensors)) for _ in range(depth)
+            )
         return tuple(
             tuple(tensor.expand(batch_size, -1) for tensor in cell.unbind(0))
-            for cell in start.unbind(0)
+            for cell in self.start.unbind(0)
         )
 
     def forward(self, x: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:

@@ -287,11 +287,12 @@ class NTM(MemoryLayer):
         rows, slots, _ = memory.shape
         if self.start_weights is None:
             first = torch.eye(1, slots, device=memory.device, dtype=memory.dtype)
-            weights = first.expand(self.read_heads + self.write_heads, -1)
+            read_weights = first.expand(rows, self.read_heads, -1)
+            write_weights = first.expand(rows, self.write_heads, -1)
         else:
             weights = torch.softmax(self.start_weights.to(memory.dtype), dim=-1)
-        weights = weights.expand(rows, -1, -1)
-        read_weights, write_weights = weights.split([self.read_heads, self.write_heads], dim=1)
+            both = weights.expand(rows, -1, -1).split([self.read_heads, self.write_heads], dim=1)
+            read_weights, write_weights = both
         carried = plugged.initial_addressing(self.heads, like=memory[:, :, 0])
         return NTMMemory(memory, read_weights, write_weights, carried)
 
