@@ -10,6 +10,7 @@ from memnets import (
     interface,
     memory,
     ntm,
+    paper,
     stock_addressings,
 )
 from memnets.controllers import Controller
@@ -74,6 +75,7 @@ __all__ = [
     "map_tensors",
     "memory",
     "ntm",
+    "paper",
     "record",
     "stock_addressings",
     "unflatten",

@@ -14,6 +14,12 @@ from memnets.dnc import DNC
 from memnets.layer import MemoryLayer
 from memnets.ntm import NTM
 
+# A configuration names every argument there was when it was written. One that it does not name came
+# later, and the layer was as with these values, whatever the defaults are today.
+BEFORE: dict[str, dict[str, Any]] = {
+    "NTM": {"gate_bias": 0.0, "sharpening_bias": 0.0, "add_range": "real"},
+    "DNC": {},
+}
 LAYERS: dict[str, type[MemoryLayer]] = {"NTM": NTM, "DNC": DNC}
 
 
@@ -48,6 +54,7 @@ def load(path: str | Path) -> MemoryLayer:
     if name not in LAYERS:
         raise ValueError(f"{file} holds a {name}; load rebuilds {', '.join(LAYERS)}.")
     try:
+        arguments = {**BEFORE[name], **arguments}
         layer = LAYERS[name](**arguments, dtype=weights["readout.weight"].dtype)
         layer.load_state_dict(weights)
     except (TypeError, ValueError, RuntimeError, KeyError, AttributeError) as error:

@@ -123,7 +123,8 @@ class NTM(MemoryLayer):
 
     Each step, the controller sees the input and what was read the step before, and emits the
     interface; the heads write, then read (`memnets.ntm.access`); the output is linear in the
-    controller's output and the read vectors (section 3 of the paper).
+    controller's output and the read vectors (section 3 of the paper). The defaults are those that
+    train; `memnets.paper.ntm` has the paper's.
 
     Args:
         input_size: numbers in each input, I.
@@ -154,12 +155,12 @@ class NTM(MemoryLayer):
         sharpening_bias: added to the initial bias of the sharpenings. Where a weighting is torn
             between two slots, a sharpening makes a small change of it gamma times as large, and a
             head that goes by location does so in every step, until gradients explode; with -4,
-            gamma starts at 1.02 in place of 1.69.
+            gamma starts at 1.02, with 0 at 1.69.
         sharpness_limit: no strength and no sharpening is above it; None is no limit. They grow with
             the controller's output, and the sharper a head is, the more a small change of what it
             looks for, or of where it was, changes: gradients explode.
-        add_range: the range of the add vectors, `real`, or `bounded`: in [-1, 1] by a tanh, so that
-            a memory grows by at most a constant in a step, and not with what was read.
+        add_range: the range of the add vectors: `bounded`, in [-1, 1] by a tanh, so that a memory
+            grows by at most a constant in a step and not with what was read, or `real`.
         similarity_epsilon, sharpen_epsilon: see `memnets.addressing`.
         batch_first: x and y are [B, T, ...].
         backend: what runs the steps, `auto`, `reference` or `compiled`: see docs/backends.md.
@@ -199,11 +200,11 @@ class NTM(MemoryLayer):
         memory_spread: float = 0.0,
         read_first: bool = False,
         strength: str = "oneplus",
-        gate_bias: float = 0.0,
+        gate_bias: float = -2.0,
         write_gate_bias: float | None = None,
-        sharpening_bias: float = 0.0,
+        sharpening_bias: float = -4.0,
         sharpness_limit: float | None = None,
-        add_range: str = "real",
+        add_range: str = "bounded",
         similarity_epsilon: float = 1e-6,
         sharpen_epsilon: float = 1e-12,
         batch_first: bool = False,

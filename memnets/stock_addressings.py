@@ -134,7 +134,7 @@ class Location:
 
     shift_range: int = 1
     sharpen_epsilon: float = 1e-12
-    sharpening_bias: float = 0.0
+    sharpening_bias: float = -4.0
     sharpness_limit: float | None = None
 
     def __post_init__(self) -> None:
@@ -175,8 +175,8 @@ class ContentAndLocation:
     strength: str = "oneplus"
     similarity_epsilon: float = 1e-6
     sharpen_epsilon: float = 1e-12
-    gate_bias: float = 0.0
-    sharpening_bias: float = 0.0
+    gate_bias: float = -2.0
+    sharpening_bias: float = -4.0
     sharpness_limit: float | None = None
 
     def __post_init__(self) -> None:

@@ -113,7 +113,7 @@ def hidden_size(fixed: dict[str, Any]) -> dict[str, int]:
 
 def ntm(**fixed: Any) -> Callable[..., Any]:
     def make(**options: Any) -> Any:
-        sizes = {"memory_size": N, "word_size": W, **hidden_size(fixed)}
+        sizes = {"memory_size": N, "word_size": W, **hidden_size(fixed | options)}
         return memnets.NTM(I, O, **{**sizes, **fixed, **options})
 
     return make
@@ -121,7 +121,7 @@ def ntm(**fixed: Any) -> Callable[..., Any]:
 
 def dnc(**fixed: Any) -> Callable[..., Any]:
     def make(**options: Any) -> Any:
-        sizes = {"memory_size": N, "word_size": W, "read_heads": 2, **hidden_size(fixed)}
+        sizes = {"memory_size": N, "word_size": W, "read_heads": 2, **hidden_size(fixed | options)}
         return memnets.DNC(I, O, **{**sizes, **fixed, **options})
 
     return make
@@ -158,6 +158,7 @@ TABLE = [
     Case("ntm_read_first", ntm(read_first=True)),
     Case("ntm_softplus", ntm(strength="softplus")),
     Case("ntm_bounded", ntm(add_range="bounded", sharpness_limit=1.7, sharpening_bias=0.2)),
+    Case("ntm_plain", ntm(add_range="real", gate_bias=0.0, sharpening_bias=0.0)),
     Case("ntm_content", ntm(heads=[ReadHead(Content(), 2), WriteHead(Content())])),
     Case("ntm_location", ntm(heads=[ReadHead(Location(2)), WriteHead(Location())])),
     Case(

@@ -39,3 +39,17 @@ def test_the_configuration_rebuilds_every_option(kind: type) -> None:
     twin = kind(**config["arguments"])
     assert twin.config == config
     assert repr(twin) == repr(layer)
+
+
+def test_a_checkpoint_from_before_an_argument_is_the_layer_that_it_was(tmp_path: Path) -> None:
+    """Defaults may change: an argument that a configuration does not name has its old value."""
+    plain = {"gate_bias": 0.0, "sharpening_bias": 0.0, "add_range": "real"}
+    layer = memnets.NTM(3, 2, memory_size=7, word_size=5, **plain)
+    torch.nn.init.normal_(layer.interface.linear.weight)
+    config = layer.config
+    for name in plain:
+        del config["arguments"][name]
+    torch.save({"layer": config, "weights": layer.state_dict()}, tmp_path / "old.pt")
+    loaded, x = memnets.load(tmp_path / "old.pt"), torch.randn(4, 2, 3)
+    assert loaded.config["arguments"].items() >= plain.items()
+    assert_same(loaded(x), layer(x), tolerance=0)

@@ -168,12 +168,15 @@ RANGES = {
 }
 
 
-BOUNDED = RANGES | {
-    "strengths": lambda x: np.minimum(oneplus(x), 1.7),
-    "sharpenings": lambda x: np.minimum(oneplus(x), 1.7),
-    "add_vectors": np.tanh,
-}
-"""Those of the layer `ntm_bounded`."""
+def ranges_of(layer: Any) -> dict[str, Any]:
+    """The ranges that an NTM's arguments choose."""
+    arguments = layer.config["arguments"]
+    limit = arguments["sharpness_limit"] or np.inf
+    limited = {
+        name: lambda x: np.minimum(oneplus(x), limit) for name in ("strengths", "sharpenings")
+    }
+    add = np.tanh if arguments["add_range"] == "bounded" else RANGES["add_vectors"]
+    return {**RANGES, **limited, "add_vectors": add}
 
 
 def activated(
@@ -207,8 +210,7 @@ def layer_step(layer: Any, shapes: Any, x: np.ndarray, h: Any, c: Any, state: An
     h, c = np.stack([row[0] for row in stepped]), np.stack([row[1] for row in stepped])
     raw = linear(layer.interface.linear, h)
     if isinstance(layer, memnets.NTM):
-        ranges = BOUNDED if layer.config["arguments"]["add_range"] == "bounded" else RANGES
-        interface = activated(memnets.ntm.NTMInterface, shapes, raw, ranges)
+        interface = activated(memnets.ntm.NTMInterface, shapes, raw, ranges_of(layer))
         vectors, memory = oracles.ntm_access(
             interface, state["memory"], oracles.cosine(1e-6), 1e-12
         )
@@ -241,6 +243,7 @@ def dnc_shapes(R: int, H: int, W: int) -> dict[str, tuple[int, ...]]:
         ("ntm_lstm", ntm_shapes(R=1, H=1, W=4, S=3)),
         ("ntm_several_heads", ntm_shapes(R=2, H=3, W=4, S=5)),
         ("ntm_bounded", ntm_shapes(R=1, H=1, W=4, S=3)),
+        ("ntm_plain", ntm_shapes(R=1, H=1, W=4, S=3)),
         ("dnc_lstm", dnc_shapes(R=2, H=1, W=4)),
         ("dnc_several_heads", dnc_shapes(R=3, H=2, W=4)),
     ],

@@ -52,7 +52,9 @@ def test_an_own_addressing_module_is_trained_and_saved() -> None:
 
 def test_stock_heads_written_out_are_the_default() -> None:
     """heads=[...] with the NTM's own addressing, in any order, is the NTM."""
+    torch.manual_seed(0)
     default = memnets.NTM(I, O, memory_size=N, word_size=W, read_heads=2, hidden_size=HIDDEN)
+    torch.manual_seed(0)
     written = memnets.NTM(
         I,
         O,
@@ -61,7 +63,7 @@ def test_stock_heads_written_out_are_the_default() -> None:
         hidden_size=HIDDEN,
         heads=[WriteHead(ContentAndLocation()), ReadHead(ContentAndLocation(), 2)],
     )
-    written.load_state_dict(default.state_dict(), strict=True)
+    assert_same(tuple(written.parameters()), tuple(default.parameters()), tolerance=0)
     x = inputs(dtype=torch.float32)
     assert_same(written(x), default(x))
     assert (written.read_heads, written.write_heads) == (2, 1)

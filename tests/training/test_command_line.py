@@ -17,7 +17,7 @@ from training.options.models import MODEL_FIELDS, MODELS
 from training.options.optimizers import GravesRMSProp
 from training.options.recipes import RECIPES, is_guess, recipe
 
-NOT_FLAGS = {"input_size", "output_size", "heads", "batch_first", "device", "dtype"}
+NOT_FLAGS = {"input_size", "output_size", "more", "heads", "batch_first", "device", "dtype"}
 
 
 def test_flags_change_the_recipe():

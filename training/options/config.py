@@ -14,6 +14,7 @@ import tyro
 from torch import nn
 
 import tasks
+from memnets.loading import BEFORE
 from tasks.base import Task
 from tasks.curriculum import CURRICULA, Curriculum
 from training.files.form import check_types
@@ -192,6 +193,8 @@ def from_json(values: dict[str, Any]) -> Config:
         # A run from before there were curricula had the one that changes nothing.
         old = {"curriculum": "fixed", "curriculum_options": {}, "wandb_options": {}}
         values = {**old, **values}
+        before = BEFORE.get(values["model"].upper(), {})
+        values["model_options"] = {**before, **values["model_options"]}
         for group in GROUPS:
             chosen = option_class(group, values[group])
             values[f"{group}_options"] = chosen(**values[f"{group}_options"])

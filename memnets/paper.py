@@ -1,0 +1,61 @@
+"""The NTM with the settings of its paper, where the defaults of `memnets.NTM` depart from them."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from memnets.ntm import NTM
+
+
+def ntm(
+    input_size: int,
+    output_size: int,
+    *,
+    memory_size: int = 128,
+    word_size: int = 20,
+    read_heads: int = 1,
+    write_heads: int = 1,
+    controller: str | nn.Module = "lstm",
+    hidden_size: int = 100,
+    num_layers: int = 1,
+    batch_first: bool = False,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> NTM:
+    """Return an NTM as Graves, Wayne and Danihelka (2014) describe it.
+
+    The state before the first step is learned, key strengths are above 0, what a head adds has no
+    range, and initial weights have no bias of their own. Why the defaults of `memnets.NTM` are
+    others, docs/deviations.md says.
+
+    Args:
+        input_size, output_size: I and O.
+        memory_size, word_size, read_heads, write_heads, controller, hidden_size, num_layers,
+            batch_first, device, dtype: see `memnets.NTM`; the sizes are the paper's for copy.
+
+    Raises:
+        ValueError, TypeError: as `memnets.NTM`.
+
+    >>> ntm(9, 8).start_memory.shape
+    torch.Size([128, 20])
+    """
+    return NTM(
+        input_size,
+        output_size,
+        memory_size=memory_size,
+        word_size=word_size,
+        read_heads=read_heads,
+        write_heads=write_heads,
+        controller=controller,
+        hidden_size=hidden_size,
+        num_layers=num_layers,
+        learned_initial_state=True,
+        strength="softplus",
+        gate_bias=0.0,
+        sharpening_bias=0.0,
+        add_range="real",
+        batch_first=batch_first,
+        device=device,
+        dtype=dtype,
+    )
