@@ -128,8 +128,8 @@ class MemoryLayer(nn.Module, ABC):
         self.readout: nn.Linear = nn.Linear(
             hidden + read_size, output_size, device=device, dtype=dtype
         )
-        self.initial_memory = float(initial_memory)
-        self.memory_spread = float(memory_spread)
+        self.initial_memory: float = float(initial_memory)
+        self.memory_spread: float = float(memory_spread)
         self.start_memory: nn.Parameter | None = None
         self.start_read_vectors: nn.Parameter | None = None
         if learned_initial_state:

@@ -72,3 +72,14 @@ def test_a_whole_layer(name: str) -> None:
         strict=True,
     ):
         assert_same(actual, expected, tolerance=1e-10)
+
+
+def test_a_layer_with_the_batch_first() -> None:
+    """What turns its axes can be captured too, and exported for any number of rows."""
+    layer = BY_NAME["ntm_lstm"].build(backend="reference", batch_first=True)
+    x, more = (inputs(steps=3, batch=rows).transpose(0, 1) for rows in (B, B + 2))
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    assert_same(compiled(x), layer(x))
+    rows = torch.export.Dim("rows", min=2, max=64)
+    exported = torch.export.export(layer, (x,), dynamic_shapes=({0: rows},)).module()
+    assert_same(exported(more)[0], layer(more)[0])
