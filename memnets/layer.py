@@ -205,11 +205,11 @@ class MemoryLayer(nn.Module, ABC):
             # `to_empty` and `load_state_dict`.
             slots = (self.memory_size, self.word_size)
             memory = like.new_full(slots, self.initial_memory, dtype=wide)
-            read_vectors = like.new_zeros((), dtype=wide)
+            read_vectors = like.new_zeros((self.read_heads, self.word_size), dtype=wide)
         else:
             memory, read_vectors = self.start_memory.to(wide), self.start_read_vectors.to(wide)
         memory = memory.expand(rows, -1, -1)
-        read_vectors = read_vectors.expand(rows, self.read_heads, self.word_size)
+        read_vectors = read_vectors.expand(rows, -1, -1)
         controller = self.controller.initial_state(rows)  # pyright: ignore[reportCallIssue]
         state = State(controller, self.initial_access(memory), read_vectors)
         return state if batch_size is not None else without_batch(state)
