@@ -314,9 +314,8 @@ def other_controller(layer: Any) -> None:
 def twice_the_cell(layer: Any) -> None:
     if not layer.controller.skip_connections:
         cell, hidden = layer.controller.cells[0], layer.controller.hidden_size
-        start = layer.controller.start
         layer.controller.cells.append(type(cell)(hidden, hidden, dtype=torch.float64))
-        layer.controller.start = torch.cat([start, start[-1:]])
+        layer.controller.state_shape = (2, *layer.controller.state_shape[1:])
 
 
 def read_first(layer: Any) -> None:
@@ -351,8 +350,7 @@ def own_addressing(layer: Any) -> None:
 
 
 def own_initial_memory(layer: Any) -> None:
-    with torch.no_grad():
-        layer.start_memory += 1
+    layer.initial_memory = 0.7
 
 
 def attribute(layer: Any) -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from training.command_line import parse
-from training.config import make_layer
-from training.experiments import ROWS, command
-from training.recipes import RECIPES
+from experiments.table import ROWS, command
+from training.command_line.parser import parse
+from training.options.config import make_layer
+from training.options.recipes import RECIPES
 
 # Found with other defaults than those of today: docs/deviations.md.
 STATED = ("gate_bias", "sharpening_bias", "add_range")
