@@ -1,7 +1,7 @@
-"""The compiled kernel: built once for this machine and torch, kept in a cache, loaded by ctypes.
+"""The compiled kernel: built once for this machine, kept in a cache, loaded by ctypes.
 
-The sources take plain pointers, so that a build needs a C++ compiler and the headers that come with
-torch, and no more. One library holds one kind of number.
+The sources take plain pointers and need nothing of torch: a build needs a C++ compiler alone. One
+library holds one kind of number.
 """
 
 from __future__ import annotations
@@ -25,7 +25,15 @@ from memnets.fused.plan import first_difference
 
 SOURCES = Path(__file__).parent / "cpp"
 NUMBERS = {torch.float32: "float", torch.float64: "double"}
-OPTIONS = ("-O3", "-march=native", "-std=c++20", "-fPIC", "-shared", "-pthread")
+OPTIONS = (
+    "-O3",
+    "-march=native",
+    "-std=c++20",
+    "-fPIC",
+    "-shared",
+    "-pthread",
+    "-fvisibility=hidden",
+)
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow")
 """Not errors, as a newer compiler may warn of more; the tests compile with -Werror."""
 
@@ -56,26 +64,20 @@ def extra_options() -> list[str]:
 
 def command(program: str, number: str, target: Path) -> list[str]:
     """Return the command that compiles the library."""
-    root = Path(torch.__file__).parent
     return [
         program,
         *OPTIONS,
         *WARNINGS,
         *extra_options(),
         f"-DMEMNETS_NUMBER={number}",
-        f"-isystem{root / 'include'}",
         str(SOURCES / "kernel.cpp"),
         "-o",
         str(target),
-        f"-L{root / 'lib'}",
-        "-ltorch_cpu",
-        "-lc10",
-        f"-Wl,-rpath,{root / 'lib'}",
     ]
 
 
 def library_path(program: str, number: str) -> Path:
-    """Where the library for this compiler, machine, torch and these sources is or will be."""
+    """Where the library for this compiler, machine and these sources is or will be."""
     # What -march=native means differs between machines that share a home folder.
     macros = subprocess.run(
         [program, "-march=native", "-dM", "-E", "-x", "c++", os.devnull],
@@ -85,9 +87,7 @@ def library_path(program: str, number: str) -> Path:
     digest = hashlib.sha256(macros)
     for source in sorted(SOURCES.iterdir()):
         digest.update(source.read_bytes())
-    digest.update(
-        " ".join([torch.__version__, torch.__file__, *OPTIONS, *extra_options()]).encode()
-    )
+    digest.update(" ".join([*OPTIONS, *extra_options()]).encode())
     return cache_folder() / f"{number}-{digest.hexdigest()[:20]}.so"
 
 

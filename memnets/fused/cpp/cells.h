@@ -112,7 +112,7 @@ inline void elman_backward(const CellRow<T>& row, const T* d_h, T* d_gates) {
 template <class T>
 inline void feedforward(const CellRow<T>& row, T* h) {
   each<T>(row.hidden, [&](Size n, Size count) {
-    const Vector<T> value = at::vec::maximum(load(row.gates + n, count), Vector<T>(0));
+    const Vector<T> value = maximum(load(row.gates + n, count), Vector<T>(0));
     store(value, row.gates + n, count);
     store(value, h + n, count);
   });
@@ -140,16 +140,20 @@ inline void activate(const Field* fields, Size count, const T* raw, T* values) {
         });
         break;
       case Range::oneplus:
-        for (Size n = 0; n < field.count; ++n) to[n] = 1 + softplus(from[n]);
+        each<T>(field.count, [&](Size n, Size part) {
+          store(Vector<T>(1) + softplus(load(from + n, part)), to + n, part);
+        });
         break;
       case Range::positive:
-        for (Size n = 0; n < field.count; ++n) to[n] = softplus(from[n]);
+        each<T>(field.count, [&](Size n, Size part) {
+          store(softplus(load(from + n, part)), to + n, part);
+        });
         break;
       case Range::simplex:
         for (Size start = 0; start < field.count; start += field.group) {
           T largest = from[start], sum = 0;
           for (Size n = 1; n < field.group; ++n) largest = std::max(largest, from[start + n]);
-          for (Size n = start; n < start + field.group; ++n) sum += to[n] = std::exp(from[n] - largest);
+          for (Size n = start; n < start + field.group; ++n) sum += to[n] = exponential(from[n] - largest);
           for (Size n = start; n < start + field.group; ++n) to[n] /= sum;
         }
         break;

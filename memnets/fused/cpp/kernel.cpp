@@ -1,17 +1,7 @@
 // The entry points: plain C, called from memnets/fused/library.py.
-#if defined(__SSE__)
-#pragma GCC diagnostic push
-#if !defined(__clang__)
-// g++ 12 warns about what its own AVX-512 header leaves undefined on purpose (GCC bug 105593).
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
-#pragma GCC diagnostic pop
-#endif
-
 #include <thread>
 
+#include "apply.h"
 #include "dnc.h"
 #include "layout.h"
 #include "ntm.h"
@@ -28,6 +18,15 @@ class FlushDenormals {
 
  private:
   unsigned before_;
+#elif defined(__aarch64__)
+  FlushDenormals() {
+    asm volatile("mrs %0, fpcr" : "=r"(before_));
+    asm volatile("msr fpcr, %0" : : "r"(before_ | uint64_t(1) << 24));
+  }
+  ~FlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
+
+ private:
+  uint64_t before_;
 #endif
 };
 
@@ -105,30 +104,39 @@ Size divide(Problem& problem, T* room) {
 // One library holds one kind of number, so that who needs one does not wait for the other.
 using Number = MEMNETS_NUMBER;
 
-extern "C" {
+// All else is hidden: libraries for other numbers and instruction sets may be loaded beside this one.
+#define MEMNETS_EXPORT extern "C" __attribute__((visibility("default")))
 
 // Points to the parts of what is kept, in `room` or nowhere; returns how many numbers they take.
-int64_t memnets_divide(memnets::Problem* problem, void* room) {
+MEMNETS_EXPORT int64_t memnets_divide(memnets::Problem* problem, void* room) {
   return memnets::divide<Number>(*problem, static_cast<Number*>(room));
 }
 
-void memnets_forward(const memnets::Problem* problem) { memnets::run<Number>(*problem, true); }
+MEMNETS_EXPORT void memnets_forward(const memnets::Problem* problem) {
+  memnets::run<Number>(*problem, true);
+}
 
-void memnets_backward(const memnets::Problem* problem) { memnets::run<Number>(*problem, false); }
+MEMNETS_EXPORT void memnets_backward(const memnets::Problem* problem) {
+  memnets::run<Number>(*problem, false);
+}
 
 // What the caller compares with its own structures.
-const char* memnets_layout() {
+MEMNETS_EXPORT const char* memnets_layout() {
   static const std::string text = memnets::layout();
   return text.c_str();
 }
 
-const char* memnets_vectors() {
-#if defined(CPU_CAPABILITY_AVX512)
-  return "AVX-512";
-#elif defined(CPU_CAPABILITY_AVX2)
-  return "AVX2";
-#else
-  return "the compiler's own vectors";
-#endif
+// For tests: `function` as numbered in apply.h, with numbers too small to be normal flushed, as in the
+// kernel's threads, or kept.
+MEMNETS_EXPORT void memnets_apply(int64_t function, const void* from, void* to, int64_t count,
+                                  int64_t flush) {
+  const auto apply = [=] {
+    memnets::apply(static_cast<memnets::Function>(function), static_cast<const Number*>(from),
+                   static_cast<Number*>(to), count);
+  };
+  if (!flush) return apply();
+  const memnets::FlushDenormals flushing;
+  apply();
 }
-}
+
+MEMNETS_EXPORT const char* memnets_vectors() { return memnets::instruction_set; }

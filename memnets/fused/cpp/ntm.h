@@ -158,7 +158,7 @@ class NtmMemory {
                            load(around_.data() + n + 2 * reach - j), sum);
       if (n + lanes<T> > shape_.slots) sum = Vector<T>::set(Vector<T>(1), sum, shape_.slots - n);
       store(sum, shifted + n);
-      store(sum.log(), logarithm + n);
+      store(memnets::logarithm(sum), logarithm + n);
     }
     softmax(logarithm, values[head.sharpening], result, shape_.slots, shape_.length);
   }

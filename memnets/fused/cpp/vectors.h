@@ -1,19 +1,6 @@
-// Vectors of numbers: what the kernels are written in. ATen's own vector type brings exp and log;
-// lengths that are no multiple of its lanes are padded (N) or end in a part of a vector.
+// Rows of numbers: what the kernels are written in. Lengths that are no multiple of a vector's lanes
+// are padded (N) or end in a part of a vector.
 #pragma once
-
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
-#define CPU_CAPABILITY AVX512
-#define CPU_CAPABILITY_AVX512
-#elif defined(__AVX2__) && defined(__FMA__)
-#define CPU_CAPABILITY AVX2
-#define CPU_CAPABILITY_AVX2
-#else
-#define CPU_CAPABILITY DEFAULT
-#define CPU_CAPABILITY_DEFAULT
-#endif
-#include <ATen/cpu/vec/functional.h>
-#include <ATen/cpu/vec/vec.h>
 
 #include <algorithm>
 #include <cmath>
@@ -22,6 +9,8 @@
 #include <new>
 #include <type_traits>
 #include <vector>
+
+#include "functions.h"
 
 // Before a loop of a few constant turns over an array of vectors: only unrolled does the array live in
 // registers.
@@ -32,14 +21,6 @@
 #endif
 
 namespace memnets {
-
-using Size = int64_t;
-
-template <class T>
-using Vector = at::vec::Vectorized<T>;
-
-template <class T>
-constexpr Size lanes = Vector<T>::size();
 
 // Memory that begins where a vector does: one that lies across two cache lines costs twice.
 template <class T>
@@ -62,54 +43,6 @@ using Room = std::vector<T, Aligned<T>>;
 template <class T>
 constexpr Size padded(Size count) {
   return (count + lanes<T> - 1) / lanes<T> * lanes<T>;
-}
-
-template <class T>
-inline Vector<T> load(const T* from) {
-  return Vector<T>::loadu(from);
-}
-
-template <class T>
-inline Vector<T> load(const T* from, Size count) {
-  return count == lanes<T> ? Vector<T>::loadu(from) : Vector<T>::loadu(from, count);
-}
-
-template <class T>
-inline void store(Vector<T> value, T* to) {
-  value.store(to);
-}
-
-template <class T>
-inline void store(Vector<T> value, T* to, Size count) {
-  count == lanes<T> ? value.store(to) : value.store(to, count);
-}
-
-// Past the caches, for what is not read again soon: `to` is at the beginning of a vector.
-template <class T>
-inline void store_away(Vector<T> value, T* to) {
-#if defined(CPU_CAPABILITY_AVX512)
-  if constexpr (sizeof(T) == 4)
-    _mm512_stream_ps(to, value);
-  else
-    _mm512_stream_pd(to, value);
-#elif defined(CPU_CAPABILITY_AVX2)
-  if constexpr (sizeof(T) == 4)
-    _mm256_stream_ps(to, value);
-  else
-    _mm256_stream_pd(to, value);
-#else
-  store(value, to);
-#endif
-}
-
-template <class T>
-inline Vector<T> multiply_add(Vector<T> a, Vector<T> b, Vector<T> c) {
-  return at::vec::fmadd(a, b, c);
-}
-
-template <class T>
-inline T total(Vector<T> value) {
-  return at::vec::vec_reduce_all<T>([](Vector<T>& a, Vector<T>& b) { return a + b; }, value);
 }
 
 // Calls body(start, count) for every vector of a row of any length.
@@ -159,34 +92,6 @@ inline void zero_padding(T* row, Size used, Size length) {
   for (Size n = used; n < length; ++n) row[n] = 0;
 }
 
-// ATen's quick exponential makes a number of NaN: a broken input must show in the outputs.
-template <class T>
-inline Vector<T> exponential(Vector<T> x) {
-  return Vector<T>::blendv(x.exp_u20(), x, x.isnan());
-}
-
-template <class T>
-inline Vector<T> sigmoid(Vector<T> x) {
-  return Vector<T>(1) / (Vector<T>(1) + exponential(x.neg()));
-}
-
-// To 2e-7 of 1 in float32: Sleef's, to the last digit of small x too, takes three times as long.
-template <class T>
-inline Vector<T> tanh(Vector<T> x) {
-  return Vector<T>(2) / (Vector<T>(1) + exponential(Vector<T>(-2) * x)) - Vector<T>(1);
-}
-
-template <class T>
-inline T sigmoid(T x) {
-  return T(1) / (T(1) + std::exp(-x));
-}
-
-// log(1 + e^x), as torch computes it: x itself above 20.
-template <class T>
-inline T softplus(T x) {
-  return x > T(20) ? x : std::log1p(std::exp(x));
-}
-
 // to = softmax(scale * from) over `used` numbers; the padding becomes 0. `to` may be `from`. The
 // largest is subtracted before the scale multiplies: scale * largest is rounded, and by more than an
 // exponential can take where the scale is 1e10 (float32).
@@ -196,10 +101,8 @@ inline void softmax(const T* from, T scale, T* to, Size used, Size length) {
   {
     Vector<T> most(largest);
     Size n = 0;
-    for (; n + lanes<T> <= used; n += lanes<T>) most = at::vec::maximum(most, load(from + n));
-    if (n)
-      largest = at::vec::vec_reduce_all<T>(
-          [](Vector<T>& a, Vector<T>& b) { return at::vec::maximum(a, b); }, most);
+    for (; n + lanes<T> <= used; n += lanes<T>) most = maximum(most, load(from + n));
+    if (n) largest = largest_of(most);
     for (; n < used; ++n) largest = std::max(largest, from[n]);
   }
   const Vector<T> factor(scale), top(largest);
