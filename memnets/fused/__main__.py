@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import time
 
-from memnets.fused import library, threads
+from memnets.fused import library, shipped, threads
 
 
 def main() -> int:
-    """Build and load the kernel; say what was found. Return 0 if it can be used."""
+    """Load the kernel, and say what was found. Return 0 if it can be used."""
+    print(f"setting:  MEMNETS_KERNEL={library.setting()}")
+    print(f"best:     {shipped.best_instruction_set()} (what this processor has)")
     print(f"compiler: {library.compiler() or 'none found (g++, clang++, or CXX)'}")
     print(f"cache:    {library.cache_folder()}")
     status = 0
@@ -19,7 +21,8 @@ def main() -> int:
         if reason is None:
             vectors = library.load(dtype).memnets_vectors().decode()
             seconds = time.perf_counter() - began
-            print(f"{dtype}: ready, with {vectors}; {seconds:.1f} s to build or load")
+            path = library.chosen_library(library.NUMBERS[dtype])
+            print(f"{dtype}: ready, with {vectors}; {seconds:.3f} s to load or build {path}")
         else:
             print(f"{dtype}: cannot be used. {reason}")
             status = 1

@@ -1,7 +1,9 @@
-"""The compiled kernel: built once for this machine, kept in a cache, loaded by ctypes.
+"""The compiled kernel: that which came with the package, else compiled here; loaded by ctypes.
 
-The sources take plain pointers and need nothing of torch: a build needs a C++ compiler alone. One
-library holds one kind of number.
+MEMNETS_KERNEL chooses one by name: an instruction set, of those that came with the package, or
+`native`, compiled for this machine on first use and kept in a cache. A source checkout whose kernel
+was not compiled when it was installed, or has changed since, compiles it so too. One library holds
+one kind of number.
 """
 
 from __future__ import annotations
@@ -11,8 +13,6 @@ import functools
 import hashlib
 import logging
 import os
-import shlex
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -21,33 +21,15 @@ from pathlib import Path
 
 import torch
 
+from memnets.fused import compiling, shipped
+from memnets.fused.compiling import OPTIONS, command, compiler, extra_options
 from memnets.fused.plan import first_difference
+from memnets.fused.shipped import UnavailableError
 
-SOURCES = Path(__file__).parent / "cpp"
 NUMBERS = {torch.float32: "float", torch.float64: "double"}
-OPTIONS = (
-    "-O3",
-    "-march=native",
-    "-std=c++20",
-    "-fPIC",
-    "-shared",
-    "-pthread",
-    "-fvisibility=hidden",
-)
-WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow")
-"""Not errors, as a newer compiler may warn of more; the tests compile with -Werror."""
+AUTO, NATIVE = "auto", "native"
 
 logger: logging.Logger = logging.getLogger("memnets")
-
-
-class UnavailableError(RuntimeError):
-    """The kernel cannot be built or loaded here; the message says why, and what would help."""
-
-
-def compiler() -> str | None:
-    """Return the path of the C++ compiler: that of the variable CXX, else g++ or clang++."""
-    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
-    return next((found for name in names if (found := shutil.which(name))), None)
 
 
 def cache_folder() -> Path:
@@ -57,36 +39,11 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path(base).expanduser() / "memnets"
 
 
-def extra_options() -> list[str]:
-    """Further options for the compiler, from MEMNETS_CXXFLAGS, such as -fsanitize=address."""
-    return shlex.split(os.environ.get("MEMNETS_CXXFLAGS", ""))
-
-
-def command(program: str, number: str, target: Path) -> list[str]:
-    """Return the command that compiles the library."""
-    return [
-        program,
-        *OPTIONS,
-        *WARNINGS,
-        *extra_options(),
-        f"-DMEMNETS_NUMBER={number}",
-        str(SOURCES / "kernel.cpp"),
-        "-o",
-        str(target),
-    ]
-
-
 def library_path(program: str, number: str) -> Path:
     """Where the library for this compiler, machine and these sources is or will be."""
     # What -march=native means differs between machines that share a home folder.
-    macros = subprocess.run(
-        [program, "-march=native", "-dM", "-E", "-x", "c++", os.devnull],
-        capture_output=True,
-        check=False,
-    ).stdout
-    digest = hashlib.sha256(macros)
-    for source in sorted(SOURCES.iterdir()):
-        digest.update(source.read_bytes())
+    digest = hashlib.sha256(compiling.native_macros(program))
+    digest.update(compiling.digest_of_sources().encode())
     digest.update(" ".join([*OPTIONS, *extra_options()]).encode())
     return cache_folder() / f"{number}-{digest.hexdigest()[:20]}.so"
 
@@ -155,12 +112,11 @@ def built(program: str, number: str) -> Path:
     return path
 
 
-@functools.cache
-def load(dtype: torch.dtype) -> ctypes.CDLL:
-    """Return the library for numbers of `dtype`, compiled first if it is not in the cache.
+def compiled_here(number: str) -> Path:
+    """Return the library for this machine, compiled first if it is not in the cache.
 
     Raises:
-        UnavailableError: if there is no compiler, or compiling or loading fails.
+        UnavailableError: if there is no compiler, or it fails.
     """
     program = compiler()
     if program is None:
@@ -168,7 +124,60 @@ def load(dtype: torch.dtype) -> ctypes.CDLL:
             "There is no C++ compiler here; install g++ (as by apt install g++) or clang++, or set "
             "CXX to one."
         )
-    path = built(program, NUMBERS[dtype])
+    return built(program, number)
+
+
+def setting() -> str:
+    """Return which kernel MEMNETS_KERNEL asks for; MEMNETS_CXXFLAGS asks for a native one.
+
+    Raises:
+        ValueError: if it is not the name of one.
+    """
+    sets = compiling.instruction_sets()
+    chosen = os.environ.get("MEMNETS_KERNEL") or (NATIVE if extra_options() else AUTO)
+    if chosen not in (AUTO, NATIVE, *sets):
+        raise ValueError(
+            f"MEMNETS_KERNEL must be one of {', '.join((AUTO, NATIVE, *sets))}, not {chosen!r}."
+        )
+    return chosen
+
+
+def is_checkout() -> bool:
+    """Whether the package lies beside the files that it is built from."""
+    return (Path(__file__).parents[2] / "pyproject.toml").is_file()
+
+
+def chosen_library(number: str) -> Path:
+    """Return the library to load for float or double numbers, compiled first where it must be.
+
+    Raises:
+        UnavailableError: if there is none, with the reason.
+        ValueError: as `setting`.
+    """
+    chosen = setting()
+    if chosen == NATIVE:
+        return compiled_here(number)
+    try:
+        name = shipped.best_instruction_set() if chosen == AUTO else chosen
+        return shipped.library(number, name)
+    except UnavailableError as error:
+        if chosen != AUTO or not is_checkout():
+            raise UnavailableError(
+                f"{error} Or set MEMNETS_KERNEL=native to compile it on first use."
+            ) from error
+        logger.debug("memnets: the kernel is compiled here. %s", error)
+        return compiled_here(number)
+
+
+@functools.cache
+def load(dtype: torch.dtype) -> ctypes.CDLL:
+    """Return the library for numbers of `dtype`.
+
+    Raises:
+        UnavailableError: if there is none, or it cannot be loaded.
+        ValueError: as `setting`.
+    """
+    path = chosen_library(NUMBERS[dtype])
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:

@@ -210,6 +210,7 @@ def test_hooks_and_subclasses_are_served_by_the_reference():
 
 
 def test_without_a_compiler_the_reference_serves(monkeypatch, caplog):
+    monkeypatch.setenv("MEMNETS_KERNEL", "native")
     functions = (library.load, library.reason_against, unroll._say_once, unroll._warn_once)
     for cached in functions:
         cached.cache_clear()

@@ -20,7 +20,7 @@ def fake(tmp_path, monkeypatch):
         given = {"input": source, "text": True, "check": True}
         command = [library.compiler(), "-shared", "-fPIC", "-x", "c++", "-", "-o", str(path)]
         subprocess.run(command, **given)
-        monkeypatch.setattr(library, "built", lambda *_: path)
+        monkeypatch.setattr(library, "chosen_library", lambda _: path)
         library.load.cache_clear()
         return library.load(torch.float32)
 
