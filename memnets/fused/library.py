@@ -158,8 +158,7 @@ def chosen_library(number: str) -> Path:
     if chosen == NATIVE:
         return compiled_here(number)
     try:
-        name = shipped.best_instruction_set() if chosen == AUTO else chosen
-        return shipped.library(number, name)
+        return shipped.library(number, None if chosen == AUTO else chosen)
     except UnavailableError as error:
         if chosen != AUTO or not is_checkout():
             raise UnavailableError(

@@ -28,22 +28,29 @@ def best_instruction_set() -> str:
     return found if found in sets else sets[-1]
 
 
-def library(number: str, instruction_set: str) -> Path:
+def library(number: str, instruction_set: str | None = None) -> Path:
     """Return the library for float or double numbers that came with the package.
+
+    Without an instruction set it is that for the best one, of those that came, which the processor
+    has.
 
     Raises:
         UnavailableError: if this processor has not those instructions, or the library is missing,
             damaged, or made from other sources than those of this version.
     """
     sets = list(compiling.instruction_sets())
-    best = best_instruction_set()
-    if sets.index(instruction_set) < sets.index(best):
+    usable = sets[sets.index(best_instruction_set()) :]
+    if instruction_set is not None and instruction_set not in usable:
         raise UnavailableError(
-            f"This processor has {best} at best, and the kernel for {instruction_set} was asked "
-            f"for: set MEMNETS_KERNEL to one of {', '.join(sets[sets.index(best) :])}."
+            f"This processor has {usable[0]} at best, and the kernel for {instruction_set} was "
+            f"asked for: set MEMNETS_KERNEL to one of {', '.join(usable)}."
         )
-    path = compiling.BUILT / compiling.file_name(number, instruction_set)
     manifest = _manifest()
+    names = [compiling.file_name(number, name) for name in usable]
+    name = next((name for name in names if name in manifest["files"]), names[0])
+    if instruction_set is not None:
+        name = compiling.file_name(number, instruction_set)
+    path = compiling.BUILT / name
     if not path.is_file() or path.name not in manifest["files"]:
         raise UnavailableError(
             f"The kernel must be at {path}, and nothing is there: it is compiled when memnets is "

@@ -121,6 +121,14 @@ def test_an_unknown_kernel_is_refused(monkeypatch):
         BY_NAME["ntm_lstm"].build()(inputs())
 
 
+def test_the_best_of_those_that_came_along_is_taken(built, monkeypatch):
+    monkeypatch.setattr(compiling, "instruction_sets", lambda: {"newest": (), **compiling.X86})
+    monkeypatch.setattr(shipped, "best_instruction_set", lambda: "newest")
+    assert shipped.library("double") == built
+    with pytest.raises(fused.UnavailableError, match=r"double-newest.*nothing is there"):
+        shipped.library("double", "newest")
+
+
 @pytest.mark.usefixtures("built")
 def test_the_processor_decides(monkeypatch):
     monkeypatch.setattr(compiling, "instruction_sets", lambda: compiling.X86)
