@@ -77,7 +77,8 @@ constexpr T whole = T(3) * T(Bits<T>(1) << (Constants<T>::fraction_bits - 1));
 template <class T, std::size_t count>
 inline Vector<T> polynomial(const T (&coefficients)[count], Vector<T> x) {
   Vector<T> sum(coefficients[count - 1]);
-  for (Size i = Size(count) - 2; i >= 0; --i) sum = multiply_add(sum, x, Vector<T>(coefficients[i]));
+  for (Size i = Size(count) - 2; i >= 0; --i)
+    sum = multiply_add(sum, x, Vector<T>(coefficients[i]));
   return sum;
 }
 

@@ -104,7 +104,7 @@ Size divide(Problem& problem, T* room) {
 // One library holds one kind of number, so that who needs one does not wait for the other.
 using Number = MEMNETS_NUMBER;
 
-// All else is hidden: libraries for other numbers and instruction sets may be loaded beside this one.
+// All else is hidden: libraries for other numbers and instruction sets may be loaded beside it.
 #define MEMNETS_EXPORT extern "C" __attribute__((visibility("default")))
 
 // Points to the parts of what is kept, in `room` or nowhere; returns how many numbers they take.
@@ -126,8 +126,8 @@ MEMNETS_EXPORT const char* memnets_layout() {
   return text.c_str();
 }
 
-// For tests: `function` as numbered in apply.h, with numbers too small to be normal flushed, as in the
-// kernel's threads, or kept.
+// For tests: `function` as numbered in apply.h, with numbers too small to be normal flushed, as in
+// the kernel's threads, or kept.
 MEMNETS_EXPORT void memnets_apply(int64_t function, const void* from, void* to, int64_t count,
                                   int64_t flush) {
   const auto apply = [=] {

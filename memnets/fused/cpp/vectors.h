@@ -1,5 +1,5 @@
-// Rows of numbers: what the kernels are written in. Lengths that are no multiple of a vector's lanes
-// are padded (N) or end in a part of a vector.
+// Rows of numbers: what the kernels are written in. Lengths that are no multiple of a vector's
+// lanes are padded (N) or end in a part of a vector.
 #pragma once
 
 #include <algorithm>
