@@ -3,25 +3,23 @@
 from torch.serialization import add_safe_globals as _add_safe_globals
 
 from memnets import (
-    addressing,
     controllers,
     dnc,
-    heads,
     interface,
-    memory,
     ntm,
     paper,
-    stock_addressings,
+    parts,
 )
 from memnets.controllers import Controller
 from memnets.dnc import DNC, DNCInterface, DNCMemory
-from memnets.heads import ReadHead, WriteHead
 from memnets.layer import MemoryLayer
 from memnets.loading import load
-from memnets.memory import NTMMemory
 from memnets.ntm import NTM, NTMInterface
+from memnets.parts.content import Content
+from memnets.parts.heads import NTMMemory, ReadHead, WriteHead
+from memnets.parts.location import ContentAndLocation, Location
+from memnets.parts.usage import LeastRecentlyUsed
 from memnets.state import State, detach, flatten, map_tensors, unflatten
-from memnets.stock_addressings import Content, ContentAndLocation, LeastRecentlyUsed, Location
 from memnets.trace import Trace, record
 from memnets.unroll import Choice, PerformanceWarning
 
@@ -37,11 +35,11 @@ _add_safe_globals(
         Trace,
         NTMInterface,
         DNCInterface,
-        heads.WriteVectors,
-        stock_addressings.ContentParameters,
-        stock_addressings.LocationParameters,
-        stock_addressings.FocusParameters,
-        stock_addressings.LeastRecentlyUsedParameters,
+        parts.heads.WriteVectors,
+        parts.content.ContentParameters,
+        parts.location.LocationParameters,
+        parts.location.FocusParameters,
+        parts.usage.LeastRecentlyUsedParameters,
     ]
 )
 
@@ -64,19 +62,16 @@ __all__ = [
     "State",
     "Trace",
     "WriteHead",
-    "addressing",
     "controllers",
     "detach",
     "dnc",
     "flatten",
-    "heads",
     "interface",
     "load",
     "map_tensors",
-    "memory",
     "ntm",
     "paper",
+    "parts",
     "record",
-    "stock_addressings",
     "unflatten",
 ]

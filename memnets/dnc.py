@@ -10,13 +10,15 @@ from typing import Any, NamedTuple, NoReturn
 import torch
 from torch import Tensor, nn
 
-from memnets import addressing
 from memnets.arguments import check_controller_sizes, check_positional, defaults
 from memnets.checks import check_epsilons, check_name, check_sizes, check_switches
 from memnets.fused.known import stock
 from memnets.interface import STRENGTHS, Field, Table, real, simplex, unit
 from memnets.layer import MemoryLayer
-from memnets.memory import read, write
+from memnets.parts.content import content_weights
+from memnets.parts.linkage import directional_weights, update_link, update_precedence
+from memnets.parts.usage import allocate, retention, update_usage
+from memnets.parts.writing import read, write
 
 
 class DNCInterface(NamedTuple):
@@ -75,8 +77,8 @@ def access(
     Args:
         interface: activated parameters.
         state: the memory after the step before.
-        similarity_epsilon, allocation_epsilon, usage_resolution: see `memnets.addressing`, where
-            the last is `allocation`'s resolution.
+        similarity_epsilon, allocation_epsilon, usage_resolution: see `memnets.parts`, where the
+            last is `allocation`'s resolution.
         stop_usage_gradient: let no gradient pass from usage to the write weightings, as DeepMind's
             code does and the paper does not say.
 
@@ -94,27 +96,27 @@ def access(
     (tensor([[[3.0000, 4.0000]]]), tensor(0))
     """
     weights_before = state.write_weights.detach() if stop_usage_gradient else state.write_weights
-    retention = addressing.retention(state.read_weights, interface.free_gates)
-    usage = addressing.update_usage(state.usage, weights_before, retention)
+    kept = retention(state.read_weights, interface.free_gates)
+    usage = update_usage(state.usage, weights_before, kept)
 
     gates, write_gates = interface.allocation_gates[..., None], interface.write_gates[..., None]
-    allocated = addressing.allocate(
+    allocated = allocate(
         usage,
         interface.write_gates * interface.allocation_gates,
         allocation_epsilon,
         usage_resolution,
     )
-    by_content = addressing.content_weights(
+    by_content = content_weights(
         state.memory, interface.write_keys, interface.write_strengths, similarity_epsilon
     )
     write_weights = write_gates * (gates * allocated + (1 - gates) * by_content)
     memory = write(state.memory, write_weights, interface.erase_vectors, interface.write_vectors)
 
-    link = addressing.update_link(state.link, state.precedence, write_weights)
-    precedence = addressing.update_precedence(state.precedence, write_weights)
+    link = update_link(state.link, state.precedence, write_weights)
+    precedence = update_precedence(state.precedence, write_weights)
 
-    backward, forward = addressing.directional_weights(link, state.read_weights)
-    by_content = addressing.content_weights(
+    backward, forward = directional_weights(link, state.read_weights)
+    by_content = content_weights(
         memory, interface.read_keys, interface.read_strengths, similarity_epsilon
     )
     ways = torch.cat([backward, forward, by_content[:, :, None]], dim=2)

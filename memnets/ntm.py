@@ -14,14 +14,13 @@ from typing import Any, NamedTuple, NoReturn
 import torch
 from torch import Tensor, nn
 
-from memnets import heads as plugged
 from memnets.arguments import check_controller_sizes, check_effective, check_positional, defaults
 from memnets.checks import check_epsilons, check_numbers, check_sizes, check_switches
 from memnets.fused.known import stock
-from memnets.heads import Head, ReadHead, WriteHead, WriteVectors
 from memnets.layer import MemoryLayer
-from memnets.memory import NTMMemory
-from memnets.stock_addressings import ContentAndLocation, FocusParameters
+from memnets.parts import heads as plugged
+from memnets.parts.heads import Head, NTMMemory, ReadHead, WriteHead, WriteVectors
+from memnets.parts.location import ContentAndLocation, FocusParameters
 
 
 class NTMInterface(NamedTuple):
@@ -59,14 +58,14 @@ def access(
 ) -> tuple[Tensor, NTMMemory]:
     """One step of the memory with the stock heads: focus and write, then focus and read.
 
-    Each head focuses by `addressing.focus` (NTM eq. 5 to 9); the write is eq. 3 and 4, the read
+    Each head focuses by `location.focus` (NTM eq. 5 to 9); the write is eq. 3 and 4, the read
     eq. 2. The read heads look at the memory after the write.
 
     Args:
         interface: activated parameters.
         state: the memory and the weightings of the step before.
         read_first: read the memory as the step before left it.
-        similarity_epsilon, sharpen_epsilon: see `memnets.addressing`.
+        similarity_epsilon, sharpen_epsilon: see `memnets.parts.location.focus`.
 
     Returns:
         Read vectors [B, R, W], and the memory and weightings after the step.
@@ -161,7 +160,7 @@ class NTM(MemoryLayer):
             looks for, or of where it was, changes: gradients explode.
         add_range: the range of the add vectors: `bounded`, in [-1, 1] by a tanh, so that a memory
             grows by at most a constant in a step and not with what was read, or `real`.
-        similarity_epsilon, sharpen_epsilon: see `memnets.addressing`.
+        similarity_epsilon, sharpen_epsilon: see `memnets.parts.location.focus`.
         batch_first: x and y are [B, T, ...].
         backend: what runs the steps, `auto`, `reference` or `compiled`: see docs/backends.md.
         checkpoint_every: K, to train in less memory: segments of K steps are computed again in the

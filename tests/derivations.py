@@ -2,15 +2,15 @@
 
 Each is the section's final form, written from the page and not from the kernel: it takes a
 mechanism's arguments and the gradients of its results, and returns the gradients of the arguments,
-as NumPy arrays with the axes of memnets.addressing. Nothing is differentiated by a library, and no
+as NumPy arrays with the axes of memnets.parts. Nothing is differentiated by a library, and no
 number is divided by a factor that may be 0.
 """
 
 import numpy as np
 import torch
 
-from memnets import addressing
-from memnets import memory as slots
+from memnets import parts
+from memnets.parts import writing as slots
 
 LIMIT = 1.5
 EPSILON, SHARPEN_EPSILON, RESOLUTION = 1e-6, 1e-12, 2**-16
@@ -201,9 +201,9 @@ def sharpen(weights, sharpenings, d_y):
 
 
 def focus(memory, previous, keys, strengths, gates, shifts, sharpenings, d_w):
-    content = forward(addressing.content_weights, memory, keys, strengths)
-    gated = forward(addressing.interpolate, content, previous, gates)
-    shifted = forward(addressing.shift, gated, shifts)
+    content = forward(parts.content.content_weights, memory, keys, strengths)
+    gated = forward(parts.location.interpolate, content, previous, gates)
+    shifted = forward(parts.location.shift, gated, shifts)
     d_shifted, d_sharpenings = sharpen(shifted, sharpenings, d_w)
     d_gated, d_shifts = shift(gated, shifts, d_shifted)
     d_content, d_previous, d_gates = interpolate(content, previous, gates, d_gated)
@@ -246,7 +246,7 @@ def allocation(usage, d_a):
 def allocate(usage, gates, d_weights):
     seen, weights = [usage], []
     for h in range(gates.shape[1]):
-        weights.append(forward(addressing.allocation, seen[-1]))
+        weights.append(forward(parts.usage.allocation, seen[-1]))
         seen.append(seen[-1] + (1 - seen[-1]) * gates[:, h, None] * weights[-1])
     d, d_gates = np.zeros_like(usage), np.zeros_like(gates)
     for h in reversed(range(gates.shape[1])):
@@ -296,15 +296,15 @@ def dnc_access(*arguments):
     rk, rb, wk, wb, e, a, free, ag, wg, modes, memory, usage, link, precedence = arguments[:14]
     reads, writes, d_vectors, d_memory, d_usage, d_link, d_precedence = arguments[14:21]
     d_reads, d_writes = arguments[21:]
-    psi = forward(addressing.retention, reads, free)
-    used = forward(addressing.update_usage, usage, writes, psi)
-    allocated = forward(addressing.allocate, used, wg * ag)
-    by_content = forward(addressing.content_weights, memory, wk, wb)
+    psi = forward(parts.usage.retention, reads, free)
+    used = forward(parts.usage.update_usage, usage, writes, psi)
+    allocated = forward(parts.usage.allocate, used, wg * ag)
+    by_content = forward(parts.content.content_weights, memory, wk, wb)
     w = wg[..., None] * (ag[..., None] * allocated + (1 - ag[..., None]) * by_content)
     after = forward(slots.write, memory, w, e, a)
-    new_link = forward(addressing.update_link, link, precedence, w)
-    back, ahead = forward(addressing.directional_weights, new_link, reads)
-    content = forward(addressing.content_weights, after, rk, rb)
+    new_link = forward(parts.linkage.update_link, link, precedence, w)
+    back, ahead = forward(parts.linkage.directional_weights, new_link, reads)
+    content = forward(parts.content.content_weights, after, rk, rb)
     ways = np.concatenate([back, ahead, content[:, :, None]], axis=2)
     # And back; what has several uses gets the sum of their gradients.
     by_read, more_reads = read(after, (modes[..., None] * ways).sum(2), d_vectors)
@@ -330,10 +330,10 @@ def dnc_access(*arguments):
 def ntm_access(*arguments, read_first=False):
     reading, writing, (e, a) = arguments[:5], arguments[5:10], arguments[10:12]
     memory, reads, writes, d_vectors, d_memory, d_reads, d_writes = arguments[12:]
-    w = forward(addressing.focus, memory, writes, *writing)
+    w = forward(parts.location.focus, memory, writes, *writing)
     after = forward(slots.write, memory, w, e, a)
     seen = memory if read_first else after
-    weights = forward(addressing.focus, seen, reads, *reading)
+    weights = forward(parts.location.focus, seen, reads, *reading)
     # And back.
     by_read, more_reads = read(seen, weights, d_vectors)
     by_key, d_reads, *d_reading = focus(seen, reads, *reading, d_reads + more_reads)

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 import memnets
-from memnets.heads import ReadHead, WriteHead
 from memnets.interface import Field, Table, real
-from memnets.stock_addressings import Content, ContentAndLocation, LeastRecentlyUsed, Location
+from memnets.parts.content import Content
+from memnets.parts.heads import ReadHead, WriteHead
+from memnets.parts.location import ContentAndLocation, Location
+from memnets.parts.usage import LeastRecentlyUsed
 
 I, O, N, W, HIDDEN = 3, 2, 5, 4, 6  # noqa: E741
 T, B = 5, 3

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 import memnets
-from memnets import addressing, memory, plots
+from memnets import plots
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(
@@ -34,7 +34,8 @@ def functions(module: ModuleType) -> list[str]:
 
 MODULES = [name for name in memnets.__all__ if isinstance(getattr(memnets, name), ModuleType)]
 NAMES = [f"memnets.{name}" for name in memnets.__all__]
-for _module in (addressing, memory, plots):
+PARTS = [getattr(memnets.parts, name) for name in memnets.parts.__all__]
+for _module in (*PARTS, plots):
     NAMES += [f"{_module.__name__}.{name}" for name in functions(_module)]
 
 
@@ -49,6 +50,9 @@ def test_every_page_is_listed_once():
 def test_a_module_has_a_page(name):
     page = (DOCS / "reference" / f"{name}.md").read_text()
     assert f".. automodule:: memnets.{name}\n" in page
+    for part in PARTS:
+        if part.__name__.startswith(f"memnets.{name}."):
+            assert f".. automodule:: {part.__name__}\n" in page
 
 
 def test_a_public_name_has_a_docstring():

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 from torch.utils._device import DeviceContext
 
-from memnets import addressing, controllers, heads, interface, memory, stock_addressings
+from memnets import controllers, interface
 from memnets.controllers import Cell, Controller
 from memnets.fused.plan import ADDRESSINGS, CELLS, RANGES
-from memnets.heads import ReadHead, WriteHead
 from memnets.interface import Field, Interface, Table, bounded, real, simplex
+from memnets.parts import content, heads, linkage, location, usage, writing
+from memnets.parts.heads import ReadHead, WriteHead
 
 Kind = TypeVar("Kind", bound=type)
 
@@ -70,7 +71,7 @@ def _remember(space: Any) -> None:
 
 
 for _space in (
-    *(addressing, controllers, heads, interface, memory, stock_addressings),
+    *(controllers, interface, content, location, usage, linkage, writing, heads),
     *(Controller, Cell, *CELLS, Interface, Field, Table, *ADDRESSINGS, ReadHead, WriteHead),
 ):
     _remember(_space)

@@ -27,7 +27,8 @@ from memnets.controllers import (
     TanhFeedforwardCell,
 )
 from memnets.interface import Activation, Interface, bounded, oneplus, positive, real, simplex, unit
-from memnets.stock_addressings import Content, ContentAndLocation, Location
+from memnets.parts.content import Content
+from memnets.parts.location import ContentAndLocation, Location
 
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer

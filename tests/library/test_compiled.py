@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 import memnets
 from memnets import compiled
-from memnets.heads import Content, ReadHead, WriteHead
+from memnets.parts.content import Content
+from memnets.parts.heads import ReadHead, WriteHead
 from tests.layers import (
     BY_NAME,
     TABLE,

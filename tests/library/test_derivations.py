@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import memnets
-from memnets import addressing, controllers, interface, memory
+from memnets import controllers, interface, parts
 from tests import derivations, samples
 from tests.samples import tensor
 
@@ -70,22 +70,22 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[SimpleNamespace], Any]]] = 
     "elman": (cell("elman"), lambda v: (v.x, v.h, *v.weights(1))),
     "feedforward": (cell("feedforward"), lambda v: (v.x, *v.weights(1, own=False))),
     "feedforward_tanh": (cell("feedforward_tanh"), lambda v: (v.x, *v.weights(1, own=False))),
-    "product": (lambda f: memory.product(f, dim=1), lambda v: (1 - v.writes,)),
-    "read": (memory.read, lambda v: (v.memory, v.reads)),
-    "write": (memory.write, lambda v: (v.memory, v.writes, v.erase, v.add)),
-    "cosine_similarity": (addressing.cosine_similarity, lambda v: (v.memory, v.keys)),
-    "content_weights": (addressing.content_weights, lambda v: (v.memory, v.keys, v.strengths)),
-    "interpolate": (addressing.interpolate, lambda v: (v.content, v.reads, v.gates)),
-    "shift": (addressing.shift, lambda v: (v.reads, v.shifts)),
-    "sharpen": (addressing.sharpen, lambda v: (v.reads, v.sharpenings)),
-    "focus": (addressing.focus, lambda v: (v.memory, v.reads, *v.ntm[:5])),
-    "retention": (addressing.retention, lambda v: (v.reads, v.gates)),
-    "update_usage": (addressing.update_usage, lambda v: (v.usage, v.writes, v.psi)),
-    "allocation": (addressing.allocation, lambda v: (v.usage,)),
-    "allocate": (addressing.allocate, lambda v: (v.usage, v.write_gates)),
-    "update_precedence": (addressing.update_precedence, lambda v: (v.precedence, v.writes)),
-    "update_link": (addressing.update_link, lambda v: (v.link, v.precedence, v.writes)),
-    "directional_weights": (addressing.directional_weights, lambda v: (v.link, v.reads)),
+    "product": (lambda f: parts.writing.product(f, dim=1), lambda v: (1 - v.writes,)),
+    "read": (parts.writing.read, lambda v: (v.memory, v.reads)),
+    "write": (parts.writing.write, lambda v: (v.memory, v.writes, v.erase, v.add)),
+    "cosine_similarity": (parts.content.cosine_similarity, lambda v: (v.memory, v.keys)),
+    "content_weights": (parts.content.content_weights, lambda v: (v.memory, v.keys, v.strengths)),
+    "interpolate": (parts.location.interpolate, lambda v: (v.content, v.reads, v.gates)),
+    "shift": (parts.location.shift, lambda v: (v.reads, v.shifts)),
+    "sharpen": (parts.location.sharpen, lambda v: (v.reads, v.sharpenings)),
+    "focus": (parts.location.focus, lambda v: (v.memory, v.reads, *v.ntm[:5])),
+    "retention": (parts.usage.retention, lambda v: (v.reads, v.gates)),
+    "update_usage": (parts.usage.update_usage, lambda v: (v.usage, v.writes, v.psi)),
+    "allocation": (parts.usage.allocation, lambda v: (v.usage,)),
+    "allocate": (parts.usage.allocate, lambda v: (v.usage, v.write_gates)),
+    "update_precedence": (parts.linkage.update_precedence, lambda v: (v.precedence, v.writes)),
+    "update_link": (parts.linkage.update_link, lambda v: (v.link, v.precedence, v.writes)),
+    "directional_weights": (parts.linkage.directional_weights, lambda v: (v.link, v.reads)),
     "ntm_access": (ntm_access, lambda v: (*v.ntm, v.memory, v.reads, v.writes)),
     "ntm_access_read_first": (
         ntm_access_read_first,
@@ -190,7 +190,7 @@ def test_allocation_where_the_product_is_0_in_the_precision() -> None:
     """Of 100 unused slots: 1e-6 to the power of 100 is none of float64's numbers."""
     random = np.random.default_rng(0)
     arrays = (np.zeros((2, 100)),)
-    d_results, expected = by_autograd(addressing.allocation, arrays, random)
+    d_results, expected = by_autograd(parts.usage.allocation, arrays, random)
     assert_same(derivations.allocation(*arrays, *d_results), expected)
     assert (expected[0][:, 60:] == 0).all()
 
@@ -218,7 +218,7 @@ def test_every_mechanism_has_a_section_a_gradient_and_a_case() -> None:
     sections = set(re.findall(r"^### (\w+)$", PAGE.read_text(), re.MULTILINE))
     mechanisms = {
         name
-        for module in (addressing, memory)
+        for module in (parts.content, parts.location, parts.usage, parts.linkage, parts.writing)
         for name, value in vars(module).items()
         if inspect.isfunction(value) and value.__module__ == module.__name__
     }
@@ -230,4 +230,4 @@ def test_every_mechanism_has_a_section_a_gradient_and_a_case() -> None:
     inside = {"write_weighting", "read_weighting"}
     assert sections - {"least_used"} == (set(CASES) - {"ntm_access_read_first"}) | inside
     assert all(callable(getattr(derivations, name)) for name in sections - {"least_used"})
-    assert callable(addressing.least_used)
+    assert callable(parts.usage.least_used)

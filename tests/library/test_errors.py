@@ -13,10 +13,12 @@ from torch.nn.utils.rnn import pack_sequence
 
 import memnets
 from memnets.arguments import defaults
-from memnets.heads import ReadHead, WriteHead
 from memnets.interface import Field, Interface, Table, real
 from memnets.ntm import STOCK_SETTINGS
-from memnets.stock_addressings import Content, ContentAndLocation, LeastRecentlyUsed
+from memnets.parts.content import Content
+from memnets.parts.heads import ReadHead, WriteHead
+from memnets.parts.location import ContentAndLocation
+from memnets.parts.usage import LeastRecentlyUsed
 from tests.layers import BY_NAME, B, I, N, O, T, W, inputs, rows
 
 FLOAT = {"dtype": torch.float32}
@@ -443,9 +445,9 @@ def test_a_state_of_another_dtype_or_device(model: Callable[..., Any]) -> None:
 def test_shifts_and_slots_that_cannot_be() -> None:
     weights = torch.ones(1, 1, 4) / 4
     with pytest.raises(ValueError, match=r"odd in number, from -k to \+k; got 2"):
-        memnets.addressing.shift(weights, torch.ones(1, 1, 2) / 2)
+        memnets.parts.location.shift(weights, torch.ones(1, 1, 2) / 2)
     with pytest.raises(ValueError, match="a slot of its own; got 3 heads and 2 slots"):
-        memnets.addressing.least_used(torch.zeros(1, 2), 3)
+        memnets.parts.usage.least_used(torch.zeros(1, 2), 3)
 
 
 def test_load_of_rubbish(tmp_path) -> None:

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 import memnets
-from memnets.heads import Content, Location, ReadHead, WriteHead
+from memnets.parts.content import Content
+from memnets.parts.heads import ReadHead, WriteHead
+from memnets.parts.location import Location
 from tests.layers import leaves
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import memnets
-from memnets import addressing, interface, memory
+from memnets import interface, parts
 from tests import samples
 from tests.layers import TABLE, Case, I, leaves
 from tests.samples import as_tensors, tensor
@@ -40,26 +40,26 @@ def equations() -> dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]]:
     raw = tensor(s.random.normal(size=(s.B, s.N)))
     written = (state.memory, writes, step.erase_vectors, step.add_vectors)
     return {
-        "cosine_similarity": (addressing.cosine_similarity, content),
-        "content_weights": (addressing.content_weights, (*content, step.read_strengths)),
+        "cosine_similarity": (parts.content.cosine_similarity, content),
+        "content_weights": (parts.content.content_weights, (*content, step.read_strengths)),
         # epsilon wider than the finite difference, which else is larger than what it measures
         "content_weights_of_an_empty_memory": (
-            lambda *a: addressing.content_weights(*a, epsilon=1e-2),
+            lambda *a: parts.content.content_weights(*a, epsilon=1e-2),
             empty,
         ),
-        "interpolate": (addressing.interpolate, (reads, reads.flip(-1), gates)),
-        "shift": (addressing.shift, (reads, step.read_shifts)),
-        "sharpen": (addressing.sharpen, (reads, step.read_sharpenings)),
-        "focus": (addressing.focus, (state.memory, reads, *step[:2], *location)),
-        "retention": (addressing.retention, (reads, gates)),
-        "update_usage": (addressing.update_usage, (state.usage, writes, retained)),
-        "allocation": (addressing.allocation, (state.usage,)),
-        "allocate": (addressing.allocate, (state.usage, step.write_gates)),
-        "update_precedence": (addressing.update_precedence, (state.precedence, writes)),
-        "update_link": (addressing.update_link, (state.link, state.precedence, writes)),
-        "directional_weights": (addressing.directional_weights, (state.link, reads)),
-        "read": (memory.read, (state.memory, reads)),
-        "write": (memory.write, written),
+        "interpolate": (parts.location.interpolate, (reads, reads.flip(-1), gates)),
+        "shift": (parts.location.shift, (reads, step.read_shifts)),
+        "sharpen": (parts.location.sharpen, (reads, step.read_sharpenings)),
+        "focus": (parts.location.focus, (state.memory, reads, *step[:2], *location)),
+        "retention": (parts.usage.retention, (reads, gates)),
+        "update_usage": (parts.usage.update_usage, (state.usage, writes, retained)),
+        "allocation": (parts.usage.allocation, (state.usage,)),
+        "allocate": (parts.usage.allocate, (state.usage, step.write_gates)),
+        "update_precedence": (parts.linkage.update_precedence, (state.precedence, writes)),
+        "update_link": (parts.linkage.update_link, (state.link, state.precedence, writes)),
+        "directional_weights": (parts.linkage.directional_weights, (state.link, reads)),
+        "read": (parts.writing.read, (state.memory, reads)),
+        "write": (parts.writing.write, written),
         "oneplus": (interface.oneplus, (raw,)),
         "simplex": (interface.simplex, (raw,)),
         "unit": (interface.unit, (raw,)),
@@ -75,9 +75,10 @@ def test_equation(name: str) -> None:
 
 
 def test_every_equation_is_checked() -> None:
-    """A public function of addressing.py or memory.py that is not above fails here."""
+    """A public function of a part that is not above fails here."""
     checked = set(equations()) | {"least_used", "product"}  # no gradient; inside write
-    for module in (addressing, memory):
+    mechanisms = (parts.content, parts.location, parts.usage, parts.linkage, parts.writing)
+    for module in mechanisms:
         for name, value in vars(module).items():
             own = getattr(value, "__module__", None) == module.__name__
             if callable(value) and own and not isinstance(value, type):

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import memnets
-from memnets import addressing, dnc, fused, heads, interface, memory, ntm
+from memnets import dnc, fused, interface, ntm, parts
 from memnets.controllers import Controller
 from memnets.interface import Field, Interface
-from memnets.stock_addressings import ContentAndLocation
+from memnets.parts.location import ContentAndLocation
 from tests.layers import BY_NAME, B, inputs, leaves
 
 NAMES = [
@@ -216,12 +216,16 @@ def test_methods_changed_for_all_objects_of_a_class(name, monkeypatch):
 
 
 FUNCTIONS = [
-    *((addressing, n) for n in ("content_weights", "sharpen", "update_usage", "allocate")),
-    *((memory, n) for n in ("read", "write", "product")),
-    *((heads, n) for n in ("read", "write", "access")),
+    (parts.content, "content_weights"),
+    (parts.location, "sharpen"),
+    (parts.location, "content_weights"),
+    *((parts.usage, n) for n in ("update_usage", "allocate")),
+    *((parts.writing, n) for n in ("read", "write", "product")),
+    *((parts.heads, n) for n in ("read", "write", "access")),
     (interface, "shaped"),
     (dnc, "access"),
     (dnc, "write"),
+    (dnc, "content_weights"),
     (ntm, "sections"),
 ]
 

@@ -12,8 +12,10 @@ from torch import nn
 from torch.nn.utils.rnn import pack_sequence
 
 import memnets
-from memnets.heads import ReadHead, WriteHead
-from memnets.stock_addressings import Content, ContentAndLocation, LeastRecentlyUsed, Location
+from memnets.parts.content import Content
+from memnets.parts.heads import ReadHead, WriteHead
+from memnets.parts.location import ContentAndLocation, Location
+from memnets.parts.usage import LeastRecentlyUsed
 from tests.hostile import assert_refused
 
 KINDS = {"NTM": memnets.NTM, "DNC": memnets.DNC}

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 import memnets
-from memnets.heads import ReadHead, WriteHead
-from memnets.stock_addressings import Content, ContentAndLocation, Location
+from memnets.parts.content import Content
+from memnets.parts.heads import ReadHead, WriteHead
+from memnets.parts.location import ContentAndLocation, Location
 
 
 def small_ntm(**options):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import memnets
-from memnets import addressing
+from memnets import parts
 from tests import samples
 from tests.samples import as_tensors, tensor
 
@@ -64,7 +64,7 @@ def test_a_full_write_makes_usage_exactly_one(s: SimpleNamespace, dtype: torch.d
     weights = tensor(samples.partial(s.random, s.B, s.H, s.N), dtype)
     weights[:, -1] = 0
     weights[:, -1, 0] = 1
-    raised = addressing.update_usage(usage, weights, torch.ones_like(usage))
+    raised = parts.usage.update_usage(usage, weights, torch.ones_like(usage))
     assert (raised[:, 0] == 1).all()
     assert (raised <= 1).all()
 
@@ -74,9 +74,9 @@ def test_no_write_and_no_free_leave_usage_exactly(s: SimpleNamespace, dtype: tor
     usage = tensor(s.random.random((s.B, s.N)), dtype)
     nothing = torch.zeros(s.B, s.H, s.N, dtype=dtype)
     unread = tensor(samples.partial(s.random, s.B, s.R, s.N), dtype)
-    kept = addressing.retention(unread, torch.zeros(s.B, s.R, dtype=dtype))
+    kept = parts.usage.retention(unread, torch.zeros(s.B, s.R, dtype=dtype))
     assert (kept == 1).all()
-    assert torch.equal(addressing.update_usage(usage, nothing, kept), usage)
+    assert torch.equal(parts.usage.update_usage(usage, nothing, kept), usage)
 
 
 @given(samples.sizes(), dtypes)
@@ -88,10 +88,10 @@ def test_a_full_read_with_an_open_free_gate_makes_usage_exactly_zero(
     reads[:, -1, 0] = 1
     gates = tensor(s.random.random((s.B, s.R)), dtype)
     gates[:, -1] = 1
-    psi = addressing.retention(reads, gates)
+    psi = parts.usage.retention(reads, gates)
     usage = tensor(s.random.random((s.B, s.N)), dtype)
     written = tensor(samples.partial(s.random, s.B, s.H, s.N), dtype)
-    assert (addressing.update_usage(usage, written, psi)[:, 0] == 0).all()
+    assert (parts.usage.update_usage(usage, written, psi)[:, 0] == 0).all()
     assert (psi >= 0).all()
     assert (psi <= 1).all()
 
@@ -101,7 +101,7 @@ def test_allocation_is_a_weighting_on_the_least_used(
     s: SimpleNamespace, dtype: torch.dtype
 ) -> None:
     usage = tensor(s.random.random((s.B, s.N)), dtype)
-    weights = addressing.allocation(usage)
+    weights = parts.usage.allocation(usage)
     assert (weights >= 0).all()
     assert (weights.sum(-1) <= 1 + slack(dtype)).all()
     assert torch.equal(weights.argmax(-1), usage.argmin(-1))
@@ -112,10 +112,10 @@ def test_allocation_is_a_weighting_on_the_least_used(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_allocation_of_a_full_and_of_an_empty_memory(dtype: torch.dtype) -> None:
     """Nothing is free: nothing is allocated. All is free: the first slot is."""
-    full = addressing.allocation(torch.ones(1, 6, dtype=dtype))
+    full = parts.usage.allocation(torch.ones(1, 6, dtype=dtype))
     assert (full >= 0).all()
     assert full.sum() <= slack(dtype)
-    empty = addressing.allocation(torch.zeros(1, 6, dtype=dtype))
+    empty = parts.usage.allocation(torch.zeros(1, 6, dtype=dtype))
     torch.testing.assert_close(empty, torch.eye(6, dtype=dtype)[:1], rtol=0, atol=2e-6)
 
 
@@ -124,23 +124,23 @@ def test_allocation_follows_the_slots(s: SimpleNamespace, data: st.DataObject) -
     """Renaming the slots renames the weighting: no slot is special when usage differs."""
     usage = tensor(s.random.random((s.B, s.N)))
     order = torch.tensor(data.draw(st.permutations(range(s.N))))
-    expected = addressing.allocation(usage)[:, order]
-    torch.testing.assert_close(addressing.allocation(usage[:, order]), expected)
+    expected = parts.usage.allocation(usage)[:, order]
+    torch.testing.assert_close(parts.usage.allocation(usage[:, order]), expected)
 
 
 @given(samples.sizes())
 def test_a_head_that_writes_all_takes_the_precedence(s: SimpleNamespace) -> None:
     before = tensor(samples.partial(s.random, s.B, s.H, s.N))
     full = tensor(samples.simplex(s.random, s.B, s.H, s.N))
-    torch.testing.assert_close(addressing.update_precedence(before, full), full)
-    assert torch.equal(addressing.update_precedence(before, torch.zeros_like(before)), before)
+    torch.testing.assert_close(parts.linkage.update_precedence(before, full), full)
+    assert torch.equal(parts.linkage.update_precedence(before, torch.zeros_like(before)), before)
 
 
 @given(samples.sizes())
 def test_a_head_that_writes_nothing_keeps_its_link(s: SimpleNamespace) -> None:
     state = as_tensors(memnets.dnc.DNCMemory, samples.dnc_memory(s))
     nothing = torch.zeros_like(state.write_weights)
-    assert torch.equal(addressing.update_link(state.link, state.precedence, nothing), state.link)
+    assert torch.equal(parts.linkage.update_link(state.link, state.precedence, nothing), state.link)
 
 
 @given(samples.sizes(), st.data())
@@ -156,16 +156,16 @@ def test_forward_and_backward_walk_the_order_of_writing(
     precedence = torch.zeros(1, 1, s.N, dtype=torch.float64)
     for slot in order:
         weights = slots[slot][None, None]
-        link = addressing.update_link(link, precedence, weights)
-        precedence = addressing.update_precedence(precedence, weights)
+        link = parts.linkage.update_link(link, precedence, weights)
+        precedence = parts.linkage.update_precedence(precedence, weights)
     for a, b in pairwise(order):
         assert link[0, 0, b, a] == 1
-        _, forward = addressing.directional_weights(link, slots[a][None, None])
-        backward, _ = addressing.directional_weights(link, slots[b][None, None])
+        _, forward = parts.linkage.directional_weights(link, slots[a][None, None])
+        backward, _ = parts.linkage.directional_weights(link, slots[b][None, None])
         assert torch.equal(forward[0, 0, 0], slots[b])
         assert torch.equal(backward[0, 0, 0], slots[a])
     assert link.sum() == s.N - 1
-    _, after_the_last = addressing.directional_weights(link, slots[order[-1]][None, None])
+    _, after_the_last = parts.linkage.directional_weights(link, slots[order[-1]][None, None])
     assert not after_the_last.any()
 
 

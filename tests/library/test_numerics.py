@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import memnets
-from memnets import addressing
+from memnets import parts
 from tests import samples
 from tests.layers import TABLE, Case, inputs, leaves
 from tests.samples import as_tensors, tensor
@@ -105,7 +105,7 @@ def test_ntm_access(dtype, strength: float, sharpening: float, gates: float | No
 def test_allocation_of_equal_usage(dtype: torch.dtype, usage: float) -> None:
     u = torch.full((2, 64), usage, dtype=dtype, requires_grad=True)
     gates = torch.ones(2, 3, dtype=dtype, requires_grad=True)
-    outputs = [addressing.allocation(u), addressing.allocate(u, gates)]
+    outputs = [parts.usage.allocation(u), parts.usage.allocate(u, gates)]
     assert_finite_with_gradients(outputs, [u, gates])
     assert (outputs[0] >= 0).all()
 
@@ -120,7 +120,7 @@ def test_keys_and_rows_of_zeros(dtype: torch.dtype) -> None:
     keys[:, 0] = 0
     wanted = [memory.requires_grad_(), keys.requires_grad_(), torch.ones(5, 4, dtype=dtype)]
     wanted[2].requires_grad_()
-    weights = addressing.content_weights(*wanted)
+    weights = parts.content.content_weights(*wanted)
     assert_finite_with_gradients([weights], wanted)
     torch.testing.assert_close(weights[:, 0], torch.full((5, 10), 0.1, dtype=dtype))
 
@@ -132,7 +132,7 @@ def test_similarity_needs_no_larger_epsilon_for_long_or_short_words() -> None:
     keys = torch.tensor([[[3.0, 4.0]]])
     for scale in (0.1, 1.0, 1e6):
         rows = scale * torch.tensor([[[3.0, 4.0], [4.0, -3.0], [-3.0, -4.0]]])
-        similarity = addressing.cosine_similarity(rows, keys)
+        similarity = parts.content.cosine_similarity(rows, keys)
         expected = torch.tensor([[[1.0, 0.0, -1.0]]])
         torch.testing.assert_close(similarity, expected, rtol=0, atol=1e-5)
 

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 import memnets
-from memnets.heads import ReadHead, WriteHead
-from memnets.memory import NTMMemory
-from memnets.stock_addressings import Content, ContentAndLocation, LeastRecentlyUsed, Location
+from memnets.parts.content import Content
+from memnets.parts.heads import NTMMemory, ReadHead, WriteHead
+from memnets.parts.location import ContentAndLocation, Location
+from memnets.parts.usage import LeastRecentlyUsed
 from tests import oracles
 from tests.layers import BY_NAME, HIDDEN, B, I, Momentum, N, O, OwnGRU, W, assert_same, inputs
 from tests.samples import assert_equal_to, simplex, tensor

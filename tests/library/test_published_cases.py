@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from memnets import addressing, memory
+from memnets import parts
 from tests import samples
 from tests.samples import assert_equal_to, tensor
 
@@ -15,7 +15,7 @@ def test_strength_one_and_plain_scores_give_a_softmax() -> None:
     keys, slots = random.normal(size=(5, 3, 4)), random.normal(size=(5, 7, 4))
     keys /= np.linalg.norm(keys, axis=-1, keepdims=True)
     slots /= np.linalg.norm(slots, axis=-1, keepdims=True)
-    actual = addressing.content_weights(
+    actual = parts.content.content_weights(
         tensor(slots), tensor(keys), torch.ones(5, 3, dtype=torch.float64), epsilon=0.0
     )
     scores = np.exp(keys @ slots.transpose(0, 2, 1))
@@ -31,9 +31,11 @@ def test_cosine_weights_of_known_rows() -> None:
     strengths = 1 + np.log1p(np.exp(random.normal(size=(5, 4))))
     lengths = np.linalg.norm(keys, axis=-1)[..., None] * np.linalg.norm(slots, axis=-1)[:, None]
     scores = np.exp(strengths[..., None] * (keys @ slots.transpose(0, 2, 1)) / lengths)
-    actual = addressing.content_weights(tensor(slots), tensor(keys), tensor(strengths), epsilon=0.0)
+    actual = parts.content.content_weights(
+        tensor(slots), tensor(keys), tensor(strengths), epsilon=0.0
+    )
     assert_equal_to(actual, scores / scores.sum(-1, keepdims=True))
-    similarity = addressing.cosine_similarity(tensor(slots), tensor(keys), epsilon=0.0)[0]
+    similarity = parts.content.cosine_similarity(tensor(slots), tensor(keys), epsilon=0.0)[0]
     best = similarity[torch.arange(4), torch.tensor([2, 0, 2, 1])]
     assert_equal_to(best, np.ones(4))
 
@@ -43,7 +45,7 @@ def test_smooth_cosine_of_known_rows() -> None:
     rows = tensor([[[1, 2, 3], [2, 2, 2], [3, 2, 1], [0, 2, 4]]])
     key = tensor([[[2, 2, 2]]])
     exact = np.array([[[0.9258201, 1.0, 0.9258201, 0.7745967]]])
-    actual = addressing.cosine_similarity(rows, key, epsilon=1e-3)
+    actual = parts.content.cosine_similarity(rows, key, epsilon=1e-3)
     assert_equal_to(actual, exact, tolerance=1e-3 / (2 * 12 * 12) + 1e-7)
     assert (actual < tensor(exact) + 1e-7).all()
 
@@ -61,7 +63,7 @@ def test_smooth_cosine_of_known_rows() -> None:
     ],
 )
 def test_circular_shift(weights: list, shifts: list, expected: list) -> None:
-    actual = addressing.shift(tensor([[weights]]), tensor([[shifts]]))
+    actual = parts.location.shift(tensor([[weights]]), tensor([[shifts]]))
     assert_equal_to(actual, np.array([[expected]], dtype=float), tolerance=0)
 
 
@@ -79,8 +81,8 @@ def test_writes_in_sequence() -> None:
     slots = torch.ones(1, 4, 4, dtype=torch.float64)
     for weights, erase, add, expected in WRITES_IN_SEQUENCE:
         w = tensor([[weights]])
-        slots = memory.write(slots, w, tensor([[erase]]), tensor([[add]]))
-        assert_equal_to(memory.read(slots, w), np.array([[expected]]), tolerance=1e-15)
+        slots = parts.writing.write(slots, w, tensor([[erase]]), tensor([[add]]))
+        assert_equal_to(parts.writing.read(slots, w), np.array([[expected]]), tolerance=1e-15)
 
 
 def test_one_hot_writes_touch_their_slots_only() -> None:
@@ -90,19 +92,21 @@ def test_one_hot_writes_touch_their_slots_only() -> None:
     values = tensor(np.random.default_rng(3).normal(size=(2, 2, 3)))
     written = one_hot.sum(1).bool()
 
-    erased = memory.write(slots, one_hot, ones, zeros)
+    erased = parts.writing.write(slots, one_hot, ones, zeros)
     assert (erased[written] == 0).all()
     assert torch.equal(erased[~written], slots[~written])
-    assert torch.equal(memory.write(slots, one_hot, zeros, zeros), slots)
-    replaced = memory.write(slots, one_hot, ones, values)
-    assert torch.equal(memory.read(replaced, one_hot), values)
+    assert torch.equal(parts.writing.write(slots, one_hot, zeros, zeros), slots)
+    replaced = parts.writing.write(slots, one_hot, ones, values)
+    assert torch.equal(parts.writing.read(replaced, one_hot), values)
     assert torch.equal(replaced[~written], slots[~written])
-    added = memory.write(slots, one_hot, zeros, values)
-    assert torch.equal(memory.read(added, one_hot), memory.read(slots, one_hot) + values)
+    added = parts.writing.write(slots, one_hot, zeros, values)
+    assert torch.equal(
+        parts.writing.read(added, one_hot), parts.writing.read(slots, one_hot) + values
+    )
 
 
 def test_focus_on_an_identity_memory() -> None:
-    focused = addressing.focus(
+    focused = parts.location.focus(
         memory=torch.eye(4, dtype=torch.float64)[None],
         previous_weights=torch.full((1, 1, 4), 0.25, dtype=torch.float64),
         keys=tensor([[[1, 0, 0, 0]]]),
@@ -123,13 +127,13 @@ def test_link_follows_one_hot_writes() -> None:
         weights = tensor(raw / (raw.sum(-1, keepdims=True) + 1))
         if t >= 5:
             weights[0, :2] = torch.eye(4, dtype=torch.float64)[[[0, 3], [1, 2]][t - 5]]
-        link = addressing.update_link(link, precedence, weights)
-        precedence = addressing.update_precedence(precedence, weights)
+        link = parts.linkage.update_link(link, precedence, weights)
+        precedence = parts.linkage.update_precedence(precedence, weights)
     one_hot = torch.eye(4, dtype=torch.float64)
     assert torch.equal(link[0, 0, :, 0], one_hot[1])
     assert torch.equal(link[0, 1, :, 3], one_hot[2])
     reads = one_hot[[0, 2]].expand(7, 2, 4)
-    backward, forward = addressing.directional_weights(link, reads)
+    backward, forward = parts.linkage.directional_weights(link, reads)
     assert torch.equal(forward[0, 0, 0], one_hot[1])
     assert torch.equal(backward[0, 1, 1], one_hot[3])
 
@@ -144,7 +148,7 @@ def test_allocation_of_several_heads() -> None:
     gates = tensor(random.random((7, 5)))
     gates[:, 0], gates[0, 1], gates[1, 2], gates[2, 3] = 1.0, 0.0, 0.0, 0.0
     gates[4, 1] = 1.0
-    weights = addressing.allocate(usage, gates)
+    weights = parts.usage.allocate(usage, gates)
     assert (weights >= 0).all()
     assert (weights <= 1).all()
     assert_equal_to(weights.sum(-1), np.ones((7, 5)), tolerance=1e-3)
@@ -159,7 +163,7 @@ def test_allocation_of_several_heads() -> None:
 
 def test_allocation_prefers_the_least_used_slot() -> None:
     usage = tensor(np.random.default_rng(6).random((7, 13)))
-    weights = addressing.allocation(usage)
+    weights = parts.usage.allocation(usage)
     assert torch.equal(weights.argmax(-1), usage.argmin(-1))
     assert torch.equal(weights.argmin(-1), usage.argmax(-1))
     assert_equal_to(weights.sum(-1), np.ones(7), tolerance=1e-2)
@@ -168,6 +172,6 @@ def test_allocation_prefers_the_least_used_slot() -> None:
 def test_link_update_from_a_link_that_is_not_empty() -> None:
     """One number by hand: (1 - 0.5 - 0.2) 0.4 + 0.5 * 0.3 = 0.27 at [0, 1]."""
     link = samples.tensor([[[[0, 0.4], [0.1, 0]]]])
-    new = addressing.update_link(link, tensor([[[0.6, 0.3]]]), tensor([[[0.5, 0.2]]]))
+    new = parts.linkage.update_link(link, tensor([[[0.6, 0.3]]]), tensor([[[0.5, 0.2]]]))
     expected = [[0, 0.3 * 0.4 + 0.5 * 0.3], [0.3 * 0.1 + 0.2 * 0.6, 0]]
     assert_equal_to(new, np.array([[expected]]), tolerance=1e-15)

@@ -11,14 +11,10 @@ from torch import Tensor
 
 import memnets
 from memnets.controllers import CELLS
-from memnets.heads import (
-    Content,
-    ContentAndLocation,
-    LeastRecentlyUsed,
-    Location,
-    ReadHead,
-    WriteHead,
-)
+from memnets.parts.content import Content
+from memnets.parts.heads import ReadHead, WriteHead
+from memnets.parts.location import ContentAndLocation, Location
+from memnets.parts.usage import LeastRecentlyUsed
 
 KINDS = {"NTM": memnets.NTM, "DNC": memnets.DNC}
 DTYPES = (torch.float64, torch.float32)

@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import memnets
-from memnets.heads import LeastRecentlyUsed
+from memnets.parts.usage import LeastRecentlyUsed
 from tests.stress.cases import Call, Case, build, draw, outputs_of
 
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 2e-5}

@@ -1,53 +1,59 @@
-"""The NTM's heads: what an addressing plugs into, and the step of a memory with any of them.
+"""Heads: what an addressing plugs into, and the step of a memory with any of them.
 
-`memnets.stock_addressings` states the contract of an addressing; its names can be imported from
-here too.
+An addressing is any object, data or an `nn.Module`, with two methods and, if it carries something
+from step to step, a third:
+
+    table(count, word_size) -> Table
+        What it wants emitted for its `count` heads: a NamedTuple class and a Field for each field.
+    __call__(parameters, previous_weights, memory, state) -> (weights, state)
+        The weightings [B, count, N], from the NamedTuple that `table` named, the heads' own
+        weightings of the step before [B, count, N], and the whole `NTMMemory`: its `memory` as it
+        is when the head looks (a read head looks after the write), its weightings those of the
+        step before.
+    initial_state(like) -> state
+        Optional: tensors (or tuples of them) with the batch as the first axis, of the dtype and
+        device of `like` [B, N]. Without it the state is the empty tuple.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from memnets.checks import check_name, check_sizes
 from memnets.interface import ADD_RANGES, Field, Table, unit
-from memnets.memory import NTMMemory, read, write
-from memnets.stock_addressings import (
-    Addressing,
-    Content,
-    ContentAndLocation,
-    ContentParameters,
-    FocusParameters,
-    LeastRecentlyUsed,
-    LeastRecentlyUsedParameters,
-    Location,
-    LocationParameters,
-)
+from memnets.parts.writing import read, write
 
-__all__ = [
-    "Addressing",
-    "Content",
-    "ContentAndLocation",
-    "ContentParameters",
-    "FocusParameters",
-    "Head",
-    "LeastRecentlyUsed",
-    "LeastRecentlyUsedParameters",
-    "Location",
-    "LocationParameters",
-    "NTMMemory",
-    "ReadHead",
-    "WriteHead",
-    "WriteVectors",
-    "access",
-    "initial_addressing",
-    "ordered",
-    "tables",
-]
+
+class NTMMemory(NamedTuple):
+    """The memory of an NTM and where its heads are."""
+
+    memory: Tensor
+    """[B, N, W]"""
+    read_weights: Tensor
+    """[B, R, N], each weighting in [0, 1] with sum 1 (at most 1 before the first step)."""
+    write_weights: Tensor
+    """[B, H, N]"""
+    addressing: tuple[Any, ...] = ()
+    """What addressings with a state of their own carry, one entry a head; else empty."""
+
+
+class Addressing(Protocol):
+    """What plugs into a head: see the top of this module."""
+
+    def table(self, count: int, word_size: int) -> Table:
+        """What it wants emitted for its `count` heads."""
+        ...
+
+    def __call__(
+        self, parameters: Any, previous_weights: Tensor, memory: NTMMemory, state: Any
+    ) -> tuple[Tensor, Any]:
+        """The weightings of its heads, and its state after the step."""
+        ...
 
 
 class WriteVectors(NamedTuple):
@@ -97,7 +103,7 @@ def _check_head(head: Head) -> None:
     if isinstance(addressing, type) or not (callable(addressing) and hasattr(addressing, "table")):
         raise TypeError(
             "An addressing is an object with table(count, word_size) and a call (see "
-            f"memnets.stock_addressings), such as ContentAndLocation(); got {addressing!r}."
+            f"memnets.parts.heads), such as ContentAndLocation(); got {addressing!r}."
         )
     check_sizes(count=head.count)
 

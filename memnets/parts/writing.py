@@ -1,4 +1,4 @@
-"""The NTM's memory; reading and writing any memory by weightings over its slots, as pure functions.
+"""Reading and writing a memory by weightings over its slots.
 
 Axes: B batch, N memory slots, W word, R read heads, H write heads.
 """
@@ -6,23 +6,9 @@ Axes: B batch, N memory slots, W word, R read heads, H write heads.
 from __future__ import annotations
 
 from functools import reduce
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-
-
-class NTMMemory(NamedTuple):
-    """The memory of an NTM and where its heads are."""
-
-    memory: Tensor
-    """[B, N, W]"""
-    read_weights: Tensor
-    """[B, R, N], each weighting in [0, 1] with sum 1 (at most 1 before the first step)."""
-    write_weights: Tensor
-    """[B, H, N]"""
-    addressing: tuple[Any, ...] = ()
-    """What addressings with a state of their own carry, one entry a head; else empty."""
 
 
 def product(factors: Tensor, dim: int) -> Tensor:

@@ -1,0 +1,8 @@
+"""What a memory is made of: one file a part, with its equation, settings and parameters."""
+
+from memnets.parts import content, heads, linkage, location, usage, writing
+
+__all__ = ["content", "heads", "linkage", "location", "usage", "writing"]
+
+
+__all__ = ["content", "heads", "linkage", "location", "usage", "writing"]

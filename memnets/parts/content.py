@@ -1,0 +1,98 @@
+"""By content: how alike each slot is to a key (NTM eq. 5 and 6; DNC Methods).
+
+Axes: B batch, N memory slots, W word, R read heads; a write head's H may stand in place of R.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from memnets.checks import check_epsilons, check_limit, check_name
+from memnets.interface import STRENGTHS, Field, Table, real
+
+if TYPE_CHECKING:
+    from memnets.parts.heads import NTMMemory
+
+
+def cosine_similarity(memory: Tensor, keys: Tensor, epsilon: float = 1e-6) -> Tensor:
+    """Cosine of each key with each slot, `k.m / sqrt(|k|^2 |m|^2 + epsilon)` (NTM eq. 6).
+
+    The epsilon keeps value and gradient finite at an empty slot, whose similarity is 0.
+
+    Args:
+        memory: [B, N, W].
+        keys: [B, R, W].
+        epsilon: added under the root, so that `|k| |m|` much below sqrt(epsilon) counts as 0.
+
+    Returns:
+        Similarities [B, R, N] in [-1, 1].
+
+    >>> cosine_similarity(torch.eye(2)[None], torch.tensor([[[0.0, 3.0]]]), epsilon=0.0)
+    tensor([[[0., 1.]]])
+    """
+    squared_keys = torch.linalg.vecdot(keys, keys)[:, :, None]
+    squared_slots = torch.linalg.vecdot(memory, memory)[:, None, :]
+    products = torch.bmm(keys, memory.transpose(1, 2))
+    return products * torch.rsqrt(squared_keys * squared_slots + epsilon)
+
+
+def content_weights(
+    memory: Tensor, keys: Tensor, strengths: Tensor, epsilon: float = 1e-6
+) -> Tensor:
+    """Content weighting c = softmax_N(strength * cos(key, M_i)) (NTM eq. 5; DNC Methods).
+
+    Args:
+        memory: [B, N, W].
+        keys: [B, R, W].
+        strengths: [B, R], positive (the DNC's are at least 1).
+        epsilon: see `cosine_similarity`.
+
+    Returns:
+        Weightings [B, R, N] that sum to 1.
+    """
+    return torch.softmax(strengths[..., None] * cosine_similarity(memory, keys, epsilon), dim=-1)
+
+
+class ContentParameters(NamedTuple):
+    """What `Content` takes: keys [B, count, W], strengths [B, count]."""
+
+    keys: Tensor
+    strengths: Tensor
+
+
+@dataclass(frozen=True)
+class Content:
+    """Address by content alone: `content_weights` (NTM eq. 5 and 6).
+
+    No strength is above `sharpness_limit`.
+    """
+
+    strength: str = "oneplus"
+    similarity_epsilon: float = 1e-6
+    sharpness_limit: float | None = None
+
+    def __post_init__(self) -> None:
+        check_limit("sharpness_limit", self.sharpness_limit)
+        check_epsilons(similarity_epsilon=self.similarity_epsilon)
+
+    def table(self, count: int, word_size: int) -> Table:
+        """Keys [B, count, W] and strengths [B, count]."""
+        check_name("strength", self.strength, STRENGTHS)
+        fields = {
+            "keys": Field((count, word_size), real),
+            "strengths": Field((count,), STRENGTHS[self.strength], limit=self.sharpness_limit),
+        }
+        return Table(ContentParameters, fields)
+
+    def __call__(
+        self, parameters: ContentParameters, previous_weights: Tensor, memory: NTMMemory, state: Any
+    ) -> tuple[Tensor, Any]:
+        """Weigh by content."""
+        weights = content_weights(
+            memory.memory, parameters.keys, parameters.strengths, self.similarity_epsilon
+        )
+        return weights, state
