@@ -38,8 +38,8 @@ def built(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def no_compiler(monkeypatch):
-    """A machine that has none."""
+def no_compiler(built, monkeypatch):
+    """The same on a machine that has none."""
     monkeypatch.setattr(library, "compiler", lambda: None)
 
 
