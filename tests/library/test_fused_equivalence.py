@@ -1,11 +1,10 @@
 """A share of the random grid of tests.stress.equivalence, and that its judgement is right."""
 
-import inspect
-
 import pytest
 import torch
 
 import memnets
+from memnets import arguments
 from tests.stress import equivalence
 from tests.stress.cases import KINDS, Case, build, draw
 from tests.stress.equivalence import difference, examine, results
@@ -23,7 +22,7 @@ def test_the_grid_draws_every_setting_of_a_layer(kind):
     """A new setting fails this test until `tests.stress.cases` draws it."""
     cases = [case for case in (draw(0, index) for index in range(200)) if case.kind == kind]
     drawn = {name for case in cases for name in case.options}
-    settings = set(inspect.signature(KINDS[kind]).parameters) - {"backend", "device"}
+    settings = set(arguments.defaults(KINDS[kind])) - {"backend", "device"}
     assert drawn == settings
     for name in settings:
         assert len({repr(case.options.get(name)) for case in cases}) > 1, name

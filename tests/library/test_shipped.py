@@ -6,11 +6,12 @@ import logging
 import pytest
 import torch
 
+import memnets
 from memnets import fused, unroll
 from memnets.fused import compiling, library, shipped
 from tests.layers import BY_NAME, inputs
 
-CACHED = (library.load, library.reason_against, unroll._say_once)
+CACHED = (library.load, library.reason_against, unroll._say_once, unroll._warn_once)
 
 
 @pytest.fixture
@@ -91,7 +92,8 @@ def test_without_a_whole_one_the_reference_serves_and_says_so_once(built, caplog
         library.load(torch.float64)
     layer = BY_NAME["ntm_lstm"].build()
     with caplog.at_level(logging.INFO, logger="memnets"):
-        layer(inputs())
+        with pytest.warns(memnets.PerformanceWarning, match=reason):
+            layer(inputs())
         layer(inputs())
     assert caplog.text.count("runs on the reference backend") == 1
 

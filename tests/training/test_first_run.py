@@ -23,6 +23,7 @@ CACHED = (library.load, library.reason_against, unroll._say_once, unroll._warn_o
 @pytest.fixture
 def no_compiler(monkeypatch):
     """A machine on which no kernel can be had."""
+    monkeypatch.setenv("MEMNETS_KERNEL", "native")  # not one that came along
     monkeypatch.setattr(library, "compiler", lambda: None)
     for cached in CACHED:
         cached.cache_clear()
@@ -84,6 +85,7 @@ def test_ctrl_c_stops_the_compiler_and_leaves_nothing_on_the_reference(tmp_path)
     environment = {
         **os.environ,
         "CXX": str(slow),
+        "MEMNETS_KERNEL": "native",
         "MEMNETS_CACHE": str(tmp_path / "cache"),
         "PYTHONPATH": str(ROOT),
     }
