@@ -1,5 +1,7 @@
 """The algorithmic tasks of the papers: sampled on the fly, each with its cost and its solver.
 
+A task registers itself in its own file; it is there once this file imports it.
+
 >>> import torch
 >>> task = make("copy", max_length=5)
 >>> batch = task.sample(batch_size=16, generator=torch.Generator().manual_seed(0))
@@ -11,8 +13,6 @@ tensor(40.)
 """
 
 from __future__ import annotations
-
-from dataclasses import fields
 
 from tasks.adding import Adding
 from tasks.associative_recall import AssociativeRecall
@@ -28,6 +28,7 @@ from tasks.key_value_recall import KeyValueRecall
 from tasks.nth_farthest import NthFarthest
 from tasks.odds_first import OddsFirst
 from tasks.priority_sort import PrioritySort
+from tasks.registry import TASKS, make, register
 from tasks.repeat_copy import RepeatCopy
 from tasks.reverse import Reverse
 
@@ -58,44 +59,7 @@ __all__ = [
     "draw",
     "exact_match",
     "make",
+    "register",
     "squared_error",
     "wrong_bits",
 ]
-
-TASKS: dict[str, type[Task]] = {
-    "copy": Copy,
-    "repeat_copy": RepeatCopy,
-    "associative_recall": AssociativeRecall,
-    "dynamic_ngram": DynamicNGram,
-    "priority_sort": PrioritySort,
-    "reverse": Reverse,
-    "duplicated": Duplicated,
-    "odds_first": OddsFirst,
-    "binary_addition": BinaryAddition,
-    "dyck": Dyck,
-    "key_value_recall": KeyValueRecall,
-    "nth_farthest": NthFarthest,
-    "interference_copy": InterferenceCopy,
-    "adding": Adding,
-}
-
-
-def make(name: str, **options: int) -> Task:
-    """A task by its name in `TASKS`, with the given fields instead of its defaults.
-
-    Raises:
-        ValueError: there is no such task or no such field (the message lists those that
-            there are), or the task refuses a value.
-
-    >>> make("priority_sort", bits=4)
-    PrioritySort(bits=4, length=20, answer_length=16)
-    """
-    if name not in TASKS:
-        raise ValueError(f"there is no task {name!r}: choose one of {', '.join(TASKS)}")
-    known = [field.name for field in fields(TASKS[name])]
-    unknown = [option for option in options if option not in known]
-    if unknown:
-        raise ValueError(
-            f"the task {name} has no option {', '.join(unknown)}: it has {', '.join(known)}"
-        )
-    return TASKS[name](**options)

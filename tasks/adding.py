@@ -9,12 +9,14 @@ from torch import Tensor
 
 from tasks.base import Axis, Batch, Rows, Sizes, Task, check_range, check_size, random_size
 from tasks.costs import squared_error
+from tasks.registry import register
 from tasks.solved import Paper, Solved
 
 SHORTEST = 6  # else there is no second number to mark
 TOLERANCE = 0.04
 
 
+@register("adding")
 @dataclass(frozen=True, kw_only=True)
 class Adding:
     """Show random numbers, of which two are marked; the answer, in the last step, is their sum.

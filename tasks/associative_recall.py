@@ -19,9 +19,11 @@ from tasks.base import (
     random_size,
 )
 from tasks.costs import BITS
+from tasks.registry import register
 from tasks.solved import Paper, Solved
 
 
+@register("associative_recall")
 @dataclass(frozen=True, kw_only=True)
 class AssociativeRecall:
     """Show a list of items and then one of them again; the answer is the item that followed it.

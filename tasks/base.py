@@ -71,18 +71,20 @@ class Sizes(NamedTuple):
 class Task(Protocol):
     """The contract of a task: a frozen dataclass of sizes that samples and solves sequences.
 
-    To add a task, write one file in this folder and add one line to `TASKS` in `tasks/__init__.py`:
+    To add a task, write one file in this folder and import its class in `tasks/__init__.py`:
 
-    1. `@dataclass(frozen=True, kw_only=True) class MyTask`, with plain int or float fields, each
-       with a default and a string under it that explains it: `train.py` makes a flag and its help
-       text of every field, and a curriculum changes them with `dataclasses.replace`.
+    1. `@register("my_task") @dataclass(frozen=True, kw_only=True) class MyTask`, with plain int or
+       float fields, each with a default and a string under it that explains it: `train.py` makes a
+       flag and its help text of every field, and a curriculum changes them with
+       `dataclasses.replace`. The name is what `--task` takes.
     2. `__post_init__` refuses impossible sizes with `check_size`, `check_range` or a ValueError
        that states what must hold, the values that broke it and the remedy.
     3. The members below. Take all randomness from the generator, never from torch's global one, and
        make tensors on its device; give the sequences of one batch one common length, so
        that nothing is padded, and draw what decides it with `random_size`, so that batches of
        several processes have one length too.
-    4. One line in the table of `tests/tasks/table.py`: the tests then hold it to all of this.
+    4. In its docstring an example small enough to check by hand.
+    5. One row in the table of `tests/tasks/table.py`: the tests then hold it to all of this.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]

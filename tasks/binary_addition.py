@@ -20,9 +20,11 @@ from tasks.base import (
     random_size,
 )
 from tasks.costs import BITS
+from tasks.registry import register
 from tasks.solved import Paper, Solved
 
 
+@register("binary_addition")
 @dataclass(frozen=True, kw_only=True)
 class BinaryAddition:
     """Show two binary numbers, lowest bit first; the answer is their sum, lowest bit first.

@@ -21,9 +21,11 @@ from tasks.base import (
     random_size,
 )
 from tasks.costs import BITS
+from tasks.registry import register
 from tasks.solved import Solved
 
 
+@register("duplicated")
 @dataclass(frozen=True, kw_only=True)
 class Duplicated:
     """Show a sequence of random binary vectors and a delimiter; the answer has each vector twice.

@@ -13,9 +13,11 @@ from torch.nn.functional import one_hot
 
 from tasks.base import Axis, Batch, Rows, Sizes, Task, check_range, check_size, random_size
 from tasks.costs import SYMBOLS
+from tasks.registry import register
 from tasks.solved import Solved
 
 
+@register("dyck")
 @dataclass(frozen=True, kw_only=True)
 class Dyck:
     """Show a string of Dyck-(k, m) bracket by bracket; before one that closes, answer its kind.

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from tasks.base import Axis, Batch, Rows, Sizes, Task, check_size, random_bits
 from tasks.costs import BITS
+from tasks.registry import register
 from tasks.solved import GAP, Paper, Solved
 
 
+@register("dynamic_ngram")
 @dataclass(frozen=True, kw_only=True)
 class DynamicNGram:
     """Show random bits of an unknown N-gram source one by one; the answer is always the next bit.

@@ -19,9 +19,11 @@ from tasks.base import (
     random_size,
 )
 from tasks.costs import BITS
+from tasks.registry import register
 from tasks.solved import Solved
 
 
+@register("interference_copy")
 @dataclass(frozen=True, kw_only=True)
 class InterferenceCopy:
     """Show random vectors to keep, then distractors to ignore; the answer is what was to be kept.

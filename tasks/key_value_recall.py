@@ -10,11 +10,13 @@ from torch import Tensor
 
 from tasks.base import Axis, Batch, Rows, Sizes, Task, check_range, check_size, random_size
 from tasks.costs import SYMBOLS
+from tasks.registry import register
 from tasks.solved import Solved
 
 POWER = 0.01  # of the gaps between queries, as in Arora et al.
 
 
+@register("key_value_recall")
 @dataclass(frozen=True, kw_only=True)
 class KeyValueRecall:
     """Show pairs of a key and a value, then each key once more; the answer is the key's value.

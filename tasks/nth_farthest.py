@@ -11,9 +11,11 @@ from torch.nn.functional import one_hot
 
 from tasks.base import Axis, Batch, Rows, Sizes, Task, check_size
 from tasks.costs import SYMBOLS
+from tasks.registry import register
 from tasks.solved import Paper, Solved
 
 
+@register("nth_farthest")
 @dataclass(frozen=True, kw_only=True)
 class NthFarthest:
     """Show labelled random vectors; answer which is the nth farthest from the one labelled m.

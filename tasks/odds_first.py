@@ -21,9 +21,11 @@ from tasks.base import (
     random_size,
 )
 from tasks.costs import BITS
+from tasks.registry import register
 from tasks.solved import Paper, Solved
 
 
+@register("odds_first")
 @dataclass(frozen=True, kw_only=True)
 class OddsFirst:
     """Show random binary vectors and a delimiter; the answer is the 1st, 3rd, 5th ..., 2nd, 4th ...

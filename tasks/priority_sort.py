@@ -9,9 +9,11 @@ from torch import Tensor
 
 from tasks.base import Axis, Batch, Rows, Sizes, Task, check_range, check_size, random_bits
 from tasks.costs import BITS
+from tasks.registry import register
 from tasks.solved import Paper, Solved
 
 
+@register("priority_sort")
 @dataclass(frozen=True, kw_only=True)
 class PrioritySort:
     """Show random vectors, each with a priority; the answer is the top ones in descending order.

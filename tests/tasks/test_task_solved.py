@@ -66,7 +66,7 @@ def test_the_statement_has_its_reason_and_the_papers_figures_their_place(name):
 
 
 def test_every_task_of_the_ntm_paper_has_the_figures_of_its_three_models():
-    for name in list(tasks.TASKS)[:5]:
+    for name in ("copy", "repeat_copy", "associative_recall", "dynamic_ngram", "priority_sort"):
         paper = tasks.make(name).solved.paper
         assert paper is not None
         assert list(paper.figures) == ["NTM", "NTM, feed-forward", "LSTM"]
