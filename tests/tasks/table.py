@@ -1,4 +1,7 @@
-"""The table of all tasks: a new one enters the tests of test_task_contract.py by one line of it."""
+"""The table of all tasks: a new one enters the tests by one row of it.
+
+tests/tasks holds it to the contract, and tests/training trains it at its `tiny` sizes.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -128,6 +131,7 @@ class Row(NamedTuple):
     size: Callable[[Batch], tuple[int, ...]]  # the sizes that a batch was drawn with
     sizes: list[tuple[int, ...]]  # all that the defaults may draw, equally likely
     options: Any  # a strategy of constructor arguments
+    tiny: dict[str, int]  # sizes at which a training run takes a moment
     evaluations: dict[str, int]  # name -> T
     guess: Callable[[Batch], torch.Tensor] = all_alike
     # the best outputs [T, B, O] of one who knows the layout, but nothing of the inputs
@@ -142,14 +146,16 @@ TABLE = {
         lambda batch: ((len(batch.mask) - 1) // 2,),
         [(length,) for length in range(1, 21)],
         copy_sizes(),
-        {f"length_{length}": 2 * length + 1 for length in (10, 20, 30, 50, 120)},
+        tiny={"bits": 2, "max_length": 3},
+        evaluations={f"length_{length}": 2 * length + 1 for length in (10, 20, 30, 50, 120)},
     ),
     "repeat_copy": Row(
         tasks.RepeatCopy(),
         repeat_copy_size,
         [(length, repeats) for length in range(1, 11) for repeats in range(1, 11)],
         repeat_copy_sizes(),
-        {
+        tiny={"bits": 2, "max_length": 2, "max_repeats": 2},
+        evaluations={
             "length_10_repeats_10": 10 + 1 + 100 + 1,
             "length_20_repeats_10": 20 + 1 + 200 + 1,
             "length_10_repeats_20": 10 + 1 + 200 + 1,
@@ -161,14 +167,16 @@ TABLE = {
         lambda batch: ((len(batch.mask) - 8) // 4,),
         [(items,) for items in range(2, 7)],
         recall_sizes(),
-        {f"items_{items}": 4 * items + 8 for items in (6, 8, 10, 12, 15, 20)},
+        tiny={"bits": 2, "item_length": 1, "max_items": 3},
+        evaluations={f"items_{items}": 4 * items + 8 for items in (6, 8, 10, 12, 15, 20)},
     ),
     "dynamic_ngram": Row(
         tasks.DynamicNGram(),
         lambda batch: (len(batch.mask),),
         [(200,)],
         ngram_sizes(),
-        {"length_200": 200},
+        tiny={"length": 8, "context": 2},
+        evaluations={"length_200": 200},
         exact=False,
         other={"context": 3},
     ),
@@ -177,35 +185,40 @@ TABLE = {
         lambda batch: (int((batch.inputs[:, 0, -1] == 1).nonzero()),),
         [(20,)],
         sort_sizes(),
-        {"length_20": 20 + 1 + 16, "length_10": 10 + 1 + 8, "length_30": 30 + 1 + 24},
+        tiny={"bits": 2, "length": 4, "answer_length": 3},
+        evaluations={"length_20": 20 + 1 + 16, "length_10": 10 + 1 + 8, "length_30": 30 + 1 + 24},
     ),
     "reverse": Row(
         tasks.Reverse(),
         lambda batch: ((len(batch.mask) - 1) // 2,),
         [(length,) for length in range(1, 41)],
         copy_sizes(),
-        {f"length_{length}": 2 * length + 1 for length in (40, 100, 500)},
+        tiny={"max_length": 3},
+        evaluations={f"length_{length}": 2 * length + 1 for length in (40, 100, 500)},
     ),
     "duplicated": Row(
         tasks.Duplicated(),
         lambda batch: ((len(batch.mask) - 1) // 3,),
         [(length,) for length in range(1, 41)],
         copy_sizes(),
-        {f"length_{length}": 3 * length + 1 for length in (40, 100, 500)},
+        tiny={"max_length": 3},
+        evaluations={f"length_{length}": 3 * length + 1 for length in (40, 100, 500)},
     ),
     "odds_first": Row(
         tasks.OddsFirst(),
         lambda batch: ((len(batch.mask) - 1) // 2,),
         [(length,) for length in range(1, 41)],
         copy_sizes(),
-        {f"length_{length}": 2 * length + 1 for length in (40, 100, 500)},
+        tiny={"max_length": 3},
+        evaluations={f"length_{length}": 2 * length + 1 for length in (40, 100, 500)},
     ),
     "binary_addition": Row(
         tasks.BinaryAddition(),
         addition_size,
         [(first, second) for first in range(1, 21) for second in range(1, 21)],
         addition_sizes(),
-        {f"lengths_{length}_{length}": 3 * length + 3 for length in (20, 40, 100)},
+        tiny={"max_length": 3},
+        evaluations={f"lengths_{length}_{length}": 3 * length + 3 for length in (20, 40, 100)},
         guess=knows_how_often_there_is_a_carry,
         rows=1,
         other={},
@@ -215,7 +228,8 @@ TABLE = {
         lambda batch: ((len(batch.mask) + 1) // 2,),
         [(pairs,) for pairs in range(1, 21)],
         dyck_sizes(),
-        {f"pairs_{pairs}": 2 * pairs - 1 for pairs in (20, 50, 100)},
+        tiny={"max_pairs": 3},
+        evaluations={f"pairs_{pairs}": 2 * pairs - 1 for pairs in (20, 50, 100)},
         other={"kinds": 3, "depth": 2},
     ),
     "key_value_recall": Row(
@@ -223,7 +237,8 @@ TABLE = {
         lambda batch: (int(batch.mask[:, 0].sum()),),
         [(pairs,) for pairs in range(1, 9)],
         key_value_sizes(),
-        {f"pairs_{pairs}": 2 * pairs * (1 + 3) for pairs in (8, 16, 32)},
+        tiny={"keys": 3, "values": 3, "max_pairs": 2},
+        evaluations={f"pairs_{pairs}": 2 * pairs * (1 + 3) for pairs in (8, 16, 32)},
         other={"keys": 40, "values": 50, "slots": 2},
     ),
     "nth_farthest": Row(
@@ -231,7 +246,8 @@ TABLE = {
         lambda batch: (len(batch.mask),),
         [(8,)],
         farthest_sizes(),
-        {f"vectors_{vectors}": vectors for vectors in (4, 8)},
+        tiny={"dimensions": 2, "vectors": 3, "labels": 3},
+        evaluations={f"vectors_{vectors}": vectors for vectors in (4, 8)},
         other={"dimensions": 3, "labels": 9},
     ),
     "interference_copy": Row(
@@ -239,7 +255,8 @@ TABLE = {
         interference_size,
         [(length, ignored) for length in range(1, 11) for ignored in range(1, 21)],
         interference_sizes(),
-        {
+        tiny={"max_length": 2, "max_distractors": 3},
+        evaluations={
             f"length_{length}_distractors_{ignored}": 2 * length + ignored + 2
             for length, ignored in ((10, 20), (10, 100), (20, 100))
         },
@@ -249,7 +266,8 @@ TABLE = {
         lambda batch: (len(batch.mask),),
         [(length,) for length in range(100, 111)],
         adding_sizes(),
-        {f"length_{length}": length for length in (100, 500, 1000)},
+        tiny={"min_length": 6, "max_length": 8},
+        evaluations={f"length_{length}": length for length in (100, 500, 1000)},
         guess=says_the_mean,
         rows=64,
         other={},

@@ -12,11 +12,19 @@ from tasks import TASKS
 from tasks.curriculum import CURRICULA, Incremental
 from training.command_line.parser import parse
 from training.command_line.spelling import fields
-from training.options.config import OPTIMIZERS, from_json, make_layer, make_optimizer, to_json
+from training.options.config import (
+    OPTIMIZERS,
+    Config,
+    from_json,
+    make_layer,
+    make_optimizer,
+    to_json,
+)
 from training.options.models import MODEL_FIELDS, MODELS
 from training.options.optimizers import GravesRMSProp
-from training.options.recipes import RECIPES, is_guess, recipe
+from training.options.recipes import GUESSES, RECIPES, is_guess, recipe
 
+PAIRS = [(task, model) for task in TASKS for model in MODELS]
 NOT_FLAGS = {"input_size", "output_size", "more", "heads", "batch_first", "device", "dtype"}
 
 
@@ -98,7 +106,7 @@ def test_words_stay_as_they_are_written():
     assert parse(["--optimizer.learning-rate", "1e-5"]).optimizer_options.learning_rate == 1e-5
 
 
-@pytest.mark.parametrize("key", RECIPES)
+@pytest.mark.parametrize("key", PAIRS)
 @pytest.mark.parametrize("help_", ["--help", "--help-all"])
 def test_the_help_promises_nothing_of_settings_that_nobody_has_tried(key, help_, capsys):
     task, model = key
@@ -114,14 +122,26 @@ def test_the_help_promises_nothing_of_settings_that_nobody_has_tried(key, help_,
 
 
 def test_what_is_a_guess(monkeypatch):
-    guesses = {task for task, model in RECIPES if is_guess(task, model)}
     papers = ("copy", "repeat_copy", "associative_recall", "dynamic_ngram", "priority_sort")
-    assert guesses == set(TASKS) - set(papers)
-    assert all(is_guess(task, model) for task in guesses for model in MODELS)
+    assert {(task, model) for task, model in PAIRS if not is_guess(task, model)} == {
+        (task, model) for task in papers for model in MODELS
+    }
     monkeypatch.delitem(RECIPES, ("copy", "ntm"))
-    assert is_guess("copy", "ntm"), "everyone's defaults, where there is no entry"
+    assert is_guess("copy", "ntm")
     monkeypatch.setitem(RECIPES, ("reverse", "dnc"), {"run.sequences": 5})
     assert not is_guess("reverse", "dnc")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_task_without_an_entry_has_the_first_guess_of_the_model(model, monkeypatch):
+    guess = recipe("reverse", model)
+    assert (guess.task, guess.model) == ("reverse", model)
+    assert guess.task_options == TASKS["reverse"]()
+    assert guess.optimizer_options.clip_norm == GUESSES[model]["optimizer.clip_norm"]
+    assert guess.run.batch_size == GUESSES[model]["run.batch_size"]
+    assert guess.run.sequences == GUESSES[model]["run.sequences"] != Config().run.sequences
+    monkeypatch.delitem(GUESSES, model)
+    assert recipe("reverse", model).run == Config().run, "everyone's defaults, without a guess"
 
 
 def test_another_optimizer_has_its_own_defaults():
@@ -202,7 +222,7 @@ def test_help_mentions_every_field_with_a_text(task, model, capsys):
 
 
 ERRORS = [
-    ("--task foo", "there is no task 'foo': choose one of copy, repeat_copy"),
+    ("--task foo", "there is no task 'foo': choose one of adding, associative_recall"),
     ("--model foo", "there is no model 'foo': choose one of ntm, dnc, lstm"),
     ("--optimizer sgd", "there is no optimizer 'sgd': choose one of adam, graves_rmsprop"),
     ("--curriculum foo", "there is no curriculum 'foo': choose one of fixed, uniform, incremental"),
@@ -269,7 +289,7 @@ def test_errors_name_what_is_valid(words, message, capsys):
     assert "--help" in text
 
 
-@pytest.mark.parametrize("key", RECIPES)
+@pytest.mark.parametrize("key", PAIRS)
 def test_configurations_survive_json(key):
     for optimizer in OPTIMIZERS:
         config = recipe(*key, optimizer)
@@ -302,4 +322,5 @@ def test_a_file_of_a_run_is_no_run_folder(tmp_path, capsys):
 
 
 def test_recipes_are_of_existing_tasks_and_models():
-    assert set(RECIPES) == {(task, model) for task in TASKS for model in MODELS}
+    assert set(RECIPES) <= set(PAIRS)
+    assert set(GUESSES) <= set(MODELS)

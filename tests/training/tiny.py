@@ -4,24 +4,8 @@ import json
 
 import torch
 
-from tasks import TASKS
+from tests.tasks.table import TABLE
 
-TASK_SIZES = {
-    "copy": ["--task.bits", "2", "--task.max-length", "3"],
-    "repeat_copy": ["--task.bits", "2", "--task.max-length", "2", "--task.max-repeats", "2"],
-    "associative_recall": ["--task.bits", "2", "--task.item-length", "1", "--task.max-items", "3"],
-    "dynamic_ngram": ["--task.length", "8", "--task.context", "2"],
-    "priority_sort": ["--task.bits", "2", "--task.length", "4", "--task.answer-length", "3"],
-    "reverse": ["--task.max-length", "3"],
-    "duplicated": ["--task.max-length", "3"],
-    "odds_first": ["--task.max-length", "3"],
-    "binary_addition": ["--task.max-length", "3"],
-    "dyck": ["--task.max-pairs", "3"],
-    "key_value_recall": ["--task.keys", "3", "--task.values", "3", "--task.max-pairs", "2"],
-    "nth_farthest": ["--task.dimensions", "2", "--task.vectors", "3", "--task.labels", "3"],
-    "interference_copy": ["--task.max-length", "2", "--task.max-distractors", "3"],
-    "adding": ["--task.min-length", "6", "--task.max-length", "8"],
-}
 MEMORY_SIZES = ["--model.memory-size", "4", "--model.word-size", "3", "--model.hidden-size", "5"]
 MODEL_SIZES = {"ntm": MEMORY_SIZES, "dnc": MEMORY_SIZES, "lstm": ["--model.hidden-size", "4"]}
 
@@ -31,7 +15,6 @@ def arguments(task="associative_recall", model="lstm", *, steps=20, more=()):
 
     Associative recall, because its evaluations are short; the LSTM, because it is fast.
     """
-    assert set(TASK_SIZES) == set(TASKS)
     run = {
         "sequences": 4 * steps,
         "batch-size": 4,
@@ -42,9 +25,10 @@ def arguments(task="associative_recall", model="lstm", *, steps=20, more=()):
         "pictures": False,
     }
     flags = ["--task", task, "--model", model, "--wandb", "disabled"]
-    flags += [*TASK_SIZES[task], *MODEL_SIZES[model]]
-    for name, value in run.items():
-        flags += [f"--run.{name}", str(value)]
+    flags += MODEL_SIZES[model]
+    for group, options in (("task", TABLE[task].tiny), ("run", run)):
+        for name, value in options.items():
+            flags += [f"--{group}.{name}", str(value)]
     return [*flags, *more]
 
 
