@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import memnets
+from training.files import provenance
 
 
 def facts() -> dict[str, Any]:
     """Processor, cores, threads, versions and the commit of memnets."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "memnets": memnets.__version__,
-        "commit": own_commit(),
-    }
+    return {**provenance.machine(), "commit": own_commit()}
 
 
 def in_a_line() -> str:
@@ -58,15 +47,6 @@ def _kibibytes(path: str) -> list[tuple[str, int]]:
     return [
         (name, 1024 * int(value.split()[0])) for name, _, value in parted if value.endswith(" kB")
     ]
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def commit_of(folder: Path) -> str:

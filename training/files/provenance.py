@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import platform
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+import torch
+
+import memnets
 
 ROOT = Path(__file__).parents[2]
 FILE = "environment.jsonl"
@@ -19,7 +23,28 @@ CODE = ("memnets", "tasks", "training", "train.py")
 @functools.cache
 def facts() -> dict[str, Any]:
     """The processor, the versions, and the commit of the code that trains."""
-    return {**machine.facts(), "commit": commit()}
+    return {**machine(), "commit": commit()}
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, threads and versions."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "memnets": memnets.__version__,
+    }
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def commit() -> str | None:
