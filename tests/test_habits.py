@@ -121,3 +121,10 @@ def test_the_files_that_contributing_names_exist():
     assert not {name for name in files if not (ROOT / name).exists()}
     new = {name for name in named if "NAME" in name}
     assert not {name for name in new if not (ROOT / name).parent.is_dir()}
+
+
+def test_a_task_is_one_file_and_two_edits():
+    (row,) = re.findall(r"^\| a task \|(.*)\|(.*)\|$", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    written, edited = (re.findall(r"`([\w./]+)`", cell.split(", by")[0]) for cell in row)
+    assert written == ["tasks/NAME.py"]
+    assert edited == ["tasks/__init__.py", "tests/tasks/table.py"]

@@ -1,14 +1,18 @@
-"""The project around the code: public names, file map, examples in the pages, lint and types."""
+"""The project around the code: public names, folders, imports, pages, lint and types."""
 
+import ast
+import functools
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 import memnets
+import tasks
 from tests.stress.own_loop import STEPS as LONG_LOOP
 
 ROOT = Path(__file__).parent.parent
@@ -50,24 +54,99 @@ def test_the_library_imports_neither_tasks_nor_training_nor_extras():
     assert not loaded & {"tasks", "training", "wandb", "tyro", "matplotlib", "tqdm", "PIL"}, loaded
 
 
-def test_the_file_map_names_every_file_and_nothing_else():
-    readme = (ROOT / "README.md").read_text()
-    listing = re.search(r"<!-- file map -->\n```\n(.*?)```", readme, re.DOTALL)
-    assert listing, "README.md needs a file map between <!-- file map --> and the end of its block"
-    mapped = set()
-    folder = ""
-    for line in listing[1].splitlines():
-        name = line.split()[0]
-        if not line.startswith(" "):
-            folder = name if name.endswith("/") else ""
-        mapped.add(name if name == folder or not line.startswith(" ") else folder + name)
-    python = {name for name in tracked_files() if name.endswith(".py")}
-    python = {name for name in python if not name.startswith("tests/")}
-    python = {name for name in python if not name.endswith("__init__.py")}
-    folders = {name.split("/")[0] + "/" for name in tracked_files() if "/" in name}
-    folders = {name for name in folders if not name.startswith(".")}
-    assert {name for name in mapped if name.endswith(".py")} == python
-    assert {name for name in mapped if name.endswith("/")} == folders
+@functools.cache
+def folders() -> dict[str, set[str]]:
+    """The folders of CONTRIBUTING.md, from top to bottom, and what each may import."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = re.search(r"<!-- folders -->\n(.*?)<!-- end of folders -->", text, re.DOTALL)
+    assert table, (
+        "CONTRIBUTING.md needs a table between <!-- folders --> and <!-- end of folders -->"
+    )
+    cells = [line.split("|") for line in table[1].splitlines()[2:]]
+    return {row[1].strip().strip("`"): set(re.findall(r"`(.*?)`", row[3])) for row in cells}
+
+
+def test_every_folder_is_in_the_map_and_no_other():
+    parts = [Path(name).parent.parts for name in tracked_files()]
+    parts = [part[:1] if part[0] in ("tests", "docs") else part for part in parts if part]
+    there = {"/".join(part) + "/" for part in parts if not part[0].startswith(".")} - {"training/"}
+    listed = set(folders()) - {"train.py"}
+    assert not there - listed, "CONTRIBUTING.md must have a row for each folder: add these"
+    assert not listed - there, "CONTRIBUTING.md has rows for folders that do not exist: drop these"
+
+
+def room(module: str) -> str:
+    """The row of the map that a module belongs to; of other packages, no row."""
+    first, *rest = module.split(".")
+    if first == "train":
+        return "train.py"
+    return f"{first}/{rest[0]}/" if first == "training" and rest else f"{first}/"
+
+
+def arrows(path: str, source: str) -> list[tuple[int, str]]:
+    """The lines on which a file imports from another room, wherever they stand, and the rooms."""
+    own = path.removesuffix(".py").split("/")
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        modules = []
+        if isinstance(node, ast.Import):
+            modules = [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = own[: len(own) - node.level] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            modules = [f"{module}.{name.name}" for name in node.names]
+        found += [(node.lineno, room(name)) for name in modules]
+    return sorted({(line, name) for line, name in found if name != room(".".join(own))})
+
+
+def upward(path: str, source: str) -> list[str]:
+    """What a file imports that the map does not let it import, a sentence each."""
+    allowed = folders()[room(path.removesuffix(".py").replace("/", "."))]
+    listed = ", ".join(sorted(allowed)) or "nothing"
+    return [
+        f"{path}:{line} imports {name}, but may import only {listed} (CONTRIBUTING.md): move what "
+        "it needs down to one of these"
+        for line, name in arrows(path, source)
+        if name in folders() and name not in allowed
+    ]
+
+
+def test_the_map_points_down():
+    names = list(folders())
+    for place, (name, allowed) in enumerate(folders().items()):
+        assert allowed <= set(names[place + 1 :]), f"{name} may import only rows below its own"
+
+
+def test_imports_point_one_way():
+    files = [name for name in tracked_files() if name.endswith(".py")]
+    files = [name for name in files if name.split("/")[0] not in ("tests", "docs")]
+    files.remove("training/__init__.py")
+    assert len(files) > 100
+    found = [line for name in files for line in upward(name, (ROOT / name).read_text())]
+    assert not found, "\n".join(found)
+
+
+def test_an_import_that_points_up_is_named():
+    source = "import torch\nfrom memnets import plots\n\n\ndef late():\n    {}\n"
+    said = (
+        "training/files/form.py:6 imports {}, but may import only memnets/ (CONTRIBUTING.md): move "
+        "what it needs down to one of these"
+    )
+    for line, name in (
+        ("from benchmarks import machine", "benchmarks/"),
+        ("import train", "train.py"),
+        ("from training import files, run", "training/run/"),
+        ("import training.options.config as config", "training/options/"),
+        ("from ..machine import device", "training/machine/"),
+        ("from .. import report", "training/report/"),
+    ):
+        assert upward("training/files/form.py", source.format(line)) == [said.format(name)]
+    for line in (
+        "from training.files import form",
+        "import memnets.state",
+        "from . import metrics",
+    ):
+        assert upward("training/files/form.py", source.format(line)) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -75,9 +154,10 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # what a page saves is no part of the project
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     names: dict = {"__name__": "page"}
-    for block in blocks:
-        block = block.replace(LONG_LOOP, "range(3)")  # tests.stress.own_loop runs all its steps
-        exec(compile(block, str(page), "exec"), names)
+    with mock.patch.dict(tasks.TASKS):  # a page may register a task of its own
+        for block in blocks:
+            block = block.replace(LONG_LOOP, "range(3)")  # tests.stress.own_loop runs all its steps
+            exec(compile(block, str(page), "exec"), names)
     assert not blocks or len(names) > 2
 
 
