@@ -31,6 +31,7 @@ from tasks.priority_sort import PrioritySort
 from tasks.registry import TASKS, make, register
 from tasks.repeat_copy import RepeatCopy
 from tasks.reverse import Reverse
+from tasks.stack_manipulation import StackManipulation
 
 __all__ = [
     "BITS",
@@ -54,6 +55,7 @@ __all__ = [
     "RepeatCopy",
     "Reverse",
     "Rows",
+    "StackManipulation",
     "Task",
     "bits_per_sequence",
     "draw",

@@ -120,6 +120,12 @@ def knows_how_often_there_is_a_carry(batch: Batch) -> torch.Tensor:
     return logits
 
 
+def knows_where_the_stack_ends(batch: Batch) -> torch.Tensor:
+    logits = torch.zeros_like(batch.targets)
+    logits[..., -1] = 100 * batch.targets[..., -1] - 50
+    return logits
+
+
 def says_the_mean(batch: Batch) -> torch.Tensor:
     return torch.full_like(batch.targets, 0.5)
 
@@ -269,6 +275,17 @@ TABLE = {
         tiny={"min_length": 6, "max_length": 8},
         evaluations={f"length_{length}": length for length in (100, 500, 1000)},
         guess=says_the_mean,
+        rows=64,
+        other={},
+    ),
+    "stack_manipulation": Row(
+        tasks.StackManipulation(),
+        lambda batch: (len(batch.mask) // 2 - 1,),
+        [(length,) for length in range(1, 41)],
+        addition_sizes(),
+        tiny={"max_length": 3},
+        evaluations={f"length_{length}": 2 * length + 2 for length in (40, 100, 500)},
+        guess=knows_where_the_stack_ends,
         rows=64,
         other={},
     ),
