@@ -119,7 +119,9 @@ def test_the_map_points_down():
 
 def test_imports_point_one_way():
     files = [name for name in tracked_files() if name.endswith(".py")]
-    files = [name for name in files if name.split("/")[0] not in ("tests", "docs")]
+    # The build hook runs alone, before anything of the package can be imported.
+    outside = ("tests", "docs", "hatch_build.py")
+    files = [name for name in files if name.split("/")[0] not in outside]
     files.remove("training/__init__.py")
     assert len(files) > 100
     found = [line for name in files for line in upward(name, (ROOT / name).read_text())]
