@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
@@ -26,16 +27,10 @@ BYTES = 4
 def emitted(case: Case) -> int:
     """How many numbers the interface has: the columns of its linear map.
 
-    NTM: key W, strength, gate, shift S, sharpening for each head, erase and add W for the write
-    head. DNC (Methods): WR + 3W + 5R + 3.
-
     >>> emitted(Case(kind="DNC", word_size=64, read_heads=4))
     471
     """
-    words, reads = case.word_size, case.read_heads
-    if case.kind == "NTM":
-        return (reads + 1) * (words + 3 + SHIFTS) + 2 * words
-    return words * reads + 3 * words + 5 * reads + 3
+    return COSTS[case.kind].emitted(case)
 
 
 def parameters(case: Case) -> int:
@@ -55,7 +50,7 @@ def state(case: Case) -> int:
     slots, reads = case.memory_size, case.read_heads
     common = slots * case.word_size + (reads + 1) * slots + reads * case.word_size
     common += 2 * case.hidden_size
-    return common + (2 * slots + slots**2 if case.kind == "DNC" else 0)
+    return common + COSTS[case.kind].more_state(case) + COSTS[case.kind].links(case)
 
 
 def forward_flops(case: Case) -> dict[str, float]:
@@ -77,9 +72,19 @@ def forward_flops(case: Case) -> dict[str, float]:
         "write": 5 * slots * words,
         "read": 2 * reads * slots * words,
         "readout": case.output_size * (2 * (hidden + reads * words) + 1),
-        **(_ntm_location(case) if case.kind == "NTM" else _dnc_location(case)),
+        **COSTS[case.kind].location(case),
     }
     return {name: batch * float(count) for name, count in found.items()}
+
+
+def _ntm_emitted(case: Case) -> int:
+    # Key W, strength, gate, shift S, sharpening for each head; erase and add W for the write head.
+    return (case.read_heads + 1) * (case.word_size + 3 + SHIFTS) + 2 * case.word_size
+
+
+def _dnc_emitted(case: Case) -> int:
+    # Graves et al. 2016, Methods: WR + 3W + 5R + 3.
+    return case.word_size * (case.read_heads + 3) + 5 * case.read_heads + 3
 
 
 def _ntm_location(case: Case) -> dict[str, float]:
@@ -103,6 +108,30 @@ def _dnc_location(case: Case) -> dict[str, float]:
         # (1 - w_i - w_j) L + w_i p_j, then L w and L^T w for every read head.
         "link": slots**2 * (5 + 4 * reads),
     }
+
+
+class Costs(NamedTuple):
+    """The cost model of a kind of memory: what differs between the kinds, per row of the batch."""
+
+    emitted: Callable[[Case], int]
+    """numbers of the interface"""
+    location: Callable[[Case], dict[str, float]]
+    """operations of what is addressed otherwise than by content, by what they are for"""
+    more_state: Callable[[Case], int] = lambda case: 0
+    """numbers of the state beside memory, weightings, read vectors and controller"""
+    links: Callable[[Case], int] = lambda case: 0
+    """numbers of the state that grow with the square of the slots"""
+
+
+COSTS = {
+    "NTM": Costs(_ntm_emitted, _ntm_location),
+    "DNC": Costs(
+        _dnc_emitted,
+        _dnc_location,
+        more_state=lambda case: 2 * case.memory_size,
+        links=lambda case: case.memory_size**2,
+    ),
+}
 
 
 def step_flops(case: Case, one_pass: str) -> float:
@@ -137,7 +166,7 @@ def kept_by_autograd(case: Case, itemsize: int = BYTES) -> float:
     A step keeps some four tensors of the link's size and six of the memory's: as `--memory` shows.
     It decides whether a case is tried at all.
     """
-    links = case.memory_size**2 if case.kind == "DNC" else 0
+    links = COSTS[case.kind].links(case)
     step = LINKS_KEPT * links + MEMORIES_KEPT * case.memory_size * case.word_size
     return float(itemsize * case.batch * case.steps * step)
 

@@ -57,10 +57,12 @@ class Repositories:
 
 
 def builders(kind: str, repositories: Repositories) -> list[Build]:
-    """What can be compared with an NTM or a DNC."""
-    if kind == "NTM":
-        return [pytorch_ntm(repositories.ntm)]
-    return [pytorch_dnc(repositories.dnc), dnc_package, csordas_dnc(repositories.csordas)]
+    """What can be compared with memnets' layer of a kind; nothing for one that has no peers."""
+    peers = {
+        "NTM": [pytorch_ntm(repositories.ntm)],
+        "DNC": [pytorch_dnc(repositories.dnc), dnc_package, csordas_dnc(repositories.csordas)],
+    }
+    return peers.get(kind, [])
 
 
 @contextmanager
