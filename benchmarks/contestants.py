@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,6 @@ from benchmarks.cases import Case
 from memnets.unroll import BACKENDS
 
 LSTM = "torch.nn.LSTM"
-MODELS: dict[str, Callable[..., memnets.MemoryLayer]] = {"NTM": memnets.NTM, "DNC": memnets.DNC}
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,18 @@ REFUSALS = (RuntimeError, ValueError, OSError, ImportError)
 Build = Callable[[Case], Contestant]
 
 
+def constructor(kind: str) -> Callable[..., Any]:
+    """The class of memnets' layer of a kind, which is its name.
+
+    >>> constructor("DNC")
+    <class 'memnets.dnc.DNC'>
+    """
+    return getattr(memnets, kind)
+
+
 def layer(case: Case, backend: str, **options: object) -> memnets.MemoryLayer:
-    """Build `memnets.NTM` or `memnets.DNC` with one write head."""
-    return MODELS[case.kind](
+    """Build memnets' layer of a case, with one write head."""
+    return constructor(case.kind)(
         case.input_size,
         case.output_size,
         memory_size=case.memory_size,
@@ -101,7 +110,7 @@ def timed_backends(backends: Mapping[str, object] = BACKENDS) -> list[str]:
 
 def can_checkpoint(kind: str) -> bool:
     """Whether memnets' layer of that kind has the option `checkpoint_every`."""
-    return "checkpoint_every" in inspect.signature(MODELS[kind]).parameters
+    return "checkpoint_every" in inspect.signature(constructor(kind)).parameters
 
 
 def inputs(case: Case, dtype: torch.dtype = torch.float32) -> Tensor:

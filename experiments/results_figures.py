@@ -9,22 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.results import Summary, figure, median
-from experiments.table import DNC, FEEDFORWARD, LSTM, NTM, TARGETS, Target
+from experiments.table import TARGETS, Target
 from tasks import dynamic_ngram
 from tasks.grid import coordinates
+from training.options.models import Look, looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which the colour-blind tell apart; line styles too, for print.
-STYLES = {
-    NTM: ("#0072B2", "-"),
-    FEEDFORWARD: ("#E69F00", "--"),
-    DNC: ("#009E73", "-."),
-    LSTM: ("#D55E00", ":"),
-}
-OTHER = ("#56B4E9", "-")
+OTHER = Look("", "#56B4E9", "-")
 OPTIMUM = {"dynamic_ngram": dynamic_ngram.OPTIMUM}
 LEAST = 0.01  # below it, the axes of costs and errors are linear
 
@@ -60,15 +54,15 @@ def curves(task: str, target: Target, rows: list[Summary]) -> Figure:
     left, right = drawn.subplots(1, 2)
     for axes in (left, right):
         for row in rows:
-            colour, style = STYLES.get(row["model"], OTHER)
+            look = looks().get(row["model"], OTHER)
             for run in row["runs"]:
                 thousands = np.array(run["curve"]["sequences"]) / 1000
                 thick = run is median_run(row)
                 axes.plot(
                     thousands,
                     run["curve"]["bits_per_sequence"],
-                    color=colour,
-                    linestyle=style,
+                    color=look.colour,
+                    linestyle=look.line,
                     linewidth=1.8 if thick else 0.8,
                     alpha=1.0 if thick else 0.5,
                     label=row["model"] if thick else None,
@@ -135,7 +129,7 @@ def generalisation(target: Target, rows: list[Summary]) -> Figure | None:
 
 
 def _line(axes: Axes, row: Summary, name: str, line: list[tuple[int, str]]) -> None:
-    colour, style = STYLES.get(row["model"], OTHER)
+    look = looks().get(row["model"], OTHER)
     sizes: list[int] = []
     values: list[list[float]] = []
     for size, setting in line:
@@ -145,6 +139,6 @@ def _line(axes: Axes, row: Summary, name: str, line: list[tuple[int, str]]) -> N
             values.append([median(found), min(found), max(found)])
     if values:
         middle, low, high = np.array(values).T
-        options = {"color": colour, "linestyle": style, "marker": "o", "markersize": 3}
+        options = {"color": look.colour, "linestyle": look.line, "marker": "o", "markersize": 3}
         axes.plot(sizes, middle, label=row["model"], **options)
-        axes.fill_between(sizes, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(sizes, low, high, color=look.colour, alpha=0.15, linewidth=0)

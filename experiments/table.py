@@ -6,9 +6,12 @@ its flags change it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tasks.dynamic_ngram import OPTIMUM
+from training.options.models import MODELS, Look
 
 SEEDS = (0, 1, 2)
 
@@ -54,8 +57,6 @@ class Target(NamedTuple):
     """the top of the axis of costs, as in the paper's figure"""
     note: str = ""
 
-
-NTM, FEEDFORWARD, DNC, LSTM = "NTM", "NTM, feed-forward", "DNC", "LSTM"
 
 TARGETS = {
     "copy": Target(
@@ -142,27 +143,39 @@ FEEDFORWARD_FLAGS = {
     "priority_sort": f"{_BOUNDED} --model.hidden-size 256 --run.sequences 100000",
 }
 
-MODELS: tuple[tuple[str, str, str], ...] = (
-    ("ntm", "ntm", NTM),
-    ("ntm-feedforward", "ntm", FEEDFORWARD),
-    ("dnc", "dnc", DNC),
-    ("lstm", "lstm", LSTM),
+
+class Column(NamedTuple):
+    """A model of the table, or a variant of one."""
+
+    name: str
+    model: str
+    look: Look
+    flags: Mapping[str, str] = MappingProxyType({})
+    """of train.py, by task"""
+
+
+COLUMNS = (
+    Column("ntm", "ntm", MODELS["ntm"].look),
+    Column("ntm-feedforward", "ntm", MODELS["ntm"].variants[0].look, FEEDFORWARD_FLAGS),
+    Column("dnc", "dnc", MODELS["dnc"].look),
+    Column("lstm", "lstm", MODELS["lstm"].look),
 )
 
 # Where the sizes of the evaluation need more slots than training has.
 MEMORY_SIZES = {"copy-dnc": 128, "associative-recall-dnc": 128}
 
 
-def _row(task: str, name: str, model: str, label: str) -> Row:
+def _row(task: str, column: Column) -> Row:
     """The row of a model on a task."""
-    name = f"{task.replace('_', '-')}-{name}"
-    flags = tuple(FEEDFORWARD_FLAGS[task].split()) if label == FEEDFORWARD else ()
+    name = f"{task.replace('_', '-')}-{column.name}"
+    flags = tuple(column.flags.get(task, "").split())
     # An N-gram's cost varies by some 36 bits from sequence to sequence.
     evaluated = 2048 if task == "dynamic_ngram" else 512
-    return Row(name, task, model, label, flags, evaluated, MEMORY_SIZES.get(name))
+    memory_size = MEMORY_SIZES.get(name)
+    return Row(name, task, column.model, column.look.label, flags, evaluated, memory_size)
 
 
-ROWS: tuple[Row, ...] = tuple(_row(task, *model) for task in TARGETS for model in MODELS)
+ROWS: tuple[Row, ...] = tuple(_row(task, column) for task in TARGETS for column in COLUMNS)
 
 
 class Example(NamedTuple):

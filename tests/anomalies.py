@@ -20,6 +20,7 @@ from torch import Tensor
 
 from tasks.base import Batch
 from tasks.costs import Cost
+from training.options.models import MODELS
 from training.options.recipes import recipe
 from training.run import loop, non_finite
 from training.run.state import Training, start
@@ -159,7 +160,7 @@ def feed(model: str, steps: int, *, optimizer: str = "adam", seed: int = 0) -> t
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", choices=("ntm", "dnc"), default="ntm")
+    parser.add_argument("--model", choices=[m for m in MODELS if MODELS[m].memory], default="ntm")
     parser.add_argument("--optimizer", choices=("adam", "graves_rmsprop"), default="adam")
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)

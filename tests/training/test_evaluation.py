@@ -14,6 +14,7 @@ from tasks import TASKS, make
 from tests.training.tiny import arguments, assert_same, rows
 from training.command_line.parser import parse
 from training.evaluate import evaluation
+from training.options.models import MODELS
 from training.run.state import start
 
 
@@ -99,9 +100,9 @@ def test_evaluation_stops_when_asked():
     assert found == {}
 
 
-@pytest.mark.parametrize("model", ["ntm", "dnc", "lstm"])
+@pytest.mark.parametrize("model", MODELS)
 def test_pictures(model):
-    more = ["--model.read-heads", "2"] if model != "lstm" else []
+    more = ["--model.read-heads", "2"] if MODELS[model].memory else []
     config = parse(arguments("copy", model, more=more))
     training = start(config)
     task = make("copy", bits=2, min_length=6, max_length=6)
@@ -110,7 +111,7 @@ def test_pictures(model):
     assert title.endswith(" wrong of 12 bits")
     labels = [axes.get_ylabel() for axes in figure.axes]
     heads = ["written slot", "read slot\nhead 1", "read slot\nhead 2"]
-    wanted = ["input", "target", "output", *([] if model == "lstm" else heads)]
+    wanted = ["input", "target", "output", *(heads if MODELS[model].memory else [])]
     assert labels[: len(wanted)] == wanted
     image = pixels(figure)
     assert image.dtype == np.uint8

@@ -16,6 +16,7 @@ from training.baselines import lstm
 from training.command_line.parser import parse
 from training.machine import device
 from training.options.config import to_json
+from training.options.models import MODELS
 from training.run import loop
 from training.run.state import start
 
@@ -28,7 +29,7 @@ def losses(model, *more, steps=6):
     return torch.stack([loop.train_step(config, training)["loss"] for _ in range(steps)])
 
 
-@pytest.mark.parametrize("model", ["ntm", "dnc", "lstm"])
+@pytest.mark.parametrize("model", MODELS)
 def test_bfloat16_learns_along_with_float32(model):
     whole, half = losses(model), losses(model, "--precision", "bf16")
     assert half.dtype == torch.float32
@@ -103,10 +104,10 @@ def test_asking_for_a_bfloat16_lstm_changes_no_random_number():
     ],
 )
 def test_what_runs_in_float32_is_said_at_the_start(monkeypatch, words, said):
-    monkeypatch.setattr(device, "cpu_trains_lstm", lambda dtype: False)
+    monkeypatch.setattr(lstm, "cpu_trains_lstm", lambda dtype: False)
     notes = device.notes(parse(words.split()))
     assert any("the layers of the LSTM compute in float32" in note for note in notes) == said
-    monkeypatch.setattr(device, "cpu_trains_lstm", lambda dtype: True)
+    monkeypatch.setattr(lstm, "cpu_trains_lstm", lambda dtype: True)
     assert device.notes(parse(words.split())) == []
 
 

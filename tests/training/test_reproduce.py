@@ -16,12 +16,13 @@ import train
 from experiments import __main__ as reproduce
 from experiments import job, results, results_examples, results_figures, results_page
 from experiments.__main__ import Options, main
-from experiments.table import EXAMPLES, MODELS, ROWS, TARGETS, Row, command
+from experiments.table import COLUMNS, EXAMPLES, ROWS, TARGETS, Row, command
 from tasks import make
 from tasks.grid import grid
 from tests.training.tiny import arguments, assert_same_run
 from training.command_line import parser
 from training.evaluate.solved import rule
+from training.options.models import MODELS
 from training.options.recipes import RECIPES
 
 
@@ -32,8 +33,7 @@ def tiny_row(name="associative-recall-lstm", task="associative_recall", model="l
         del words[place : place + 2]
     for flag, every in (("--run.evaluate-every", 100), ("--run.checkpoint-every", 50)):
         words[words.index(flag) + 1] = str(every)
-    label = {"lstm": "LSTM", "ntm": "NTM", "dnc": "DNC"}[model]
-    return Row(name, task, model, label, tuple(words), evaluated=6)
+    return Row(name, task, model, MODELS[model].look.label, tuple(words), evaluated=6)
 
 
 def options(*rows, **changes):
@@ -267,7 +267,7 @@ def test_the_overview_counts_seeds_and_goals():
 
 
 def test_the_table_is_of_recipes_targets_and_settings_that_exist():
-    assert len({row.name for row in ROWS}) == len(ROWS) == len(TARGETS) * len(MODELS)
+    assert len({row.name for row in ROWS}) == len(ROWS) == len(TARGETS) * len(COLUMNS)
     for row in ROWS:
         assert (row.task, row.model) in RECIPES
         assert parser.parse(command(row, 0)[2:]).task == row.task

@@ -15,6 +15,7 @@ from tests.training.tiny import arguments, assert_same, assert_same_run, rows
 from training.command_line.parser import parse
 from training.files import checkpoint
 from training.machine.signals import Stop
+from training.options.models import MODELS
 from training.report.console import Console
 from training.report.wandb_tracker import NullTracker
 from training.run import loop, non_finite, replay
@@ -62,7 +63,7 @@ def run(*more, status=0, **options):
 SKIP = ["--run.non-finite", "skip"]
 
 
-@pytest.mark.parametrize("model", ["ntm", "dnc", "lstm"])
+@pytest.mark.parametrize("model", MODELS)
 def test_a_step_that_is_not_finite_stops_the_run_and_is_named(monkeypatch, capsys, model):
     poison(monkeypatch, [10])
     run(model=model, status=1)
@@ -79,7 +80,7 @@ def test_a_step_that_is_not_finite_stops_the_run_and_is_named(monkeypatch, capsy
     assert f"associative_recall with {model}, step 10: 4 sequences of" in printed
     assert "loss           was nan, is nan" in printed
     assert "inputs, time step 1: 1 NaN of" in printed
-    if model != "lstm":
+    if MODELS[model].memory:
         assert "h, time step 1: 5 NaN of 20" in printed
         assert "state.memory.memory, time step 1: 12 NaN of 48" in printed
         assert memnets.load(saved).memory_size == 4

@@ -16,6 +16,7 @@ from tests.hostile import outcome
 from tests.training.tiny import arguments, assert_same_run
 from training.command_line.parser import parse
 from training.options.config import Config, flat, from_json, to_json
+from training.options.models import MODELS
 from training.run import loop
 from training.run.state import restore, snapshot, start
 
@@ -68,7 +69,7 @@ def variants(config: Config) -> dict[str, Config]:
     return found
 
 
-@pytest.mark.parametrize("model", ["ntm", "dnc", "lstm"])
+@pytest.mark.parametrize("model", MODELS)
 def test_every_field_that_decides_a_number_is_compared(model: str) -> None:
     config, saved = trained(model, ["--curriculum", "mixed", "--optimizer.cooldown", "0"])
     checked = 0

@@ -81,7 +81,7 @@ def test_an_offline_run_holds_pictures_tables_artifacts_and_words(run):
         assert all(files[cell["path"]].stat().st_size > 100 for cell in cells[2:6])
         assert 0 <= cells[6] <= cells[7]
 
-    for words in ("learned by a DNC of", "trained on 24 sequences", "Not solved"):
+    for words in ("associative_recall: DNC, ", "trained on 24 sequences", "Not solved"):
         assert words in run.printed
 
 

@@ -18,6 +18,7 @@ from memnets.checks import (
     checked_lengths,
 )
 from memnets.state import difference, map_tensors
+from training.baselines.registry import Look, register
 
 LSTMState = tuple[tuple[Tensor, Tensor], ...]  # one (h [B, hidden], c [B, hidden]) per layer
 
@@ -43,6 +44,27 @@ def cpu_trains_lstm(dtype: torch.dtype) -> bool:
     return True
 
 
+def notes(device: str, precision: str) -> list[str]:
+    """Say what a run on this device in this precision computes otherwise than asked for.
+
+    >>> notes("cpu", "float32")
+    []
+    """
+    on_cpu = precision == "bf16" and torch.device(device).type == "cpu"
+    if on_cpu and not cpu_trains_lstm(torch.bfloat16):
+        return [
+            "oneDNN has no LSTM in bfloat16 for this CPU: the layers of the LSTM compute in "
+            "float32, its readout in bfloat16"
+        ]
+    return []
+
+
+@register(
+    "lstm",
+    Look("LSTM", "#D55E00", ":"),
+    guess={"model.hidden_size": 256, "run.sequences": 500_000},
+    notes=notes,
+)
 class LSTM(nn.Module):
     """A deep LSTM with skip connections and learned initial state, called like the memory layers.
 
@@ -59,6 +81,15 @@ class LSTM(nn.Module):
 
     Under autocast on a CPU that cannot train ``nn.LSTM`` in that dtype, the layers run in float32
     and the readout alone in that dtype.
+
+    Args:
+        input_size: channels of the input (I).
+        output_size: channels of the output (O).
+        hidden_size: hidden units in each layer
+        num_layers: layers, each of which sees the input
+        batch_first: whether the batch is the first axis of input and output.
+        device: of the parameters.
+        dtype: of the parameters.
 
     Raises:
         ValueError: a size is less than 1.

@@ -10,7 +10,7 @@ import textwrap
 import tasks
 from tasks.curriculum import CURRICULA
 from training.options.config import GROUPS, OPTIMIZERS, Config
-from training.options.models import MODEL_FIELDS, MODELS
+from training.options.models import MODELS, flag_texts
 from training.options.recipes import standing
 
 WIDTH = 100
@@ -52,9 +52,7 @@ def short_help(config: Config) -> str:
         if not dataclasses.is_dataclass(options):
             continue
         group = field.name.removesuffix("_options")
-        texts = {name: text for name, (_, text) in MODEL_FIELDS.items()}
-        if group != "model":
-            texts = field_texts(type(options))
+        texts = flag_texts(options) if group == "model" else field_texts(type(options))
         heading = f"{group} {getattr(config, group)}" if group in GROUPS else group
         if vars(options):
             lines += ["", heading, *_lines(f"{group}.", vars(options), texts)]

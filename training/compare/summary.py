@@ -17,6 +17,7 @@ import tyro
 from tasks import make
 from training.evaluate.solved import outcome_of, rule
 from training.files.metrics import read_rows, training_rows
+from training.options.models import MODELS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,18 +123,20 @@ def curves(runs: list[Finished]) -> Figure:
     figure = Figure(figsize=(7, 3.2), dpi=150, layout="constrained")
     axes = figure.subplots()
     models = sorted({run.config["model"] for run in runs})
+    # A run of another version of memnets may have a model that is no more.
+    colours = {m: MODELS[m].look.colour if m in MODELS else "grey" for m in models}
     for run in runs:
         axes.plot(
             [row["sequences"] / 1000 for row in run.training],
             [errors(row) for row in run.training],
-            color=f"C{models.index(run.config['model'])}",
+            color=colours[run.config["model"]],
             alpha=0.8,
             linewidth=1.2,
         )
-    for index, model in enumerate(models):
+    for model in models:
         seeds = sorted(run.config["seed"] for run in runs if run.config["model"] == model)
         label = f"{model}, seeds {', '.join(map(str, seeds))}"
-        axes.plot([], [], color=f"C{index}", label=label)
+        axes.plot([], [], color=colours[model], label=label)
     axes.set_yscale("symlog", linthresh=0.01)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("sequences seen (thousands)")

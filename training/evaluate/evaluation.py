@@ -14,6 +14,7 @@ from tasks.base import Batch, Task
 from tasks.solved import measure, metrics
 from training.files import checkpoint
 from training.machine.distributed import Ranks
+from training.options.models import with_memory
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -146,7 +147,8 @@ def picture(
 
     batch = task.sample(1, torch.Generator().manual_seed(seed)).to(device)
     inputs = batch.inputs[:, 0]
-    trace = memnets.record(layer, inputs) if isinstance(layer, memnets.MemoryLayer) else None
+    memory = with_memory(layer)
+    trace = None if memory is None else memnets.record(memory, inputs)
     logits = layer(inputs)[0] if trace is None else trace.outputs
     alone = Batch(inputs[:, None], batch.targets, batch.mask)
     wrong = int(task.cost.errors(logits[:, None], alone))

@@ -17,6 +17,7 @@ from memnets.state import map_tensors
 from tasks.base import Batch, Task
 from training.evaluate.evaluation import distinct
 from training.evaluate.heat_maps import Picture, memory_pictures, sequence_parts, sequence_picture
+from training.options.models import with_memory
 
 if TYPE_CHECKING:
     from training.options.config import Config
@@ -90,10 +91,11 @@ def _answers(layer: nn.Module, inputs: list[Tensor]) -> list[tuple[Tensor, memne
     # One batch of them takes hardly longer than one sequence. What follows the end of a shorter
     # one changes nothing before it.
     together = nn.utils.rnn.pad_sequence(inputs)
-    if not isinstance(layer, memnets.MemoryLayer):
+    memory = with_memory(layer)
+    if memory is None:
         logits = layer(together)[0]
         return [(logits[: len(x), i : i + 1], None) for i, x in enumerate(inputs)]
-    trace = memnets.record(layer, together)
+    trace = memnets.record(memory, together)
     alone = [map_tensors(lambda t, i=i, x=x: t[: len(x), i], trace) for i, x in enumerate(inputs)]
     return [(one.outputs[:, None], one) for one in alone]
 

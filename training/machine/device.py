@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 import memnets
-from training.baselines.lstm import cpu_trains_lstm
 from training.options.config import Config
+from training.options.models import MODELS
 
 
 def problems(config: Config) -> Iterator[str]:
@@ -27,13 +27,7 @@ def problems(config: Config) -> Iterator[str]:
 
 def notes(config: Config) -> list[str]:
     """What runs otherwise than asked for, because this machine cannot; one sentence each."""
-    asked = config.model == "lstm" and config.precision == "bf16"
-    if asked and torch.device(config.device).type == "cpu" and not cpu_trains_lstm(torch.bfloat16):
-        return [
-            "oneDNN has no LSTM in bfloat16 for this CPU: the layers of the LSTM compute in "
-            "float32, its readout in bfloat16"
-        ]
-    return []
+    return MODELS[config.model].notes(config.device, config.precision)
 
 
 def missing_device(name: str) -> str | None:

@@ -10,6 +10,7 @@ from torch import nn
 
 import memnets
 from memnets.unroll import SLOWER
+from training.options.models import with_memory
 
 
 def surroundings(layer: nn.Module, device: str) -> dict[str, str]:
@@ -21,8 +22,9 @@ def surroundings(layer: nn.Module, device: str) -> dict[str, str]:
     }
     if device.startswith("cuda"):
         found["device"] = torch.cuda.get_device_name(device)
-    if isinstance(layer, memnets.MemoryLayer):
-        found["backend"] = choice(layer).backend
+    memory = with_memory(layer)
+    if memory is not None:
+        found["backend"] = choice(memory).backend
     return found
 
 
@@ -51,9 +53,10 @@ def backend_in_words(layer: nn.Module) -> str | None:
     >>> backend_in_words(memnets.NTM(9, 8, backend="reference"))
     'reference'
     """
-    if not isinstance(layer, memnets.MemoryLayer):
+    memory = with_memory(layer)
+    if memory is None:
         return None
-    backend, reason = choice(layer)
+    backend, reason = choice(memory)
     if backend == "fused":
         return "fused: one kernel for the whole sequence"
     if reason is None:

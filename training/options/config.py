@@ -260,7 +260,7 @@ def make_curriculum(config: Config) -> Curriculum:
 def make_layer(config: Config) -> nn.Module:
     """The layer of a configuration, on its device, with weights from torch's global generator."""
     task = make_task(config)
-    return MODELS[config.model](
+    return MODELS[config.model].constructor(
         task.input_size, task.output_size, device=config.device, **vars(config.model_options)
     )
 

@@ -1,26 +1,32 @@
-"""The flags of a model: its constructor's arguments, with a type and a help text each."""
+"""All models, and the flags of each: its constructor's arguments, with type and help text."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import tyro
-from torch import nn
 
-import memnets
-from training.baselines.lstm import LSTM
+from training import baselines  # noqa: F401 - each registers itself
+from training.baselines.registry import MODELS, Look, looks, with_memory
 
-MODELS: dict[str, Callable[..., nn.Module]] = {
-    "ntm": memnets.NTM,
-    "dnc": memnets.DNC,
-    "lstm": LSTM,
-}
+__all__ = [
+    "MODELS",
+    "MODEL_FIELDS",
+    "Look",
+    "argument_texts",
+    "flag_texts",
+    "looks",
+    "options_class",
+    "with_memory",
+]
 
-# The constructor arguments that become flags: type and help text. Defaults are the constructors'.
+# The arguments of the memory layers that become flags: type and help text. Defaults are the
+# constructors'. Those of a baseline are explained in its own docstring.
 MODEL_FIELDS: dict[str, tuple[Any, str]] = {
     "memory_size": (int, "memory slots (N)"),
     "word_size": (int, "numbers in each memory slot (W)"),
@@ -30,8 +36,8 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
         Literal["lstm", "gru", "elman", "feedforward", "feedforward_tanh"],
         "the controller network",
     ),
-    "hidden_size": (int, "hidden units in each layer of the controller (or of the LSTM baseline)"),
-    "num_layers": (int, "layers of the controller (or of the LSTM baseline)"),
+    "hidden_size": (int, "hidden units in each layer of the controller"),
+    "num_layers": (int, "layers of the controller"),
     "skip_connections": (
         bool,
         "the papers' deep form: every layer sees the input, the readout sees every layer",
@@ -66,13 +72,66 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
 }
 
 
+NOT_FLAGS = ("batch_first", "device", "dtype")
+"""keyword-only arguments that the trainer gives, or leaves as they are"""
+
+
 @functools.cache  # one class a model: its instances are compared
 def options_class(name: str) -> type:
-    """A dataclass of the fields that the constructor of this model takes, with its defaults."""
-    parameters = inspect.signature(MODELS[name]).parameters
+    """A dataclass of the flags of a model, with its constructor's defaults; texts as metadata.
+
+    Raises:
+        ValueError: the constructor's docstring does not explain an argument.
+
+    >>> options_class("lstm")()
+    LSTMOptions(hidden_size=256, num_layers=3)
+    """
+    constructor = MODELS[name].constructor
+    table = MODEL_FIELDS if MODELS[name].memory else _explained(constructor)
+    parameters = inspect.signature(constructor).parameters
     found = [
-        (key, Annotated[kind, tyro.conf.arg(help=text)], parameters[key].default)
-        for key, (kind, text) in MODEL_FIELDS.items()
+        (
+            key,
+            Annotated[kind, tyro.conf.arg(help=text)],
+            dataclasses.field(default=parameters[key].default, metadata={"help": text}),
+        )
+        for key, (kind, text) in table.items()
         if key in parameters
     ]
     return dataclasses.make_dataclass(f"{name.upper()}Options", found, frozen=True)
+
+
+def flag_texts(options: Any) -> dict[str, str]:
+    """The help text of each flag of a model, from an instance of its `options_class`.
+
+    >>> flag_texts(options_class("lstm")())["hidden_size"]
+    'hidden units in each layer'
+    """
+    return {field.name: field.metadata["help"] for field in dataclasses.fields(options)}
+
+
+def _explained(constructor: Callable[..., Any]) -> dict[str, tuple[Any, str]]:
+    """The type and the text of each keyword-only argument, from the signature and the docstring."""
+    texts = argument_texts(inspect.getdoc(constructor) or "")
+    found: dict[str, tuple[Any, str]] = {}
+    for name, parameter in inspect.signature(constructor, eval_str=True).parameters.items():
+        if parameter.kind is not parameter.KEYWORD_ONLY or name in NOT_FLAGS:
+            continue
+        if name not in texts:
+            raise ValueError(
+                f"the docstring of {constructor.__name__} must explain {name} under `Args:`, "
+                "because it becomes a flag"
+            )
+        found[name] = (parameter.annotation, texts[name])
+    return found
+
+
+def argument_texts(docstring: str) -> dict[str, str]:
+    """The text of each argument under `Args:`, as `inspect.getdoc` indents it.
+
+    >>> argument_texts("A layer.\\n\\nArgs:\\n    size: width of it,\\n        in units")
+    {'size': 'width of it, in units'}
+    """
+    section = re.search(r"^Args:\n((?: .*\n?|\n)*)", docstring, re.MULTILINE)
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section[1] if section else "", re.M)
+    return {name: " ".join(text.split()) for name, text in entries}

@@ -9,6 +9,7 @@ import dataclasses
 from typing import Any
 
 from training.options.config import GROUPS, Config, option_class
+from training.options.models import MODELS
 
 # Adam at a high rate, made steady: with the usual second-moment decay of 0.999, the step after a
 # rare large gradient is so long that a solved task is unlearned, and with an epsilon of 1e-8 a
@@ -48,13 +49,19 @@ PLAIN: dict[str, Any] = {
     "model.add_range": "real",
 }
 
-# First guesses: what a model has on every task without an entry in RECIPES, where nobody has seen
-# yet whether it trains.
-GUESSES: dict[str, dict[str, Any]] = {
-    "ntm": {**STEADY, **PLAIN, "run.sequences": 100_000},
-    "dnc": {**STEADY, "model.read_heads": 1, "run.sequences": 100_000},
-    "lstm": {**BASELINE, "model.hidden_size": 256, "run.sequences": 500_000},
-}
+FAMILIES = {"steady": STEADY, "calm": CALM, "baseline": BASELINE}
+
+
+def guess(model: str) -> dict[str, Any]:
+    """The first guess for a model, for the tasks on which it has not been trained out yet.
+
+    >>> guess("dnc")["model.read_heads"]
+    1
+    """
+    return {**FAMILIES[MODELS[model].family], **MODELS[model].guess}
+
+
+GUESSES: dict[str, dict[str, Any]] = {model: guess(model) for model in MODELS}
 
 # Keys are written as the flags are. Optimiser settings belong to the recipe's optimiser ("adam"
 # unless it says otherwise): with another one, as in `--optimizer graves_rmsprop`, that one's own

@@ -10,6 +10,7 @@ from tasks.solved import GAP, Solved
 from training.evaluate.solved import SEQUENCES, Outcome, amount, column, rule, unit
 from training.machine.distributed import command
 from training.options.config import Config, make_task
+from training.options.models import MODELS
 from training.report.console import duration
 
 WORSE = 1.01
@@ -45,7 +46,7 @@ def introduction(
     ...     watch=[],
     ... )
     >>> print(text)
-    copy, learned by an NTM of 17,162 weights
+    copy: NTM, 17,162 weights
       task     bits 8, min_length 1, max_length 20
       train    30,000 sequences in 3,750 steps of 8; adam, learning rate 0.003; seed 0; cpu
       backend  fused
@@ -72,8 +73,7 @@ def introduction(
     rows += [("watch" if not i else "", line) for i, line in enumerate(watch)]
     stop = f"Ctrl-C finishes the step and saves; then: {command()} --resume {folder}"
     rows.append(("stop", stop))
-    article = "a" if config.model == "dnc" else "an"
-    title = f"{config.task}, learned by {article} {config.model.upper()} of {weights:,} weights"
+    title = f"{config.task}: {MODELS[config.model].look.label}, {weights:,} weights"
     return "\n".join([title, *(f"  {name:8} {value}" for name, value in rows)])
 
 
@@ -177,10 +177,7 @@ def _paper(config: Config, task: Task) -> list[str]:
     paper = task.solved.paper
     if paper is None or task != type(task)():
         return []
-    controller = vars(config.model_options).get("controller", "")
-    label = {"ntm": "NTM", "dnc": "DNC", "lstm": "LSTM"}.get(config.model, config.model)
-    if controller.startswith("feedforward"):
-        label += ", feed-forward"
+    label = MODELS[config.model].look_of(vars(config.model_options)).label
     if label not in paper.figures:
         label = next(iter(paper.figures))
     return [f"The paper's {label}: {paper.figures[label]} ({paper.place})."]

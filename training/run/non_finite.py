@@ -15,6 +15,7 @@ import memnets
 from tasks.base import Batch
 from tasks.costs import Cost
 from training.files import checkpoint
+from training.options.models import with_memory
 
 MOST_IN_A_ROW = 20
 """steps that may be skipped one after another: a run that skips every step trains nothing"""
@@ -98,8 +99,9 @@ def diagnose(layer: nn.Module, batch: Batch, cost: Cost) -> list[str]:
         if not weight.isfinite().all()
     ]
     found += list(_over_time("inputs", batch.inputs))
-    if isinstance(layer, memnets.MemoryLayer):
-        found += list(_first_in_the_steps(layer, batch.inputs))
+    memory = with_memory(layer)
+    if memory is not None:
+        found += list(_first_in_the_steps(memory, batch.inputs))
     return found + list(_forward_and_backward(layer, batch, cost))
 
 

@@ -1,0 +1,161 @@
+"""The registry of models: what each is called, how figures draw it, and what builds it.
+
+The constructor's arguments become the flags of `--model NAME`. The memory layers are registered
+here, each baseline in its own file beside this one. `training.options.models` imports them all: the
+rest of the trainer takes `MODELS` from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from torch import nn
+
+import memnets
+
+Family = Literal["steady", "calm", "baseline"]
+"""the names in `training.options.recipes.FAMILIES`"""
+
+
+class Look(NamedTuple):
+    """How tables and figures show a model: the same everywhere."""
+
+    label: str
+    colour: str
+    """of Okabe and Ito's palette, which the colour-blind tell apart"""
+    line: str
+    """style of the line in matplotlib's notation, for print"""
+
+
+class Variant(NamedTuple):
+    """Values of an option that give a model a row and a colour of its own in the results."""
+
+    look: Look
+    option: str
+    values: tuple[object, ...]
+
+
+def nothing_to_note(device: str, precision: str) -> list[str]:
+    """The notes of a model that computes everything as asked for."""
+    return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """One entry of the registry."""
+
+    look: Look
+    constructor: Callable[..., nn.Module]
+    """called with the input size, the output size, `device` and the options, by keyword"""
+    family: Family
+    """the settings of the optimiser that its first guess starts from"""
+    guess: Mapping[str, Any] = field(default_factory=dict)
+    """what the first guess adds, by the names of the flags"""
+    variants: tuple[Variant, ...] = ()
+    notes: Callable[[str, str], list[str]] = nothing_to_note
+    """says for a device and a precision what will be computed otherwise than asked for"""
+
+    @property
+    def memory(self) -> bool:
+        """Whether it has a memory: to draw, and to look into step by step."""
+        kind = self.constructor
+        return isinstance(kind, type) and issubclass(kind, memnets.MemoryLayer)
+
+    def look_of(self, options: Mapping[str, object]) -> Look:
+        """The look under these options: that of the first variant that they match, or its own.
+
+        >>> MODELS["ntm"].look_of({"controller": "feedforward"}).label
+        'NTM, feed-forward'
+        """
+        for variant in self.variants:
+            if options.get(variant.option) in variant.values:
+                return variant.look
+        return self.look
+
+
+MODELS: dict[str, Model] = {
+    "ntm": Model(
+        look=Look("NTM", "#0072B2", "-"),
+        constructor=memnets.NTM,
+        family="steady",
+        # What an NTM had before its defaults became those that train copy.
+        guess={
+            "model.gate_bias": 0.0,
+            "model.sharpening_bias": 0.0,
+            "model.add_range": "real",
+            "run.sequences": 100_000,
+        },
+        variants=(
+            Variant(
+                Look("NTM, feed-forward", "#E69F00", "--"),
+                "controller",
+                ("feedforward", "feedforward_tanh"),
+            ),
+        ),
+    ),
+    "dnc": Model(
+        look=Look("DNC", "#009E73", "-."),
+        constructor=memnets.DNC,
+        family="steady",
+        guess={"model.read_heads": 1, "run.sequences": 100_000},
+    ),
+}
+"""by the value of `--model`"""
+
+Constructor = TypeVar("Constructor", bound=Callable[..., nn.Module])
+
+
+def register(
+    name: str,
+    look: Look,
+    *,
+    family: Family = "baseline",
+    guess: Mapping[str, Any] | None = None,
+    notes: Callable[[str, str], list[str]] = nothing_to_note,
+) -> Callable[[Constructor], Constructor]:
+    """Register the decorated class under a name that `--model` then takes.
+
+    Every keyword-only argument of its constructor but `batch_first`, `device` and `dtype` becomes
+    a flag: the type is its annotation, and the help its text under `Args:` in the docstring.
+
+    Raises:
+        ValueError: the name or the label is taken.
+    """
+
+    def add(constructor: Constructor) -> Constructor:
+        if name in MODELS:
+            raise ValueError(f"a model is registered once; there is a {name!r}: take another name")
+        if look.label in looks():
+            raise ValueError(f"labels differ, got {look.label!r} again: take another for {name!r}")
+        MODELS[name] = Model(
+            look=look, constructor=constructor, family=family, guess=guess or {}, notes=notes
+        )
+        return constructor
+
+    return add
+
+
+def looks() -> dict[str, Look]:
+    """Every look, by its label.
+
+    >>> looks()["DNC"].line
+    '-.'
+    """
+    return {look.label: look for look in _looks()}
+
+
+def _looks() -> Iterator[Look]:
+    for model in MODELS.values():
+        yield model.look
+        yield from (variant.look for variant in model.variants)
+
+
+def with_memory(layer: nn.Module) -> memnets.MemoryLayer | None:
+    """The layer, if it has a memory to record and draw; None for any other network.
+
+    >>> with_memory(nn.LSTM(1, 1)) is None
+    True
+    """
+    return layer if isinstance(layer, memnets.MemoryLayer) else None
