@@ -15,9 +15,9 @@ from memnets.checks import (
     check_room,
     check_sizes,
     check_switches,
-    checked_lengths,
 )
-from memnets.state import difference, map_tensors
+from memnets.state import difference
+from training.baselines.forms import time_first
 from training.baselines.registry import Look, register
 
 LSTMState = tuple[tuple[Tensor, Tensor], ...]  # one (h [B, hidden], c [B, hidden]) per layer
@@ -168,26 +168,16 @@ class LSTM(nn.Module):
             batch_first=self.batch_first,
             weight=self.readout.weight,
         )
-        if x.dim() == 2:
-            one = None if state is None else map_tensors(lambda part: part[None], state)
-            y, after = self._run(x[:, None], one, lengths)
-            return y[:, 0], tuple((h[0], c[0]) for h, c in after)
-        if self.batch_first:
-            y, after = self._run(x.transpose(0, 1), state, lengths)
-            return y.transpose(0, 1), after
-        return self._run(x, state, lengths)
+        return time_first(self._run, x, state, lengths, batch_first=self.batch_first)
 
     def _run(
-        self, x: Tensor, state: LSTMState | None, lengths: Tensor | Sequence[int] | None
+        self, x: Tensor, state: LSTMState | None, lengths: Tensor | None
     ) -> tuple[Tensor, LSTMState]:
         time, batch, _ = x.shape
         if state is None:
             state = self.initial_state(batch)
         elif found := difference(self.initial_state(batch), state):
             raise ValueError(f"The state is not of this layer and batch: {found}.")
-        lengths = checked_lengths(lengths, x)
-        if lengths is not None:
-            lengths = lengths.to(torch.int64)
         outputs: list[Tensor] = []
         after: list[tuple[Tensor, Tensor]] = []
         with self._autocast(x):
@@ -202,11 +192,7 @@ class LSTM(nn.Module):
                     output, _ = pad_packed_sequence(output, total_length=time)
                 outputs.append(output)
                 after.append((h[0], c[0]))
-        y = self.readout(torch.cat(outputs, dim=-1))
-        if lengths is not None:
-            real = torch.arange(time, device=y.device)[:, None] < lengths.to(y.device)
-            y = torch.where(real[..., None], y, torch.zeros_like(y))
-        return y, tuple(after)
+        return self.readout(torch.cat(outputs, dim=-1)), tuple(after)
 
     @staticmethod
     def _autocast(x: Tensor) -> AbstractContextManager[object]:
