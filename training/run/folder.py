@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from training.files import checkpoint
+from training.files.lock import locked
 from training.machine import device, distributed
 from training.machine.distributed import Ranks
 from training.machine.environment import changes, surroundings
@@ -42,33 +42,10 @@ def open_run(config: Config, ranks: Ranks) -> Iterator[Run]:
         LostError: another process has ended.
     """
     folder = ranks.tell(_folder(config) if ranks.first else None)
-    with _held(folder) if ranks.first else nullcontext():
+    with locked(folder, "training") if ranks.first else nullcontext():
         if ranks.first:
             checkpoint.clean_up(folder)
         yield (_continue if config.resume else _begin)(config, folder, ranks)
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder until this process ends, in whatever way."""
-    try:
-        import fcntl
-    except ImportError:  # there is no such lock on Windows
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"another process is training in {folder}: wait until it ends, or stop it"
-            ) from None
-        except OSError:  # some network file systems have no locks
-            pass
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _begin(config: Config, folder: Path, ranks: Ranks) -> Run:
