@@ -6,8 +6,6 @@ The same command again goes on where it was stopped. What stands after `--` goes
 
 from __future__ import annotations
 
-import itertools
-import json
 import signal
 import subprocess
 import sys
@@ -15,16 +13,19 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from training.compare.data import Found, differing, read
-from training.files.checkpoint import write_json
+from training.compare.data import Found, read
+from training.files.lock import locked
 from training.machine.signals import stop_on_signals
-from training.sweep.sampling import read_sweep, settings
+from training.sweep.definition import read_sweep
 
-SETTINGS = "sweep.json"
+if TYPE_CHECKING:
+    from training.sweep.search import Search
+
+FINISHED = "evaluation.json"
 DEFAULT_COMMAND = ["${env}", "${interpreter}", "${program}", "${args}"]
 
 
@@ -53,29 +54,47 @@ def command(
 
 
 def run_all(
-    sweep: Mapping[str, Any], folder: Path, count: int | None, *, seed: int, more: Sequence[str]
+    search: Search,
+    sweep: Mapping[str, Any],
+    folder: Path,
+    count: int,
+    *,
+    more: Sequence[str],
 ) -> list[tuple[Path, dict[str, Any]]]:
     """Make the runs that are not finished yet; return the folders and the settings of all."""
-    drawn = enumerate(itertools.islice(settings(sweep, seed), count))
-    found = [(folder / f"{number:03}", values) for number, values in drawn]
-    remember(folder, found)
-    for run, values in found:
-        if (run / "evaluation.json").is_file():
+    found = []
+    for number in range(count):
+        run, values = folder / f"{number:03}", search.settings(number)
+        found.append((run, values))
+        if (run / FINISHED).is_file():
             print(f"{run} is finished")
-            continue
-        words = command(sweep, values, [f"--folder={folder}", f"--name={run.name}", *more])
-        if (run / "config.json").is_file():
-            words = [*command(sweep, {}), "--resume", str(run)]
-        print(f"\n{run}: {' '.join(f'{name} {value}' for name, value in values.items())}")
-        status, stopped = run_one(words)
-        if stopped:
-            raise KeyboardInterrupt
-        if status:
-            print(f"{run} failed with status {status}: going on with the next")
+        else:
+            run_one(sweep, run, values, more)
+        if (run / FINISHED).is_file():
+            search.finish(number, value_to_improve(read(run), sweep))
     return found
 
 
-def run_one(words: Sequence[str]) -> tuple[int, bool]:
+def run_one(
+    sweep: Mapping[str, Any], run: Path, values: Mapping[str, Any], more: Sequence[str]
+) -> None:
+    """Make a run, or go on with it; one that fails is left for the next time.
+
+    Raises:
+        KeyboardInterrupt: the run or the sweep was told to stop.
+    """
+    words = command(sweep, values, [f"--folder={run.parent}", f"--name={run.name}", *more])
+    if (run / "config.json").is_file():
+        words = [*command(sweep, {}), "--resume", str(run)]
+    print(f"\n{run}: {' '.join(f'{name} {value}' for name, value in values.items())}")
+    status, stopped = run_command(words)
+    if stopped:
+        raise KeyboardInterrupt
+    if status:
+        print(f"{run} failed with status {status}: going on with the next")
+
+
+def run_command(words: Sequence[str]) -> tuple[int, bool]:
     """Run a command to its end; return its status, and whether it or the sweep was told to stop.
 
     Ctrl-C reaches the command without our help, SIGTERM is passed on to it: it saves, then ends.
@@ -88,30 +107,6 @@ def run_one(words: Sequence[str]) -> tuple[int, bool]:
             process.terminate()
         status = process.wait()
         return status, stop.requested or status in (128 + 2, 128 + 15)
-
-
-def remember(folder: Path, runs: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
-    """Note the settings of every run, and refuse a folder whose runs had others.
-
-    Raises:
-        ValueError: a run there was made with other settings; names them.
-    """
-    path = folder / SETTINGS
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    for run, values in runs:
-        before, now = known.get(run.name), {name: str(value) for name, value in values.items()}
-        if run.exists() and before not in (None, now):
-            changed = differing([before, now])
-            raise ValueError(
-                f"{run} was run with {_words(before, changed)}, and the sweep says "
-                f"{_words(now, changed)} now: give another --folder, or the --seed as it was"
-            )
-        known[run.name] = now
-    write_json(path, known)
-
-
-def _words(values: Mapping[str, Any], names: Sequence[str]) -> str:
-    return ", ".join(f"{name} {values.get(name, 'as it is')}" for name in names)
 
 
 def goal(run: Found, name: str) -> float | None:
@@ -148,9 +143,19 @@ def shown(name: str, runs: Iterable[Found]) -> str:
     return final if section == "best" and known[final] and not known[name] else name
 
 
+def value_to_improve(run: Found, sweep: Mapping[str, Any]) -> float | None:
+    """What a finished run reached of its sweep's metric, or of `final/` if it was not validated."""
+    return goal(run, shown(metric_of(sweep)["name"], [run]))
+
+
+def metric_of(sweep: Mapping[str, Any]) -> dict[str, Any]:
+    """The metric of a sweep, which for a grid or random one may be left out."""
+    return sweep.get("metric") or {"name": "best/bits_per_sequence"}
+
+
 def table(sweep: Mapping[str, Any], runs: Sequence[tuple[Path, dict[str, Any]]]) -> str:
     """A row for each run, the best first."""
-    metric = sweep.get("metric", {"name": "best/bits_per_sequence"})
+    metric = metric_of(sweep)
     down = metric.get("goal", "minimize") == "minimize"
     apart = [name for name in sweep["parameters"] if len({str(v[name]) for _, v in runs}) > 1]
     found = {folder: read(folder) for folder, _ in runs if (folder / "config.json").is_file()}
@@ -181,13 +186,13 @@ class Options:
     """Run a sweep on this machine, one run after the other; what follows -- goes to every run."""
 
     sweep: Annotated[Path, tyro.conf.Positional]
-    """a YAML file as `wandb sweep` takes it, of method grid or random"""
+    """a YAML file as `wandb sweep` takes it"""
     runs: int | None = None
     """how many; None: run_cap of the file, else all of a grid"""
     folder: Path | None = None
     """of the runs; None: runs/ and the name of the sweep"""
     seed: int = 0
-    """of the draws of a random sweep"""
+    """of what is drawn, and of the order of a grid"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -198,19 +203,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         sweep = read_sweep(options.sweep)
         command(sweep, {})
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"sweep: error: {error}") from None
-    count = options.runs if options.runs is not None else sweep.get("run_cap")
-    if count is None and sweep["method"] == "random":
-        raise SystemExit("sweep: error: a random sweep has no end: say how many, as --runs 8")
-    folder = options.folder or Path("runs") / str(sweep.get("name", options.sweep.stem))
-    try:
-        found = run_all(sweep, folder, count, seed=options.seed, more=words[end + 1 :])
+        count = _count(options, sweep)
+        folder = options.folder or Path("runs") / str(sweep.get("name", options.sweep.stem))
+        found = _run(sweep, folder, count, options.seed, words[end + 1 :])
     except (ValueError, OSError) as error:
         raise SystemExit(f"sweep: error: {error}") from None
     except KeyboardInterrupt:
         raise SystemExit("\nstopped; the same command goes on with the sweep") from None
     print(f"\n{table(sweep, found)}\n\ncompare them: python -m training.compare {folder}")
+
+
+def _count(options: Options, sweep: Mapping[str, Any]) -> int | None:
+    """How many runs are asked for; None: all of a grid."""
+    count = options.runs if options.runs is not None else sweep.get("run_cap")
+    if count is None and sweep["method"] != "grid":
+        raise ValueError(f"a {sweep['method']} sweep has no end: say how many, as --runs 8")
+    if count is not None and count < 1:
+        raise ValueError(f"--runs must be 1 or more, got {count}")
+    if options.seed < 0:
+        raise ValueError(f"--seed must be 0 or more, got {options.seed}")
+    return count
+
+
+def _run(
+    sweep: Mapping[str, Any], folder: Path, count: int | None, seed: int, more: Sequence[str]
+) -> list[tuple[Path, dict[str, Any]]]:
+    try:
+        from training.sweep.search import Search
+    except ImportError as error:
+        raise ValueError(
+            f"a sweep on this machine needs Optuna ({error}): pip install -e '.[sweep]'"
+        ) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, "running a sweep"):
+        search = Search(sweep, folder, seed)
+        size = search.size
+        count = min(number for number in (count, size) if number is not None)
+        return run_all(search, sweep, folder, count, more=more)
 
 
 if __name__ == "__main__":
