@@ -1,8 +1,11 @@
-"""How much a step must compute and move: counted by hand, to compare a time with the limit.
+"""How much a step must compute and move, to compare a time with the limit.
 
-A multiplication and an addition count as two operations (flops), a function of one number (exp,
-log, tanh, division) as one. Bytes are what must pass between memory and processor if nothing but
-the state, the parameters, the input and the output exists: what a step of ideal code touches.
+The operations of products are counted by torch's `FlopCounterMode` while the reference runs, on
+tensors without data. It counts nothing else, so those of functions of single numbers are stated
+here; so are the shares of the parts, whose sum the count must equal. A multiplication and an
+addition count as two operations (flops), a function of one number (exp, log, tanh, division) as
+one. Bytes are what must pass between memory and processor if nothing but the state, the parameters,
+the input and the output exists: what a step of ideal code touches.
 
 Axes: B batch, T time, N memory slots, W word, R read heads, S shifts, I input, O output. One write
 head, LSTM controller, 4 bytes a number unless it says otherwise.
@@ -10,18 +13,29 @@ head, LSTM controller, 4 bytes a number unless it says otherwise.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import contestants
 from benchmarks.cases import Case
-from memnets import fused
+from memnets import MemoryLayer, fused
+from memnets.state import leaves
 
 SHIFTS = 3
 BYTES = 4
+
+
+@functools.cache
+def _layer(case: Case) -> MemoryLayer:
+    """The layer of a case, without data."""
+    with torch.device("meta"):
+        return contestants.layer(case, "reference")
 
 
 def emitted(case: Case) -> int:
@@ -30,116 +44,129 @@ def emitted(case: Case) -> int:
     >>> emitted(Case(kind="DNC", word_size=64, read_heads=4))
     471
     """
-    return COSTS[case.kind].emitted(case)
+    return _layer(case).interface.linear.out_features
 
 
 def parameters(case: Case) -> int:
     """How many numbers are learned (the LSTM's two biases counted once, as they can be merged)."""
-    read_size = case.read_heads * case.word_size
-    controller = 4 * case.hidden_size * (case.input_size + read_size + case.hidden_size + 1)
-    interface = emitted(case) * (case.hidden_size + 1)
-    return controller + interface + case.output_size * (case.hidden_size + read_size + 1)
+    learned = sum(parameter.numel() for parameter in _layer(case).parameters())
+    return learned - 4 * case.hidden_size
 
 
 def state(case: Case) -> int:
-    """How many numbers one sequence carries from step to step.
+    """How many numbers one sequence carries from step to step."""
+    return sum(tensor.numel() for tensor in leaves(_layer(case).initial_state(1)))
 
-    Memory NW, weightings (R + 1)N, read vectors RW, the LSTM's 2 hidden; the DNC also usage N,
-    precedence N and link N^2.
+
+@functools.cache
+def counted_products(case: Case, one_pass: str) -> int:
+    """Operations of all products in one step of a pass, `forward` or `training`, by the profiler.
+
+    The step is one inside a sequence: the state before the first has no gradient.
     """
-    slots, reads = case.memory_size, case.read_heads
-    common = slots * case.word_size + (reads + 1) * slots + reads * case.word_size
-    common += 2 * case.hidden_size
-    return common + COSTS[case.kind].more_state(case) + COSTS[case.kind].links(case)
+    return _products_of(case, 3, one_pass) - _products_of(case, 2, one_pass)
 
 
-def forward_flops(case: Case) -> dict[str, float]:
-    """Operations of one forward step of the whole batch, by what they are for."""
-    batch, slots, words = case.batch, case.memory_size, case.word_size
-    reads, hidden = case.read_heads, case.hidden_size
-    heads = reads + 1
-    # Products of the gates, then for each hidden unit: 4 biases, 4 activations, f c + i g (3),
-    # tanh, and the output gate.
-    lstm = 8 * hidden * (case.input_size + reads * words + hidden) + 13 * hidden
+def _products_of(case: Case, steps: int, one_pass: str) -> int:
+    x = torch.empty(steps, case.batch, case.input_size, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        y, _ = _layer(case)(x)
+        if one_pass == "training":
+            torch.autograd.grad(y.sum(), list(_layer(case).parameters()))
+    return counter.get_total_flops()
+
+
+def products(case: Case) -> dict[str, float]:
+    """Operations of the products of one forward step of the whole batch, by part."""
+    slots, words, reads = case.memory_size, case.word_size, case.read_heads
+    hidden, heads = case.hidden_size, case.read_heads + 1
     found = {
-        "controller": lstm,
-        # The product, the bias and the activation.
-        "interface": emitted(case) * (2 * hidden + 2),
-        # Products with every slot; norm, strength and softmax (4) for each; the norms of slots
-        # and keys.
-        "content": heads * slots * (2 * words + 6) + (slots + heads) * (2 * words + 1),
+        "controller": 8 * hidden * (case.input_size + reads * words + hidden),
+        "interface": 2 * hidden * emitted(case),
+        "content": 2 * heads * slots * words,  # of every key with every slot
+        "read": 2 * reads * slots * words,
+        "readout": 2 * case.output_size * (hidden + reads * words),
+    }
+    found |= COSTS[case.kind].products(case)
+    return {name: case.batch * float(count) for name, count in found.items()}
+
+
+def elementwise(case: Case) -> dict[str, float]:
+    """Operations on single numbers in one forward step of the whole batch, by part."""
+    slots, words, hidden = case.memory_size, case.word_size, case.hidden_size
+    heads = case.read_heads + 1
+    found = {
+        # For each hidden unit: 4 biases, 4 activations, f c + i g (3), tanh, and the output gate.
+        "controller": 13 * hidden,
+        # The bias and the activation.
+        "interface": 2 * emitted(case),
+        # Norm, strength and softmax (4) for each slot and head; the norms of slots and keys.
+        "content": 6 * heads * slots + (slots + heads) * (2 * words + 1),
         # M (1 - w e) + w a
         "write": 5 * slots * words,
-        "read": 2 * reads * slots * words,
-        "readout": case.output_size * (2 * (hidden + reads * words) + 1),
-        **COSTS[case.kind].location(case),
+        "readout": case.output_size,
+        **COSTS[case.kind].elementwise(case),
     }
-    return {name: batch * float(count) for name, count in found.items()}
+    return {name: case.batch * float(count) for name, count in found.items()}
 
 
-def _ntm_emitted(case: Case) -> int:
-    # Key W, strength, gate, shift S, sharpening for each head; erase and add W for the write head.
-    return (case.read_heads + 1) * (case.word_size + 3 + SHIFTS) + 2 * case.word_size
+def _ntm_products(case: Case) -> dict[str, float]:
+    # The circular convolution of every head.
+    return {"location": 2 * (case.read_heads + 1) * case.memory_size * SHIFTS}
 
 
-def _dnc_emitted(case: Case) -> int:
-    # Graves et al. 2016, Methods: WR + 3W + 5R + 3.
-    return case.word_size * (case.read_heads + 3) + 5 * case.read_heads + 3
+def _dnc_products(case: Case) -> dict[str, float]:
+    # L w and L^T w for every read head.
+    return {"link": 4 * case.read_heads * case.memory_size**2}
 
 
-def _ntm_location(case: Case) -> dict[str, float]:
-    # Interpolation (3), circular convolution (2 S), log, power and normalisation (6), per slot.
-    return {"location": (case.read_heads + 1) * case.memory_size * (9 + 2 * SHIFTS)}
+def _ntm_elementwise(case: Case) -> dict[str, float]:
+    # Interpolation (3), log, power and normalisation (6), per slot.
+    return {"location": 9 * (case.read_heads + 1) * case.memory_size}
 
 
-def _dnc_location(case: Case) -> dict[str, float]:
+def _dnc_elementwise(case: Case) -> dict[str, float]:
     slots, reads = case.memory_size, case.read_heads
     retention_and_usage = 3 * reads * slots + 4 * slots
     allocation = slots * (math.log2(slots) + 4)  # comparisons of a sort; log, sum, exp, product
     write_weighting = 4 * slots
     precedence = 3 * slots
     read_weighting = 6 * reads * slots
-    return {
-        "location": retention_and_usage
-        + allocation
-        + write_weighting
-        + precedence
-        + read_weighting,
-        # (1 - w_i - w_j) L + w_i p_j, then L w and L^T w for every read head.
-        "link": slots**2 * (5 + 4 * reads),
-    }
+    location = retention_and_usage + allocation + write_weighting + precedence + read_weighting
+    return {"location": location, "link": 5 * slots**2}  # (1 - w_i - w_j) L + w_i p_j
+
+
+def forward_flops(case: Case) -> dict[str, float]:
+    """Operations of one forward step of the whole batch, by what they are for."""
+    one, other = products(case), elementwise(case)
+    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in {**one, **other}}
 
 
 class Costs(NamedTuple):
     """The cost model of a kind of memory: what differs between the kinds, per row of the batch."""
 
-    emitted: Callable[[Case], int]
-    """numbers of the interface"""
-    location: Callable[[Case], dict[str, float]]
-    """operations of what is addressed otherwise than by content, by what they are for"""
-    more_state: Callable[[Case], int] = lambda case: 0
-    """numbers of the state beside memory, weightings, read vectors and controller"""
+    products: Callable[[Case], dict[str, float]]
+    """operations of products, by what they are for"""
+    elementwise: Callable[[Case], dict[str, float]]
+    """operations on single numbers, likewise"""
     links: Callable[[Case], int] = lambda case: 0
     """numbers of the state that grow with the square of the slots"""
 
 
 COSTS = {
-    "NTM": Costs(_ntm_emitted, _ntm_location),
-    "DNC": Costs(
-        _dnc_emitted,
-        _dnc_location,
-        more_state=lambda case: 2 * case.memory_size,
-        links=lambda case: case.memory_size**2,
-    ),
+    "NTM": Costs(_ntm_products, _ntm_elementwise),
+    "DNC": Costs(_dnc_products, _dnc_elementwise, links=lambda case: case.memory_size**2),
 }
 
 
 def step_flops(case: Case, one_pass: str) -> float:
     """Operations of one step of a pass, `forward` or `training`.
 
-    Training is three times forward: each product has two products of its size as derivatives.
+    Products are counted. In training, those on single numbers count three times, as each product
+    does: it has two products of its size as derivatives.
     """
-    return sum(forward_flops(case).values()) * (3 if one_pass == "training" else 1)
+    single = sum(elementwise(case).values()) * (3 if one_pass == "training" else 1)
+    return counted_products(case, one_pass) + single
 
 
 def step_bytes(case: Case, one_pass: str) -> float:

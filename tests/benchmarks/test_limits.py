@@ -1,8 +1,10 @@
-"""The counts of operations and bytes against sums done by hand, and their growth."""
+"""Operations and bytes: the profiler against the formula, sums done by hand, and growth."""
 
 from dataclasses import replace
 
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import contestants, limits
 from benchmarks.cases import Case
@@ -56,16 +58,44 @@ def test_a_step_of_the_dnc_by_hand():
     assert flops["content"] == 3 * (3 * 4 * (4 + 6) + (4 + 3) * 5)
 
 
-@pytest.mark.parametrize("kind", ["NTM", "DNC"])
-@pytest.mark.parametrize("heads", [1, 3])
-def test_the_counts_are_those_of_the_layer(kind, heads):
-    if kind == "NTM" and heads > 1:
-        heads = 2
-    case = replace(SMALL, kind=kind, read_heads=heads)
+def profiled(case, steps, one_pass):
+    """What the profiler counts of a sequence of the reference, on real numbers."""
     layer = contestants.layer(case, "reference")
-    assert limits.emitted(case) == layer.interface.linear.out_features
-    counted = sum(parameter.numel() for parameter in layer.parameters())
-    assert limits.parameters(case) == counted - 4 * case.hidden_size  # its biases are two
+    x = torch.randn(steps, case.batch, case.input_size)
+    with FlopCounterMode(display=False) as counter:
+        y, _ = layer(x)
+        if one_pass == "training":
+            y.sum().backward()
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("kind", ["NTM", "DNC"])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {},
+        {"read_heads": 3},
+        {"memory_size": 1, "word_size": 1, "batch": 1},
+        {"memory_size": 17, "word_size": 5, "read_heads": 2, "hidden_size": 7, "input_size": 3},
+        {"memory_size": 128, "word_size": 20, "batch": 16, "hidden_size": 100, "input_size": 9},
+    ],
+    ids=str,
+)
+def test_the_products_that_the_profiler_counts_are_those_of_the_formula(kind, sizes):
+    case = replace(SMALL, kind=kind, **sizes)
+    formula = sum(limits.products(case).values())
+    assert profiled(case, 4, "forward") == 4 * formula
+    assert limits.counted_products(case, "forward") == formula
+    # Each product has two products of its size as derivatives, but for those of the first step,
+    # whose state has no gradient.
+    steps = [profiled(case, steps, "training") for steps in (2, 3, 4)]
+    assert [steps[1] - steps[0], steps[2] - steps[1]] == [3 * formula, 3 * formula]
+    assert limits.counted_products(case, "training") == 3 * formula
+
+
+def test_the_products_of_the_largest_case_need_no_memory():
+    case = Case(kind="DNC", memory_size=2**16, batch=64)
+    assert limits.counted_products(case, "forward") == sum(limits.products(case).values())
 
 
 def test_links_make_the_dnc_quadratic():
