@@ -24,6 +24,7 @@ from experiments.table import ROWS, SEEDS, Row, command
 from training.command_line import parser
 from training.evaluate import generalisation
 from training.files import checkpoint
+from training.files.metrics import is_finished
 from training.files.provenance import ROOT
 from training.machine import device
 from training.machine.signals import Stop, stop_on_signals
@@ -215,7 +216,7 @@ def state(job: Job) -> str:
     """How far a run is: to do, training (and how far), trained, or done."""
     if (job.folder / generalisation.file_name(job.row.memory_size)).is_file():
         return "done"
-    if (job.folder / "evaluation.json").is_file():
+    if is_finished(job.folder):
         return "trained, to be evaluated"
     sequences = results.reached(job.folder)
     return f"trained on {sequences:,} sequences so far" if sequences else "to do"

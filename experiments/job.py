@@ -18,6 +18,7 @@ from pathlib import Path
 
 import train
 from training.evaluate import generalisation
+from training.files.metrics import is_finished
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def finish(folder: Path, flags: Sequence[str]) -> int:
     """Train to the end, from wherever the run is, then evaluate on the grid."""
     sequences, slots, *flags = flags
-    if not (folder / "evaluation.json").is_file():
+    if not is_finished(folder):
         if (folder / "config.json").is_file():
             words = ["--resume", str(folder)]
         else:

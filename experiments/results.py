@@ -15,6 +15,7 @@ from experiments.table import Row, command
 from training.evaluate import generalisation
 from training.evaluate.solved import column, outcome, rule
 from training.files import checkpoint, provenance
+from training.files.metrics import is_finished, read_evaluation, read_rows
 from training.options.config import Config, from_json, make_layer, make_task
 
 POINTS = 120  # of a curve that is kept
@@ -47,13 +48,14 @@ def summarise_row(folder: Path, row: Row) -> Summary:
 def summarise(folder: Path, row: Row) -> Summary:
     """What one run came to."""
     config = from_json(checkpoint.read_config(folder))
-    metrics = read_metrics(folder)
+    metrics = read_rows(folder)
+    final = read_evaluation(folder).get("training")
     parts = provenance.read(folder)
     solved = make_task(config).solved
-    first = outcome(metrics, solved, config.curriculum, final(folder)).first
+    first = outcome(metrics, solved, config.curriculum, final).first
     return {
         "seed": config.seed,
-        "finished": (folder / "evaluation.json").is_file(),
+        "finished": is_finished(folder),
         "commits": list(dict.fromkeys(part["commit"] for part in parts)),
         "processors": list(dict.fromkeys(part["processor"] for part in parts)),
         "weights": weights(config),
@@ -68,27 +70,13 @@ def summarise(folder: Path, row: Row) -> Summary:
 
 
 def _begun(folder: Path) -> bool:
-    return any("seconds" in row for row in read_metrics(folder))
+    return any("seconds" in row for row in read_rows(folder))
 
 
 def reached(folder: Path) -> int:
     """How many sequences a run has been trained on, as far as its metrics say."""
-    metrics = read_metrics(folder)
+    metrics = read_rows(folder)
     return int(metrics[-1]["sequences"]) if metrics else 0
-
-
-def read_metrics(folder: Path) -> Metrics:
-    """The rows of metrics.jsonl, without one that was cut off; none if there is no such file."""
-    path = folder / "metrics.jsonl"
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
-
-
-def final(folder: Path) -> dict[str, float] | None:
-    """The evaluation at the end of a run on the task that it was trained on, if it has ended."""
-    path = folder / "evaluation.json"
-    return json.loads(path.read_text())["settings"]["training"] if path.is_file() else None
 
 
 def read_settings(folder: Path, memory_size: int | None) -> dict[str, dict[str, list[float]]]:

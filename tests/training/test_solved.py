@@ -121,9 +121,9 @@ def test_trainer_comparison_and_summary_agree(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in written))
     final = {"bits_per_sequence": 3.3, "wrong_bits": 1.25, "exact_match": 0.4}
     (tmp_path / "evaluation.json").write_text(json.dumps({"settings": {"training": final}}))
-    assert data.read(tmp_path).solved == {"sequences": 800, "seconds": 4.0}
-    assert summary.read_run(tmp_path).solved == 800
-    assert "| below 18 bits a sequence | 800 |" in summary.table([summary.read_run(tmp_path)])
+    assert data.read(tmp_path).solved == Moment(800, 4.0)
+    assert summary.read_finished(tmp_path).solved == Moment(800, 4.0)
+    assert "| below 18 bits a sequence | 800 |" in summary.table([summary.read_finished(tmp_path)])
     assert solved.outcome_of(config, written, final).first == Moment(800, 4.0)
 
 

@@ -40,7 +40,7 @@ def _table(found: Sequence[Group]) -> str:
     heading = ["group", "seeds", "solved", "after sequences", "trained", *best, *settings]
     lines = [heading]
     for group in found:
-        solved = [run.solved["sequences"] for run in group.runs if run.solved]
+        solved = [run.solved.sequences for run in group.runs if run.solved]
         lines.append(
             [
                 group.label,

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training.compare.summary import errors
-from training.evaluate.solved import outcome_of
-from training.files.metrics import read_rows, training_rows
+from training.evaluate.solved import Moment, outcome_of
+from training.files.metrics import read_evaluation, read_rows, training_rows
 from training.options.config import flat
 from training.options.grouping import of_group
 from training.report.tracker import in_sections
@@ -49,10 +48,9 @@ class Found:
         return self.training[-1]["seconds"] if self.training else 0.0
 
     @property
-    def solved(self) -> dict[str, Any] | None:
-        """The sequences and seconds after which it had solved its task; None: it has not."""
-        first = outcome_of(self.config, self.rows, self.evaluation.get("training")).first
-        return None if first is None else first._asdict()
+    def solved(self) -> Moment | None:
+        """When it had solved its task; None: it has not."""
+        return outcome_of(self.config, self.rows, self.evaluation.get("training")).first
 
     def best(self) -> float | None:
         """The fewest wrong answers of its evaluations on the training task."""
@@ -65,6 +63,20 @@ class Found:
         """The wrong answers per sequence in a setting of the evaluation at the end."""
         row = self.evaluation.get(setting)
         return None if row is None else errors(row)
+
+
+def errors(row: Mapping[str, float]) -> float:
+    """The wrong bits of a row of metrics or figures, or what else its task counts as wrong.
+
+    >>> errors({"bits_per_sequence": 3.5, "wrong_symbols": 0.25, "exact_match": 0.8})
+    0.25
+    """
+    return row[errors_name(row)]
+
+
+def errors_name(row: Mapping[str, float]) -> str:
+    """What a row counts as wrong: wrong_bits, wrong_symbols or wrong_answers."""
+    return next(name for name in row if name.startswith("wrong_"))
 
 
 @dataclass(frozen=True)
@@ -135,21 +147,13 @@ def read(folder: Path) -> Found:
         config = json.loads((folder / "config.json").read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f"{folder / 'config.json'} is damaged: {error}") from error
-    evaluation = _read_json(folder / "evaluation.json") or {}
     return Found(
         folder.name,
         config,
         read_rows(folder),
-        evaluation.get("settings", {}),
+        read_evaluation(folder),
         sorted((folder / "pictures").glob("*.png")),
     )
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError):
-        return None
 
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:

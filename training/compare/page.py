@@ -57,7 +57,7 @@ def _run(run: Found, group: int, pictures: bool) -> dict[str, Any]:
         "sequences": run.sequences,
         "wanted": run.config["run"]["sequences"],
         "seconds": run.seconds,
-        "solved": run.solved["sequences"] if run.solved else None,
+        "solved": run.solved.sequences if run.solved else None,
         "best": run.best(),
         "finals": {name: run.final(name) for name in run.evaluation},
         "curves": curves(run),

@@ -13,6 +13,7 @@ import memnets
 from tasks.base import Batch, Task
 from tasks.solved import measure, metrics
 from training.files import checkpoint
+from training.files.metrics import EVALUATION
 from training.machine.distributed import Ranks
 from training.options.models import with_memory
 
@@ -134,7 +135,7 @@ def write_results(
 ) -> None:
     """Write evaluation.json."""
     checkpoint.write_json(
-        folder / "evaluation.json", {"step": step, "sequences": sequences, "settings": results}
+        folder / EVALUATION, {"step": step, "sequences": sequences, "settings": results}
     )
 
 

@@ -1,10 +1,12 @@
-"""metrics.jsonl: the rows of metrics that a run leaves in its folder."""
+"""What a run measured, as its folder has it: metrics.jsonl, and evaluation.json at the end."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import Any
+
+EVALUATION = "evaluation.json"
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
@@ -18,3 +20,16 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
 def training_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those about training, and not of an evaluation."""
     return [row for row in rows if any(name.startswith("wrong_") for name in row)]
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run was trained to its end and evaluated."""
+    return (folder / EVALUATION).is_file()
+
+
+def read_evaluation(folder: Path) -> dict[str, dict[str, float]]:
+    """The figures of the evaluation at the end, by setting; none before, or if it is damaged."""
+    try:
+        return json.loads((folder / EVALUATION).read_text(encoding="utf-8"))["settings"]
+    except (OSError, KeyError, json.JSONDecodeError):
+        return {}

@@ -19,13 +19,13 @@ import tyro
 
 from training.compare.data import Found, read
 from training.files.lock import locked
+from training.files.metrics import is_finished
 from training.machine.signals import stop_on_signals
 from training.sweep.definition import read_sweep
 
 if TYPE_CHECKING:
     from training.sweep.search import Search
 
-FINISHED = "evaluation.json"
 DEFAULT_COMMAND = ["${env}", "${interpreter}", "${program}", "${args}"]
 
 
@@ -66,11 +66,11 @@ def run_all(
     for number in range(count):
         run, values = folder / f"{number:03}", search.settings(number)
         found.append((run, values))
-        if (run / FINISHED).is_file():
+        if is_finished(run):
             print(f"{run} is finished")
         else:
             run_one(sweep, run, values, more)
-        if (run / FINISHED).is_file():
+        if is_finished(run):
             search.finish(number, value_to_improve(read(run), sweep))
     return found
 
