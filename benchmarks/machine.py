@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from training.files import provenance
 
 def facts() -> dict[str, Any]:
     """Processor, cores, threads, versions and the commit of memnets."""
-    return {**provenance.machine(), "commit": own_commit()}
+    here = Path(memnets.__file__).parent
+    return {**provenance.machine(), "commit": provenance.commit_of(here, ".") or "unknown"}
 
 
 def in_a_line() -> str:
@@ -47,29 +47,3 @@ def _kibibytes(path: str) -> list[tuple[str, int]]:
     return [
         (name, 1024 * int(value.split()[0])) for name, _, value in parted if value.endswith(" kB")
     ]
-
-
-def commit_of(folder: Path) -> str:
-    """The commit of a clone, or that it is not known."""
-    found = _git(folder, "rev-parse", "--short", "HEAD")
-    return found if found is not None else "commit unknown"
-
-
-def own_commit() -> str:
-    """The commit of the folder that memnets was imported from, and whether it has changes."""
-    folder = Path(memnets.__file__).parent
-    commit = _git(folder, "rev-parse", "--short", "HEAD")
-    changed = _git(folder, "status", "--porcelain", "--", ".")
-    if commit is None or changed is None:
-        return "unknown"
-    return f"{commit} with changes" if changed else commit
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return None
-    return found.stdout.strip() if found.returncode == 0 else None

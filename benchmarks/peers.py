@@ -21,7 +21,7 @@ from torch import Tensor
 
 from benchmarks.cases import Case
 from benchmarks.contestants import Absent, Build, Contestant
-from benchmarks.machine import commit_of
+from training.files.provenance import commit_of
 
 PYTORCH_NTM = "pytorch-ntm"
 PYTORCH_DNC = "pytorch-dnc"
@@ -98,7 +98,7 @@ def _module(name: str, repository: Path | None, module: str) -> tuple[Any, str]:
         raise Absent(f"{name} is left out: {repository} has no {file} ({GET[name]}).")
     with importable_from(folder, module.partition(".")[0]):
         try:
-            return importlib.import_module(module), commit_of(folder)
+            return importlib.import_module(module), commit_of(folder) or "commit unknown"
         except ImportError as error:
             raise Absent(
                 f"{name} is left out: it cannot be imported with torch "

@@ -49,10 +49,15 @@ def _processor() -> str:
 
 def commit() -> str | None:
     """The commit of this clone, with a `+` if the code has changes; None outside of a clone."""
-    found = _git("rev-parse", "--short", "HEAD")
-    if not found:
-        return None
-    return found + ("+" if _git("status", "--porcelain", "--", *CODE) else "")
+    return commit_of(ROOT, *CODE)
+
+
+def commit_of(folder: Path, *paths: str) -> str | None:
+    """The commit of a clone, with a `+` if one of these paths in it has changes; None: no clone."""
+    found = _git(folder, "rev-parse", "--short", "HEAD")
+    if not found or not paths:
+        return found or None
+    return found + ("+" if _git(folder, "status", "--porcelain", "--", *paths) else "")
 
 
 def note(folder: Path) -> None:
@@ -72,10 +77,10 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
-def _git(*arguments: str) -> str | None:
+def _git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
         )
     except OSError:  # no git
         return None
