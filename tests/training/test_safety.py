@@ -84,7 +84,8 @@ def test_a_step_that_is_not_finite_stops_the_run_and_is_named(monkeypatch, capsy
         assert "h, time step 1: 5 NaN of 20" in printed
         assert "state.memory.memory, time step 1: 12 NaN of 48" in printed
         assert memnets.load(saved).memory_size == 4
-    assert "outputs, time step 1: " in printed
+    # Attention multiplies later steps by 0, and 0 times a NaN is one: then step 0 is named, too.
+    assert re.search("outputs, time step [01]: ", printed)
     assert "gradient of readout.weight: " in printed
 
 
