@@ -7,7 +7,12 @@ import torch
 from tests.tasks.table import TABLE
 
 MEMORY_SIZES = ["--model.memory-size", "4", "--model.word-size", "3", "--model.hidden-size", "5"]
-MODEL_SIZES = {"ntm": MEMORY_SIZES, "dnc": MEMORY_SIZES, "lstm": ["--model.hidden-size", "4"]}
+MODEL_SIZES = {
+    "ntm": MEMORY_SIZES,
+    "dnc": MEMORY_SIZES,
+    "lstm": ["--model.hidden-size", "4"],
+    "transformer": ["--model.hidden-size", "8", "--model.num-layers", "1"],
+}
 
 
 def arguments(task="associative_recall", model="lstm", *, steps=20, more=()):
