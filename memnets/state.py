@@ -41,18 +41,22 @@ def map_tensors(function: Callable[..., Tensor], *states: Any) -> Any:
     return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
 
 
-def leaves(state: Any) -> Iterator[Tensor]:
+def leaves(state: Any) -> list[Tensor]:
     """The tensors of a state, in order.
 
     >>> import memnets
-    >>> [len(leaf.shape) for leaf in leaves(memnets.NTM(3, 2).initial_state(4))]
+    >>> [leaf.dim() for leaf in leaves(memnets.NTM(3, 2).initial_state(4))]
     [2, 2, 3, 3, 3, 3]
     """
     if isinstance(state, Tensor):
-        yield state
-        return
+        return [state]
+    found = []
     for part in state:
-        yield from leaves(part)
+        if isinstance(part, Tensor):
+            found.append(part)
+        else:
+            found += leaves(part)
+    return found
 
 
 def detach(state: Any) -> Any:

@@ -50,15 +50,32 @@ def threads(batch_size: int) -> int:
 
 def supports(layer: MemoryLayer, x: Tensor, state: State) -> str | None:
     """Say in a sentence why the kernel cannot serve this call; None where it can."""
-    reason = planned(layer).reason or reason_in_surroundings()
+    modules = inner_modules(layer)
+    reason = planned(layer, modules).reason or reason_in_surroundings()
     if reason is not None:
         return reason
     dtype = layer.readout.weight.dtype
     if dtype not in NUMBERS:
         return f"It computes in float32 and float64; the layer is {dtype}."
-    parameters = (p for m in inner_modules(layer) for p in m._parameters.values() if p is not None)
-    reason = reason_in_tensors(parameters, dtype)
-    return reason or reason_in_tensors([x, *leaves(state)]) or reason_against(dtype)
+    parameters = [p for m in modules for p in m._parameters.values() if p is not None]
+    carried = leaves(state)
+    return (
+        reason_in_tensors(parameters, dtype)
+        or reason_in_tensors([x, *carried], None if autocasts("cpu") else dtype)
+        or _reason_in_form(layer, x, carried)
+        or reason_against(dtype)
+    )
+
+
+def _reason_in_form(layer: MemoryLayer, x: Tensor, carried: list[Tensor]) -> str | None:
+    """Say which shapes the kernel cannot read; a layer may make an initial state of its own."""
+    wanted = latest_plan(layer).shapes(x.shape[1])
+    shapes = [tensor.shape for tensor in carried]
+    if shapes != wanted:
+        return f"It knows states with the shapes {wanted}; this one has {list(map(tuple, shapes))}."
+    if x.shape[2] != layer.input_size:
+        return f"It knows inputs of {layer.input_size} numbers; these have {x.shape[2]}."
+    return None
 
 
 def run(
@@ -95,7 +112,7 @@ def _run(
     time, batch = x.shape[:2]
     call = Call(
         plan,
-        None if lengths is None else lengths.to(torch.int64),
+        None if lengths is None else lengths.to(torch.int64, copy=True),  # read in the backward
         _segment(plan, x, checkpoint_every) if training else min(time, 1),
         threads(batch),
         training,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from memnets.fused.known import LINEAR, RECURRENT, inner_modules
 from memnets.fused.planned import planned
 from memnets.reference import Unrolled, reference
 from memnets.state import State
@@ -56,7 +57,8 @@ def gradients(
     Raises:
         RuntimeError: if the layer was changed since the forward.
     """
-    if planned(call.again.layer).plan is not call.plan:
+    layer = call.again.layer
+    if planned(layer, inner_modules(layer)).plan is not call.plan:
         raise RuntimeError(
             "The layer was changed between the forward and a backward with create_graph=True, "
             'which runs it again; change it after the backward, or use backend="reference".'
@@ -90,13 +92,12 @@ def _forward(call: Call, tensors: Tensors) -> list[Tensor]:
         "layer.interface.linear.weight": tensors.interface_weights,
         "layer.interface.linear.bias": tensors.interface_bias,
     }
-    for depth, (cell, parameters) in enumerate(
-        zip(layer.controller.cells, tensors.cells, strict=True)
-    ):
-        names = [name for name, _ in cell.named_parameters()]
+    for depth, parameters in enumerate(tensors.cells):
+        names = RECURRENT if len(parameters) == len(RECURRENT) else LINEAR
         prefix = f"layer.controller.cells.{depth}"
         values |= {f"{prefix}.{n}": p for n, p in zip(names, parameters, strict=True)}
-    made = functional_call(_Loop(layer), values, (tensors.x, state, call.lengths))
+    given = (tensors.x, state, call.lengths)
+    made = functional_call(_Loop(layer), values, given, tie_weights=False)
     ends = [tensor for one in made.state.controller for tensor in one]
     memory = [part for part in made.state.memory if isinstance(part, Tensor)]
     reads = made.state.read_vectors.flatten(1)

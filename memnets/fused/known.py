@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from types import BuiltinFunctionType, FunctionType, NoneType
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ LAYERS: list[type] = []
 REPLACED = frozenset({"advance", "access", "gather"})
 """The methods of a layer that the kernel runs in place of."""
 SETTINGS = (
+    "input_size",
     "memory_size",
     "word_size",
     "read_heads",
@@ -44,14 +46,32 @@ SETTINGS = (
 )
 SHARPNESS = ("strengths", "sharpenings")
 """Fields that multiply what a softmax is taken of."""
+SWITCHES = ("stock", "read_first", "stop_usage_gradient")
 PLAIN = (Tensor, nn.Parameter)
 RECURRENT = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+LINEAR = ("linear.weight", "linear.bias")
+"""The names of a cell's parameters, in the order of `products.parameters_of`."""
 
 
 # ------------------------------------------------------------- classes and functions
 
-_as_written: list[list[Any]] = []
-"""A class or a module, what is in it, and of that what it computes with."""
+
+class Written(NamedTuple):
+    """A class or a module as it was written."""
+
+    space: Any
+    names: tuple[str, ...]
+    """Of what it computes with: functions, and of a class static methods and properties."""
+    values: tuple[Any, ...]
+    every_name: frozenset[str] | None
+    """Of a class: a name that is added to it may hide what it inherits."""
+
+
+_as_written: list[Written] = []
+FUNCTIONS = (FunctionType, BuiltinFunctionType, staticmethod, classmethod, property)
+OPERATORS = frozenset({"__call__", "__getattr__", "__getattribute__"})
+"""Of the names with underscores around them, those that change what an object computes; others
+Python itself adds to a class, when it is pickled or its annotations are asked for."""
 
 
 def stock(kind: Kind) -> Kind:
@@ -65,12 +85,17 @@ def stock(kind: Kind) -> Kind:
 
 
 def _remember(space: Any) -> None:
-    if all(space is not known for known, *_ in _as_written):
-        functions = {name: value for name, value in vars(space).items() if callable(value)}
-        _as_written.append([space, dict(vars(space)), functions])
+    if all(space is not written.space for written in _as_written):
+        found = {n: value for n, value in vars(space).items() if isinstance(value, FUNCTIONS)}
+        names, values = tuple(found), tuple(found.values())
+        whole = frozenset(vars(space)) if isinstance(space, type) else None
+        _as_written.append(Written(space, names, values, whole))
 
 
+_calls = ("__call__", "_call_impl", "_wrapped_call_impl", "__getattr__")
+_as_written.append(Written(nn.Module, _calls, tuple(map(vars(nn.Module).get, _calls)), None))
 for _space in (
+    *(nn.Linear, nn.ModuleList),
     *(controllers, interface, content, location, usage, linkage, writing, heads),
     *(Controller, Cell, *CELLS, Interface, Field, Table, *ADDRESSINGS, ReadHead, WriteHead),
 ):
@@ -78,16 +103,19 @@ for _space in (
 
 
 def _rewritten() -> str | None:
-    """The name of a function that was replaced since its class or module was written, if any."""
-    for entry in _as_written:
-        space, seen, functions = entry
-        if vars(space) == seen:
-            continue
+    """The name of a function that is not what its class or module was written with, if any."""
+    for index, (space, names, values, every_name) in enumerate(_as_written):
         now = vars(space)
-        for name, function in functions.items():
-            if now.get(name) is not function:
-                return f"{space.__name__}.{name}"
-        entry[1] = dict(now)  # something was added that it does not compute with
+        same = tuple(map(now.get, names)) == values
+        if same and (every_name is None or len(now) == len(every_name)):
+            continue
+        replaced = [n for n, value in zip(names, values, strict=True) if now.get(n) is not value]
+        if every_name is not None:
+            added = sorted(now.keys() - every_name)
+            replaced += [n for n in added if not n.startswith("__") or n in OPERATORS]
+        if replaced:
+            return f"{space.__name__}.{replaced[0]}"
+        _as_written[index] = Written(space, names, values, frozenset(now))
     return None
 
 
@@ -100,14 +128,18 @@ def _shadows(module: nn.Module) -> bool:
     names = _names.get(kind)
     if names is None:
         names = _names[kind] = frozenset(dir(kind))
-    return not names.isdisjoint(module.__dict__)
+    own = module.__dict__
+    return not (names.isdisjoint(own) and own.keys().isdisjoint(module._parameters))
 
 
 # ------------------------------------------------------------------------ the layer
 
 
-def evidence(layer: Any) -> tuple[Any, ...]:
-    """All that `reason_against` and a plan look at: two of them are equal if nothing changed."""
+def evidence(layer: Any, modules: Sequence[nn.Module]) -> tuple[Any, ...]:
+    """All that `reason_against` and a plan look at: two of them are equal if nothing changed.
+
+    `modules` are the layer's `inner_modules`.
+    """
     attributes = layer.__dict__
     found = [
         type(layer),
@@ -119,7 +151,7 @@ def evidence(layer: Any) -> tuple[Any, ...]:
         part = head.addressing
         settings = getattr(part, "__dict__", None)
         found.append((type(head), head.count, type(part), settings and dict(settings)))
-    for module in inner_modules(layer):
+    for module in modules:
         shapes = [(n, p if p is None else p.shape) for n, p in module._parameters.items()]
         found += (module, type(module), _shadows(module), shapes, _hooked(module))
         if type(module) is Interface:
@@ -163,6 +195,7 @@ def reason_against(layer: Any) -> str | None:
         _reason_in_heads(layer)
         or _reason_in_controller(layer.controller)
         or _reason_in_interface(layer)
+        or _reason_in_settings(layer)
         or _first(_reason_in_module(module) for module in inner_modules(layer))
         or _reason_in_shapes(layer)
     )
@@ -177,6 +210,30 @@ def _reason_in_heads(layer: Any) -> str | None:
         part = head.addressing
         if type(head) not in (ReadHead, WriteHead) or type(part) not in ADDRESSINGS:
             return f"It knows content and location addressing; a head has {part!r}."
+    if hasattr(layer, "heads"):
+        readers = [head.count for head in layer.heads if type(head) is ReadHead]
+        writers = [head.count for head in layer.heads if type(head) is WriteHead]
+        heads_first = [type(head) for head in layer.heads[: len(readers)]]
+        counts = sum(readers), sum(writers)
+        if counts != (layer.read_heads, layer.write_heads) or WriteHead in heads_first:
+            return f"Its heads must be {counts} for read_heads and write_heads, reads first."
+    return None
+
+
+def _reason_in_settings(layer: Any) -> str | None:
+    """What is wrong with the settings: a tensor may be learned, and changes in place."""
+    settings = [(name, getattr(layer, name, None)) for name in SETTINGS]
+    for head in getattr(layer, "heads", ()):
+        settings += vars(head.addressing).items()
+    for table in layer.interface.tables:
+        settings += [(f"the limit of {name}", f.limit) for name, f in table.fields.items()]
+    for name, value in settings:
+        if type(value) not in (bool, int, float, str, NoneType):
+            return f"It knows settings that are plain numbers; {name} is {value!r}."
+        if name in SWITCHES and type(value) not in (bool, NoneType):
+            return f"It knows switches that are True or False; {name} is {value!r}."
+        if name in ("similarity_epsilon", "sharpen_epsilon") and value == 0:
+            return f"It pads the memory with empty slots, which {name}=0 makes infinite."
     return None
 
 
@@ -233,7 +290,7 @@ def _reason_in_module(module: nn.Module) -> str | None:
     if _hooked(module):
         return f"The hooks of its {name} would not be called: it runs all steps at once."
     if _shadows(module):
-        own = sorted(set(module.__dict__) & _names[type(module)])[0]
+        own = sorted(set(module.__dict__) & (_names[type(module)] | set(module._parameters)))[0]
         return f"It computes what the class does; the {name} has an attribute {own} of its own."
     return None
 
@@ -283,6 +340,8 @@ def reason_in_tensors(tensors: Iterable[Tensor], dtype: torch.dtype | None = Non
             return "It takes tensors that hold their numbers; one is sparse or of a transform."
         if tensor.is_neg() or tensor._is_zerotensor():
             return "It takes tensors that hold their numbers; one is a lazy view."
+        if not tensor.data_ptr() and tensor.is_cpu and tensor.numel():
+            return "It takes tensors that hold their numbers; the storage of one is freed."
         if not tensor.is_cpu:
             return f"It runs on the CPU; the layer, its input or its state is on {tensor.device}."
         if dtype is not None and tensor.dtype is not dtype:

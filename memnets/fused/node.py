@@ -6,16 +6,17 @@ Axes: B batch, T time, R read heads, W word, I input.
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from memnets.checks import autocasts
+from memnets.checks import full_precision
 from memnets.fused import again, products
-from memnets.fused.buffers import borrow
-from memnets.fused.known import reason_in_tensors
+from memnets.fused.buffers import ALIGNMENT, borrow
+from memnets.fused.known import reason_in_surroundings, reason_in_tensors
 from memnets.fused.library import load
 from memnets.fused.plan import ABSENT, Layer, Plan, Problem
 from memnets.state import State
@@ -197,7 +198,7 @@ class Sequences(torch.autograd.Function):
     def forward(ctx: Any, call: Call, *flat: Tensor) -> tuple[Tensor, ...]:
         """Return what `forward` does."""
         outputs, room = forward(call, Tensors.of(flat, call.plan))
-        ctx.call, ctx.spent = call, False
+        ctx.call, ctx.spent, ctx.lock = call, False, threading.Lock()
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*flat, outputs[0], room)
         return outputs
@@ -214,14 +215,15 @@ class Sequences(torch.autograd.Function):
         *flat, h, room = ctx.saved_tensors
         tensors = Tensors.of(flat, call.plan)
         made = (gradient for gradient in given if gradient is not None)
-        if torch.is_grad_enabled() or reason_in_tensors(made):
+        if torch.is_grad_enabled() or reason_in_tensors(made) or reason_in_surroundings():
             return None, *again.gradients(call, tensors, ctx.needs_input_grad[1:], given)
         wanted = Tensors.of(ctx.needs_input_grad[1:], call.plan)
-        spent, ctx.spent = ctx.spent, True
-        if autocasts("cpu"):
-            with torch.autocast("cpu", enabled=False):
-                return None, *backward(call, tensors, wanted, given, h, room, spent)
-        return None, *backward(call, tensors, wanted, given, h, room, spent)
+        if room.data_ptr() % ALIGNMENT:  # as hooks of saved tensors may give it back
+            room = borrow(room.numel(), room.dtype).copy_(room)
+        # Another thread may run backward on this graph, and a backward writes to the room.
+        with ctx.lock, full_precision("cpu"):
+            spent, ctx.spent = ctx.spent, True
+            return None, *backward(call, tensors, wanted, given, h, room, spent)
 
 
 def backward(
@@ -292,7 +294,7 @@ def _around(
     for layer, parameters, gradient in zip(run.layers, tensors.cells, d_gates, strict=True):
         size = (len(gradient), layer.width)
         start = (layer.z - room.data_ptr()) // room.element_size() if layer.z else 0
-        z = room.as_strided(size, (layer.width, 1), start)
+        z = room.as_strided(size, (layer.width, 1), start + room.storage_offset())
         seen = x if layer.inputs else None
         d_cells.append(products.to_parameters(run.problem.cell, parameters, gradient, z, seen))
         if wanted.x and layer.inputs:

@@ -253,6 +253,19 @@ class Plan:
         else:
             self._plan_dnc(layer, where[0])
 
+    def shapes(self, batch: int) -> list[tuple[int, ...]]:
+        """The shapes of a state's tensors, in the order of `memnets.state.leaves`."""
+        p = self.problem
+        slots, heads = p.slots, (p.read_heads, p.write_heads)
+        controller = [(batch, p.hidden)] * (p.depth * self.states)
+        weights = [(batch, count, slots) for count in heads]
+        more = []
+        if p.dnc:
+            more = [(batch, slots), (batch, p.write_heads, slots, slots)]
+            more.append((batch, p.write_heads, slots))
+        reads = (batch, p.read_heads, p.word)
+        return [*controller, (batch, slots, p.word), *more, *weights, reads]
+
     def _plan_ntm(self, layer: Any, where: list[dict[str, int]]) -> None:
         found = heads(layer.heads, where, layer.word_size)
         self.heads: ctypes.Array[Head] = (Head * len(found))(*found)

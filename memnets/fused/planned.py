@@ -7,6 +7,7 @@ epsilon), so a plan is kept with all it was made from, and used while that is th
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import nn
@@ -31,9 +32,9 @@ class Planned(NamedTuple):
 _kept: weakref.WeakKeyDictionary[nn.Module, Planned] = weakref.WeakKeyDictionary()
 
 
-def planned(layer: MemoryLayer) -> Planned:
-    """Return the layer's plan, or why it can have none."""
-    made_from = evidence(layer)
+def planned(layer: MemoryLayer, modules: Sequence[nn.Module]) -> Planned:
+    """Return the layer's plan, or why it can have none; `modules` are its `inner_modules`."""
+    made_from = evidence(layer, modules)
     found = _kept.get(layer)
     if found is None or found.made_from != made_from:
         reason = reason_against(layer)

@@ -3,6 +3,3 @@
 from memnets.parts import content, heads, linkage, location, usage, writing
 
 __all__ = ["content", "heads", "linkage", "location", "usage", "writing"]
-
-
-__all__ = ["content", "heads", "linkage", "location", "usage", "writing"]

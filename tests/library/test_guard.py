@@ -215,6 +215,22 @@ def test_methods_changed_for_all_objects_of_a_class(name, monkeypatch):
             assert follows_or_refuses(layer) is None
 
 
+def test_what_a_class_inherits_may_not_be_hidden(monkeypatch):
+    """A name that a class had from its base, and gets of its own."""
+    layer = BY_NAME["ntm_gru"].build()
+    results(layer, "auto")
+    cell = type(layer.controller.cells[0])
+    for kind, name, value in (
+        (cell, "from_hidden", shrunk(cell.from_hidden)),
+        (Controller, "__call__", shrunk(nn.Module.__call__)),
+        (Controller, "skip_connections", property(lambda _: True)),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(kind, name, value, raising=False)
+            assert name in fused.supports(layer, inputs(), layer.initial_state(B))
+        assert follows_or_refuses(layer) is None
+
+
 FUNCTIONS = [
     (parts.content, "content_weights"),
     (parts.location, "sharpen"),
