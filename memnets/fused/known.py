@@ -60,11 +60,12 @@ class Written(NamedTuple):
     """A class or a module as it was written."""
 
     space: Any
-    names: tuple[str, ...]
-    """Of what it computes with: functions, and of a class static methods and properties."""
-    values: tuple[Any, ...]
-    every_name: frozenset[str] | None
-    """Of a class: a name that is added to it may hide what it inherits."""
+    seen: dict[str, Any]
+    """All that is in it: while that is the same, nothing needs a closer look."""
+    functions: dict[str, Any]
+    """What it computes with: functions, and of a class static methods and properties."""
+    whole: bool
+    """Whether a name that is added counts: one of a class may hide what it inherits."""
 
 
 _as_written: list[Written] = []
@@ -86,14 +87,11 @@ def stock(kind: Kind) -> Kind:
 
 def _remember(space: Any) -> None:
     if all(space is not written.space for written in _as_written):
-        found = {n: value for n, value in vars(space).items() if isinstance(value, FUNCTIONS)}
-        names, values = tuple(found), tuple(found.values())
-        whole = frozenset(vars(space)) if isinstance(space, type) else None
-        _as_written.append(Written(space, names, values, whole))
+        functions = {n: value for n, value in vars(space).items() if isinstance(value, FUNCTIONS)}
+        whole = isinstance(space, type)
+        _as_written.append(Written(space, dict(vars(space)), functions, whole))
 
 
-_calls = ("__call__", "_call_impl", "_wrapped_call_impl", "__getattr__")
-_as_written.append(Written(nn.Module, _calls, tuple(map(vars(nn.Module).get, _calls)), None))
 for _space in (
     *(nn.Linear, nn.ModuleList),
     *(controllers, interface, content, location, usage, linkage, writing, heads),
@@ -102,20 +100,25 @@ for _space in (
     _remember(_space)
 
 
+_call, _getattr = nn.Module.__call__, nn.Module.__getattr__
+
+
 def _rewritten() -> str | None:
     """The name of a function that is not what its class or module was written with, if any."""
-    for index, (space, names, values, every_name) in enumerate(_as_written):
+    if nn.Module.__call__ is not _call or nn.Module.__getattr__ is not _getattr:
+        return "torch.nn.Module.__call__"
+    for space, seen, functions, whole in _as_written:
         now = vars(space)
-        same = tuple(map(now.get, names)) == values
-        if same and (every_name is None or len(now) == len(every_name)):
+        if now == seen:
             continue
-        replaced = [n for n, value in zip(names, values, strict=True) if now.get(n) is not value]
-        if every_name is not None:
-            added = sorted(now.keys() - every_name)
+        replaced = [name for name, value in functions.items() if now.get(name) is not value]
+        if whole:
+            added = sorted(now.keys() - seen.keys())
             replaced += [n for n in added if not n.startswith("__") or n in OPERATORS]
         if replaced:
             return f"{space.__name__}.{replaced[0]}"
-        _as_written[index] = Written(space, names, values, frozenset(now))
+        seen.clear()
+        seen.update(now)
     return None
 
 
