@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import Any, NamedTuple, TypeVar
 
@@ -60,8 +60,10 @@ class Written(NamedTuple):
     """A class or a module as it was written."""
 
     space: Any
+    now: Mapping[str, Any]
+    """What is in it."""
     seen: dict[str, Any]
-    """All that is in it: while that is the same, nothing needs a closer look."""
+    """What was in it: while that is the same, nothing needs a closer look."""
     functions: dict[str, Any]
     """What it computes with: functions, and of a class static methods and properties."""
     whole: bool
@@ -89,13 +91,13 @@ def _remember(space: Any) -> None:
     if all(space is not written.space for written in _as_written):
         functions = {n: value for n, value in vars(space).items() if isinstance(value, FUNCTIONS)}
         whole = isinstance(space, type)
-        _as_written.append(Written(space, dict(vars(space)), functions, whole))
+        _as_written.append(Written(space, vars(space), dict(vars(space)), functions, whole))
 
 
 for _space in (
     *(nn.Linear, nn.ModuleList),
     *(controllers, interface, content, location, usage, linkage, writing, heads),
-    *(Controller, Cell, *CELLS, Interface, Field, Table, *ADDRESSINGS, ReadHead, WriteHead),
+    *(Controller, Cell, *CELLS, Interface, Field, *ADDRESSINGS),
 ):
     _remember(_space)
 
@@ -107,8 +109,7 @@ def _rewritten() -> str | None:
     """The name of a function that is not what its class or module was written with, if any."""
     if nn.Module.__call__ is not _call or nn.Module.__getattr__ is not _getattr:
         return "torch.nn.Module.__call__"
-    for space, seen, functions, whole in _as_written:
-        now = vars(space)
+    for space, now, seen, functions, whole in _as_written:
         if now == seen:
             continue
         replaced = [name for name, value in functions.items() if now.get(name) is not value]
@@ -155,8 +156,11 @@ def evidence(layer: Any, modules: Sequence[nn.Module]) -> tuple[Any, ...]:
         settings = getattr(part, "__dict__", None)
         found.append((type(head), head.count, type(part), settings and dict(settings)))
     for module in modules:
-        shapes = [(n, p if p is None else p.shape) for n, p in module._parameters.items()]
-        found += (module, type(module), _shadows(module), shapes, _hooked(module))
+        parameters = module._parameters
+        shapes = [None if p is None else p.shape for p in parameters.values()]
+        # An attribute that hides one of the class is a new name.
+        found += (module, type(module), tuple(module.__dict__), tuple(parameters), shapes)
+        found.append(_hooked(module))
         if type(module) is Interface:
             fields = [(table.kind, dict(table.fields)) for table in module.tables]
             found += (list(module.sizes), fields)
