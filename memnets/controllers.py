@@ -237,8 +237,11 @@ class Controller(nn.Module):
         """Return the state before the first step: for each cell a tuple of tensors [B, hidden]."""
         depth, tensors, hidden = self.state_shape
         if self.start is None:
+            if not tensors:
+                return ((),) * depth
             # Not of one number: for one row this is dense, and a kernel need not copy it.
-            zero = next(self.parameters()).new_zeros(hidden)
+            first: Any = self.cells[0]
+            zero = first.weight_hh.new_zeros(hidden)
             return tuple(
                 tuple(zero.expand(batch_size, hidden) for _ in range(tensors)) for _ in range(depth)
             )
