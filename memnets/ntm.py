@@ -80,14 +80,14 @@ def access(
     >>> read_vectors
     tensor([[[3., 4.]]])
     """
-    stock = ContentAndLocation(
+    addressing = ContentAndLocation(
         shift_range=interface.read_shifts.shape[-1] // 2,
         similarity_epsilon=similarity_epsilon,
         sharpen_epsilon=sharpen_epsilon,
     )
     heads = (
-        ReadHead(stock, interface.read_keys.shape[1]),
-        WriteHead(stock, interface.write_keys.shape[1]),
+        ReadHead(addressing, interface.read_keys.shape[1]),
+        WriteHead(addressing, interface.write_keys.shape[1]),
     )
     return plugged.access(heads, sections(interface), state, read_first=read_first)
 
