@@ -28,7 +28,7 @@ OLDEST = {"GLIBC": (2, 28), "GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11), "GCC": 
 
 
 class KernelHook(BuildHookInterface):
-    """Compiles to memnets/fused/built, and names the wheel by the platform it is for."""
+    """Compiles to memnets/backends/cpu/built, and names the wheel by the platform it is for."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, unless all is there; `version` is standard or editable."""
@@ -52,7 +52,7 @@ class KernelHook(BuildHookInterface):
                     f"will run on the reference backend. Its last words: {error[-500:]}"
                 )
                 return
-        build_data["artifacts"].append("memnets/fused/built/*")
+        build_data["artifacts"].append("memnets/backends/cpu/built/*")
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform_tag(sorted(compiling.BUILT.glob('*.so')))}"
 
@@ -90,8 +90,8 @@ class KernelHook(BuildHookInterface):
 
 
 def load_compiling(root: Path) -> ModuleType:
-    """Return memnets/fused/compiling.py without its package, which needs torch."""
-    path = root / "memnets" / "fused" / "compiling.py"
+    """Return memnets/backends/cpu/compiling.py without its package, which needs torch."""
+    path = root / "memnets" / "backends" / "cpu" / "compiling.py"
     spec = importlib.util.spec_from_file_location("memnets_compiling", path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} cannot be loaded.")

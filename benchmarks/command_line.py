@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks import contestants, peers, timing
 from benchmarks.cases import CASES
-from memnets.unroll import BACKENDS
+from memnets.backends.registry import BACKENDS
 
 MODES = {
     "growth": "print how the cost of training grows with N, W, R, T and B, one at a time",

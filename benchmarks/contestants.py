@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import memnets
 from benchmarks.cases import Case
-from memnets.unroll import BACKENDS
+from memnets.backends.registry import BACKENDS
 
 LSTM = "torch.nn.LSTM"
 

@@ -18,7 +18,7 @@ import memnets
 from benchmarks import limits, machine
 from benchmarks.cases import Case
 from benchmarks.contestants import REFUSALS, Contestant, inputs, layer, own_name
-from memnets.unroll import BACKENDS
+from memnets.backends.registry import BACKENDS
 
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 2e-5}
 """How far a number may be from the reference's, relative to the largest of its tensor."""

@@ -24,7 +24,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import contestants
 from benchmarks.cases import Case
-from memnets import MemoryLayer, fused
+from memnets import MemoryLayer
+from memnets.backends import cpu as fused
 from memnets.state import leaves
 
 SHIFTS = 3

@@ -12,7 +12,7 @@ from torch import nn
 
 from experiments.results import Summary, middle_run
 from experiments.table import EXAMPLES, TARGETS, Example
-from memnets.plots.style import INK, WRONG
+from memnets.inspect.plots.style import INK, WRONG
 from tasks.base import Task
 from training.evaluate import evaluation, generalisation
 from training.files import checkpoint

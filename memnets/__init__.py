@@ -3,25 +3,25 @@
 from torch.serialization import add_safe_globals as _add_safe_globals
 
 from memnets import (
-    controllers,
     dnc,
     interface,
     ntm,
     paper,
     parts,
 )
-from memnets.controllers import Controller
+from memnets.backends.registry import Choice, PerformanceWarning
 from memnets.dnc import DNC, DNCInterface, DNCMemory
+from memnets.inspect.record import Trace, record
 from memnets.layer import MemoryLayer
 from memnets.loading import load
 from memnets.ntm import NTM, NTMInterface
+from memnets.parts import controllers
 from memnets.parts.content import Content
+from memnets.parts.controllers import Controller
 from memnets.parts.heads import NTMMemory, ReadHead, WriteHead
 from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.usage import LeastRecentlyUsed
 from memnets.state import State, detach, flatten, map_tensors, unflatten
-from memnets.trace import Trace, record
-from memnets.unroll import Choice, PerformanceWarning
 
 __version__ = "0.1.0"
 

@@ -102,7 +102,7 @@ def check_place(device: object, dtype: object) -> None:
 
 
 def checked_controller(controller: nn.Module, input_size: int) -> nn.Module:
-    """Return a controller of the user's if it fulfils the contract of `memnets.controllers`.
+    """Return a controller of the user's if it fulfils the contract of `memnets.parts.controllers`.
 
     Raises:
         TypeError: if it is not a module or lacks a part of the contract.
@@ -113,7 +113,8 @@ def checked_controller(controller: nn.Module, input_size: int) -> nn.Module:
     if missing or not isinstance(controller, nn.Module):
         raise TypeError(
             "controller must be a name or an nn.Module with input_size, output_size and "
-            f"initial_state(batch_size) (see memnets.controllers); {type(controller).__name__} "
+            f"initial_state(batch_size) (see memnets.parts.controllers); "
+            f"{type(controller).__name__} "
             + (f"lacks {', '.join(missing)}." if missing else "is not an nn.Module.")
         )
     if controller.input_size != input_size:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from memnets.arguments import check_controller_sizes, check_positional, defaults
+from memnets.backends.cpu.known import stock
 from memnets.checks import check_epsilons, check_name, check_sizes, check_switches
-from memnets.fused.known import stock
 from memnets.interface import STRENGTHS, Field, Table, real, simplex, unit
 from memnets.layer import MemoryLayer
 from memnets.parts.content import content_weights
@@ -141,7 +141,7 @@ class DNC(MemoryLayer):
         word_size: numbers in a slot, W.
         read_heads, write_heads: R and H; the paper has H = 1, more follow DeepMind's code.
         controller: `lstm`, `gru`, `elman`, `feedforward`, `feedforward_tanh`, or a module with the
-            contract of `memnets.controllers`, whose input_size is input_size + read_heads *
+            contract of `memnets.parts.controllers`, whose input_size is input_size + read_heads *
             word_size.
         hidden_size, num_layers: of a controller given by name.
         skip_connections: the paper's deep form, every layer sees the input and the readout sees

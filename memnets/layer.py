@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from memnets.arguments import as_data, defaults, in_words
+from memnets.backends.registry import BACKENDS, Choice, choose, unroll
 from memnets.checks import (
     autocasts,
     check_input,
@@ -30,10 +31,9 @@ from memnets.checks import (
     checked_parts,
     full_precision,
 )
-from memnets.controllers import Controller
 from memnets.interface import Interface, Table
+from memnets.parts.controllers import Controller
 from memnets.state import State, difference, with_batch, without_batch
-from memnets.unroll import BACKENDS, Choice, choose, unroll
 
 
 class Advanced(NamedTuple):

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from memnets.arguments import check_controller_sizes, check_effective, check_positional, defaults
+from memnets.backends.cpu.known import stock
 from memnets.checks import check_epsilons, check_numbers, check_sizes, check_switches
-from memnets.fused.known import stock
 from memnets.layer import MemoryLayer
 from memnets.parts import heads as plugged
 from memnets.parts.heads import Head, NTMMemory, ReadHead, WriteHead, WriteVectors
@@ -132,7 +132,7 @@ class NTM(MemoryLayer):
         word_size: numbers in a slot, W.
         read_heads, write_heads: R and H.
         controller: `lstm`, `gru`, `elman`, `feedforward`, `feedforward_tanh`, or a module with the
-            contract of `memnets.controllers`, whose input_size is input_size + read_heads *
+            contract of `memnets.parts.controllers`, whose input_size is input_size + read_heads *
             word_size.
         hidden_size, num_layers, skip_connections: of a controller given by name.
         shift_range: how far a head may move in a step, k; S = 2k + 1.

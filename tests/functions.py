@@ -7,7 +7,7 @@ import ctypes
 import numpy as np
 
 NAMES = ("exponential", "logarithm", "tanh", "sigmoid", "softplus")
-"""In the order of cpp/apply.h."""
+"""In the order of csrc/apply.h."""
 LIMIT = 2.0
 """Units in the last place."""
 WIDE = {np.dtype(np.float32): np.float64, np.dtype(np.float64): np.longdouble}

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 import memnets
-from memnets.fused import library
+from memnets.backends.cpu import library
 
 TOLERANCES = {torch.float32: 2e-5, torch.float64: 1e-10}
 

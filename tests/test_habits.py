@@ -105,7 +105,7 @@ def test_the_modules_that_a_template_asks_to_run_exist(template):
 
 def test_the_bug_template_asks_for_what_a_bug_needs():
     text = (ROOT / ".github" / "ISSUE_TEMPLATE" / "bug.yml").read_text()
-    assert "`python -m memnets.fused`" in text
+    assert "`python -m memnets`" in text
     assert "memnets.__version__" in text
 
 

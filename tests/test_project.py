@@ -129,7 +129,7 @@ def test_imports_point_one_way():
 
 
 def test_an_import_that_points_up_is_named():
-    source = "import torch\nfrom memnets import plots\n\n\ndef late():\n    {}\n"
+    source = "import torch\nfrom memnets.inspect import plots\n\n\ndef late():\n    {}\n"
     said = (
         "training/files/form.py:6 imports {}, but may import only memnets/ (CONTRIBUTING.md): move "
         "what it needs down to one of these"

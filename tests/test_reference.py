@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 import memnets
-from memnets import plots
+from memnets.inspect import plots
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(
@@ -46,12 +46,16 @@ def test_every_page_is_listed_once():
     assert sorted(line for line in listed if not line.startswith(":")) == PAGES
 
 
-@pytest.mark.parametrize("name", [*MODULES, "plots"])
-def test_a_module_has_a_page(name):
-    page = (DOCS / "reference" / f"{name}.md").read_text()
-    assert f".. automodule:: memnets.{name}\n" in page
+PAGED = [getattr(memnets, name) for name in MODULES] + [plots]
+
+
+@pytest.mark.parametrize("module", PAGED, ids=[module.__name__ for module in PAGED])
+def test_a_module_has_a_page(module):
+    name = module.__name__
+    page = (DOCS / "reference" / f"{name.removeprefix('memnets.')}.md").read_text()
+    assert f".. automodule:: {name}\n" in page
     for part in PARTS:
-        if part.__name__.startswith(f"memnets.{name}."):
+        if part.__name__.startswith(f"{name}."):
             assert f".. automodule:: {part.__name__}\n" in page
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from memnets.fused import compiling, shipped
+from memnets.backends.cpu import compiling, shipped
 
 ROOT = Path(__file__).parents[1]
 NEEDED = ("memnets", "pyproject.toml", "README.md", "LICENSE", "hatch_build.py")

@@ -31,19 +31,19 @@ from benchmarks import (
 )
 from benchmarks.cases import Case
 from benchmarks.contestants import LSTM, Absent, Contestant
-from memnets import unroll
+from memnets.backends import registry
 
 TINY = Case(
     input_size=3, output_size=2, memory_size=4, word_size=3, hidden_size=5, batch=2, steps=3
 )
-REFERENCE = unroll.BACKENDS["reference"]
+REFERENCE = registry.BACKENDS["reference"]
 QUICK = compare.Settings(seconds=0.01)
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_compiled(monkeypatch):
     """It takes a minute in all."""
-    monkeypatch.delitem(unroll.BACKENDS, "compiled")
+    monkeypatch.delitem(registry.BACKENDS, "compiled")
 
 
 NTM_STUB = """
@@ -211,7 +211,7 @@ def same(layer, x, state, *others):
 
 
 def test_a_new_backend_appears_by_itself(monkeypatch):
-    monkeypatch.setitem(unroll.BACKENDS, "quick", same)
+    monkeypatch.setitem(registry.BACKENDS, "quick", same)
     found = compare.compare(TINY, replace(QUICK, rivals=False))
     assert any("memnets.NTM quick" in sentence for sentence in found.checks)
     (row,) = [
@@ -226,7 +226,7 @@ def test_a_backend_that_cannot_serve_is_left_out_with_its_reason(monkeypatch):
     def refuse(layer, x, state, *others):
         raise RuntimeError("quick needs a compiler; none was found.\nAnd more.")
 
-    monkeypatch.setitem(unroll.BACKENDS, "quick", refuse)
+    monkeypatch.setitem(registry.BACKENDS, "quick", refuse)
     found = compare.compare(TINY, replace(QUICK, rivals=False))
     assert "memnets.NTM quick" not in {row["contestant"] for row in found.rows}
     assert found.absent == (
@@ -249,7 +249,7 @@ def test_the_gate_is_red_when_outputs_differ(monkeypatch, kind, capsys, tiny):
         right = REFERENCE(layer, x, state, *others)
         return right._replace(h=right.h * (1 + 1e-4))
 
-    monkeypatch.setitem(unroll.BACKENDS, "auto", wrong)
+    monkeypatch.setitem(registry.BACKENDS, "auto", wrong)
     with pytest.raises(gate.Disagreement, match=rf"memnets.{kind} auto: output differs"):
         gate.check_backends(replace(TINY, kind=kind))
     assert command.main(["--seconds", "0.01"]) == 1
@@ -262,7 +262,7 @@ def test_the_gate_is_red_when_only_gradients_differ(monkeypatch):
         fixed = right.h.detach()
         return right._replace(h=fixed + 1.001 * (right.h - fixed))
 
-    monkeypatch.setitem(unroll.BACKENDS, "auto", wrong)
+    monkeypatch.setitem(registry.BACKENDS, "auto", wrong)
     with pytest.raises(gate.Disagreement, match="gradient of"):
         gate.check_backends(TINY)
 
@@ -276,7 +276,7 @@ def narrow_only(layer, x, state, *others):
 
 
 def test_rounding_shortens_the_float32_comparison_and_is_said(monkeypatch):
-    monkeypatch.setitem(unroll.BACKENDS, "quick", narrow_only)
+    monkeypatch.setitem(registry.BACKENDS, "quick", narrow_only)
     monkeypatch.setattr(gate, "rounding", lambda case: 1.1e-5)
     (sentence,) = gate.check_backends(replace(TINY, steps=8), ["quick"]).sentences
     assert "float32 over 2 steps" in sentence
@@ -284,7 +284,7 @@ def test_rounding_shortens_the_float32_comparison_and_is_said(monkeypatch):
 
 def test_a_float32_error_that_rounding_does_not_explain_is_red(monkeypatch):
     assert gate.rounding(TINY) < 1e-5
-    monkeypatch.setitem(unroll.BACKENDS, "quick", narrow_only)
+    monkeypatch.setitem(registry.BACKENDS, "quick", narrow_only)
     with pytest.raises(gate.Disagreement, match="output differs"):
         gate.check_backends(replace(TINY, steps=8), ["quick"])
 
@@ -424,7 +424,7 @@ def test_profile_of_a_backend_that_cannot_serve(tiny, monkeypatch, capsys):
     def refuse(layer, x, state, *others):
         raise ValueError("quick cannot.")
 
-    monkeypatch.setitem(unroll.BACKENDS, "quick", refuse)
+    monkeypatch.setitem(registry.BACKENDS, "quick", refuse)
     assert command.main(["--profile", "--backend", "quick"]) == 1
     assert "quick cannot." in capsys.readouterr().err
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import memnets
-from memnets.controllers import CELLS
 from memnets.parts.content import Content
+from memnets.parts.controllers import CELLS
 from memnets.parts.heads import ReadHead, WriteHead
 from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.usage import LeastRecentlyUsed

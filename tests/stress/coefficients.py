@@ -1,4 +1,4 @@
-"""`python -m tests.stress.coefficients`: the polynomials' coefficients in cpp/functions.h.
+"""`python -m tests.stress.coefficients`: the polynomials' coefficients in csrc/functions.h.
 
 Each polynomial interpolates its function at Chebyshev points of its interval, in 60 digits: that is
 within a factor of about two of the smallest possible largest error. Needs mpmath.

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "../../memnets/fused/cpp/kernel.cpp"
+#include "../../memnets/backends/cpu/csrc/kernel.cpp"
 
 int main(int count, char** words) {
   if (count == 2 && !std::strcmp(words[1], "vectors")) return std::puts(memnets_vectors()) < 0;

@@ -22,13 +22,13 @@ from typing import Any
 import pytest
 import torch
 
-from memnets.fused import compiling, library, node
-from memnets.fused.plan import DncPlaces, Field, Head, Layer, Problem
+from memnets.backends.cpu import compiling, library, node
+from memnets.backends.cpu.plan import DncPlaces, Field, Head, Layer, Problem
 
 ROOT = Path(__file__).parents[2]
 BASE = 0x10_0000_0000
 """Where the emulated program maps the file."""
-TESTS = ("tests/library/test_fused.py", "tests/library/test_functions.py")
+TESTS = ("tests/memnets/backends/test_fused.py", "tests/memnets/parts/test_functions.py")
 CHOSEN = "agree or segments or odd or threads_do_not or twice or within or part_of or gradcheck"
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from memnets.fused import library
+from memnets.backends.cpu import library
 from tests.functions import LIMIT, NAMES, largest_error
 
 CHUNK = 2**17

@@ -29,7 +29,7 @@ import torch
 import torch._dynamo  # an optimiser loads it, which takes seconds: not in every fork
 
 import train
-from memnets import fused
+from memnets.backends import cpu as fused
 from tests.training.tiny import arguments, assert_same_run
 from training.files import checkpoint
 

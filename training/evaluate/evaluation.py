@@ -144,7 +144,7 @@ def picture(
     layer: nn.Module, task: Task, name: str, *, seed: int, device: torch.device | str = "cpu"
 ) -> tuple[Figure, str]:
     """Draw one sequence of a task, and say in the title what it is and how much is wrong."""
-    from memnets.plots import sequence_figure
+    from memnets.inspect.plots import sequence_figure
 
     batch = task.sample(1, torch.Generator().manual_seed(seed)).to(device)
     inputs = batch.inputs[:, 0]
@@ -184,7 +184,7 @@ def draw_pictures(
     stopped: Callable[[], bool] = lambda: False,
 ) -> list[Path]:
     """Draw a sequence of every setting, each task once, into folder/pictures; log the pictures."""
-    from memnets.plots import pixels
+    from memnets.inspect.plots import pixels
 
     paths: list[Path] = []
     for name, (label, variant) in distinct(task).items():

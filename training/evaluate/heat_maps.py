@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from memnets.trace import Trace
+from memnets.inspect.record import Trace
 from tasks.base import Batch, Rows, Task
 
 SIDE = 256

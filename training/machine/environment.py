@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import memnets
-from memnets.unroll import SLOWER
+from memnets.backends.registry import SLOWER
 from training.options.models import with_memory
 
 

@@ -1,0 +1,144 @@
+"""The fused backend: a whole sequence as one kernel, in C++ for the CPU (docs/fused.md).
+
+It computes what the reference computes, step by step and gradient by gradient, many times faster.
+`python -m memnets` says whether this machine can use it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from memnets.backends.cpu.again import Again
+from memnets.backends.cpu.known import inner_modules, reason_in_surroundings, reason_in_tensors
+from memnets.backends.cpu.library import NUMBERS, UnavailableError, reason_against
+from memnets.backends.cpu.node import Call, Sequences, forward, tensors_of
+from memnets.backends.cpu.plan import Plan
+from memnets.backends.cpu.planned import latest_plan, planned
+from memnets.backends.reference import Unrolled
+from memnets.checks import autocasts
+from memnets.state import State, leaves, map_tensors
+
+if TYPE_CHECKING:
+    from memnets.layer import MemoryLayer
+
+__all__ = [
+    "NUMBERS",
+    "RECORD_BUDGET",
+    "UnavailableError",
+    "reason_against",
+    "run",
+    "supports",
+    "threads",
+]
+
+RECORD_BUDGET = 2**30
+"""How many bytes of the memory's records a training call keeps at most for its backward; a longer
+sequence is kept in segments, which the backward makes again (as with `checkpoint_every`)."""
+
+ROWS_A_THREAD = 4
+"""Below this many rows for each, another thread costs more than it brings."""
+
+
+def threads(batch_size: int) -> int:
+    """Return how many threads such a call takes: torch's number, with at least 4 rows for each."""
+    return max(1, min(torch.get_num_threads(), batch_size // ROWS_A_THREAD))
+
+
+def supports(layer: MemoryLayer, x: Tensor, state: State) -> str | None:
+    """Say in a sentence why the kernel cannot serve this call; None where it can."""
+    modules = inner_modules(layer)
+    reason = planned(layer, modules).reason or reason_in_surroundings()
+    if reason is not None:
+        return reason
+    dtype = layer.readout.weight.dtype
+    if dtype not in NUMBERS:
+        return f"It computes in float32 and float64; the layer is {dtype}."
+    parameters = [p for m in modules for p in m._parameters.values() if p is not None]
+    carried = leaves(state)
+    return (
+        reason_in_tensors(parameters, dtype)
+        or reason_in_tensors([x, *carried], None if autocasts("cpu") else dtype)
+        or _reason_in_form(layer, x, carried)
+        or reason_against(dtype)
+    )
+
+
+def _reason_in_form(layer: MemoryLayer, x: Tensor, carried: list[Tensor]) -> str | None:
+    """Say which shapes the kernel cannot read; a layer may make an initial state of its own."""
+    wanted = latest_plan(layer).shapes(x.shape[1])
+    shapes = [tensor.shape for tensor in carried]
+    if shapes != wanted:
+        return f"It knows states with the shapes {wanted}; this one has {list(map(tuple, shapes))}."
+    if x.shape[2] != layer.input_size:
+        return f"It knows inputs of {layer.input_size} numbers; these have {x.shape[2]}."
+    return None
+
+
+def run(
+    layer: MemoryLayer,
+    x: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    checkpoint_every: int | None = None,
+) -> Unrolled:
+    """Run a sequence x [T, B, I] that `supports` has nothing against; see `reference`.
+
+    Under autocast too the kernel computes in the layer's own dtype: that is exact, and faster than
+    products in half precision.
+    """
+    if not autocasts("cpu"):
+        return _run(layer, x, state, lengths, checkpoint_every)
+    dtype = layer.readout.weight.dtype
+    with torch.autocast("cpu", enabled=False):
+        state = map_tensors(lambda tensor: tensor.to(dtype), state)
+        return _run(layer, x.to(dtype), state, lengths, checkpoint_every)
+
+
+def _run(
+    layer: MemoryLayer,
+    x: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    checkpoint_every: int | None,
+) -> Unrolled:
+    plan = latest_plan(layer)
+    tensors = tensors_of(layer, x, state)
+    flat = tensors.flat()
+    training = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in flat)
+    time, batch = x.shape[:2]
+    call = Call(
+        plan,
+        None if lengths is None else lengths.to(torch.int64, copy=True),  # read in the backward
+        _segment(plan, x, checkpoint_every) if training else min(time, 1),
+        threads(batch),
+        training,
+        Again(layer, type(state.memory)),
+    )
+    outputs = Sequences.apply(call, *flat) if training else forward(call, tensors)[0]
+    h, read_vectors, *ends = outputs
+    end_reads, *rest = ends
+    states, depth = plan.states, plan.problem.depth
+    end_controller = tuple(tuple(rest[i * states : (i + 1) * states]) for i in range(depth))
+    end_memory = state.memory._replace(
+        **dict(zip(state.memory._fields, rest[depth * states :], strict=False))
+    )
+    shape = (layer.read_heads, layer.word_size)
+    end = State(end_controller, end_memory, end_reads.unflatten(1, shape))
+    return Unrolled(h, read_vectors.unflatten(2, shape), end)
+
+
+def _segment(plan: Plan, x: Tensor, checkpoint_every: int | None) -> int:
+    """How many steps' records to keep at once: all that the budget allows, else sqrt(T)."""
+    time, batch = x.shape[:2]
+    if checkpoint_every is not None:
+        return min(checkpoint_every, time)
+    problem = plan.problem
+    rows = problem.word + 8 * (problem.read_heads + problem.write_heads)
+    if problem.dnc:
+        rows += problem.write_heads * problem.slots
+    whole = time * batch * rows * problem.slots * x.element_size()
+    return time if whole <= RECORD_BUDGET else math.isqrt(time - 1) + 1

@@ -1,0 +1,104 @@
+"""The gradients of a sequence that have gradients themselves: made again through the reference.
+
+The kernel's backward is derived by hand and has no derivative of its own. Where one is asked for
+(`create_graph=True`: gradient penalties, `torch.autograd.functional.hessian`), or where the
+gradients that come in are no plain tensors, the reference runs the sequence once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from memnets.backends.cpu.known import LINEAR, RECURRENT, inner_modules
+from memnets.backends.cpu.planned import planned
+from memnets.backends.reference import Unrolled, reference
+from memnets.state import State
+
+if TYPE_CHECKING:
+    from memnets.backends.cpu.node import Call, Tensors
+    from memnets.layer import MemoryLayer
+
+
+class Again(NamedTuple):
+    """What a sequence is made again with."""
+
+    layer: MemoryLayer
+    memory: type
+    """The NamedTuple of the memory's state."""
+
+
+class _Loop(nn.Module):
+    """The reference as a module, whose parameters `functional_call` can replace."""
+
+    def __init__(self, layer: MemoryLayer) -> None:
+        super().__init__()
+        self.layer: MemoryLayer = layer
+
+    def forward(self, x: Tensor, state: State, lengths: Tensor | None) -> Unrolled:
+        return reference(self.layer, x, state, lengths)
+
+
+def gradients(
+    call: Call, tensors: Tensors, wanted: Sequence[bool], given: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    """The gradients of the tensors of a forward that are wanted, with a graph of their own.
+
+    Args:
+        call: of the forward.
+        tensors: what it was given.
+        wanted: which of them, in the order of `Tensors.flat`.
+        given: the gradients of what it returned.
+
+    Raises:
+        RuntimeError: if the layer was changed since the forward.
+    """
+    layer = call.again.layer
+    if planned(layer, inner_modules(layer)).plan is not call.plan:
+        raise RuntimeError(
+            "The layer was changed between the forward and a backward with create_graph=True, "
+            'which runs it again; change it after the backward, or use backend="reference".'
+        )
+    with torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        # Views, so that a tensor which was given in two places gets the gradient of each place.
+        views = [tensor.view_as(tensor) for tensor in tensors.flat()]
+        outputs = _forward(call, type(tensors).of(views, call.plan))
+        made = [(o, g) for o, g in zip(outputs, given, strict=True) if g is not None]
+        made = [(output, gradient) for output, gradient in made if output.requires_grad]
+        inputs = [view for view, want in zip(views, wanted, strict=True) if want]
+        found = torch.autograd.grad(
+            [output for output, _ in made],
+            inputs,
+            [gradient for _, gradient in made],
+            create_graph=torch.is_grad_enabled(),
+            allow_unused=True,
+        )
+    left = iter(found)
+    return [next(left) if want else None for want in wanted]
+
+
+def _forward(call: Call, tensors: Tensors) -> list[Tensor]:
+    """What the node's forward returns, by the reference."""
+    layer: Any = call.again.layer
+    shape = (layer.read_heads, layer.word_size)
+    controller = tuple(tuple(state) for state in tensors.controller)
+    reads = tensors.start_reads.unflatten(1, shape)
+    state = State(controller, call.again.memory(*tensors.memory), reads)
+    values = {
+        "layer.interface.linear.weight": tensors.interface_weights,
+        "layer.interface.linear.bias": tensors.interface_bias,
+    }
+    for depth, parameters in enumerate(tensors.cells):
+        names = RECURRENT if len(parameters) == len(RECURRENT) else LINEAR
+        prefix = f"layer.controller.cells.{depth}"
+        values |= {f"{prefix}.{n}": p for n, p in zip(names, parameters, strict=True)}
+    given = (tensors.x, state, call.lengths)
+    made = functional_call(_Loop(layer), values, given, tie_weights=False)
+    ends = [tensor for one in made.state.controller for tensor in one]
+    memory = [part for part in made.state.memory if isinstance(part, Tensor)]
+    reads = made.state.read_vectors.flatten(1)
+    return [made.h, made.read_vectors.flatten(2), reads, *ends, *memory]

@@ -1,0 +1,142 @@
+// The entry points: plain C, called from memnets/backends/cpu/library.py.
+#include <thread>
+
+#include "apply.h"
+#include "dnc.h"
+#include "layout.h"
+#include "ntm.h"
+#include "sequence.h"
+
+namespace memnets {
+
+// Numbers too small to be normal are a hundred times slower and matter to nothing here.
+class FlushDenormals {
+ public:
+#if defined(__SSE__)
+  FlushDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
+  ~FlushDenormals() { _mm_setcsr(before_); }
+
+ private:
+  unsigned before_;
+#elif defined(__aarch64__)
+  FlushDenormals() {
+    asm volatile("mrs %0, fpcr" : "=r"(before_));
+    asm volatile("msr fpcr, %0" : : "r"(before_ | uint64_t(1) << 24));
+  }
+  ~FlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
+
+ private:
+  uint64_t before_;
+#endif
+};
+
+// How many rows go through all steps together: as many as keep their states in the cache, where the
+// next step finds them; each product with the weights serves all of them.
+template <class T, class Memory>
+Size rows_at_once(const Problem& problem) {
+  constexpr Size cache = 1 << 19;
+  const Memory memory(problem);
+  const Size row = (memory.held_size() ? memory.held_size() : memory.record_size()) * sizeof(T);
+  return std::max<Size>(1, cache / row);
+}
+
+template <class T, class Memory>
+void run(const Problem& problem, bool forward) {
+  const Weights<T> weights = pack<T>(problem, forward);
+  const Size threads = std::max<Size>(1, std::min(problem.threads, problem.batch));
+  const auto work = [&](Size index) {
+    const FlushDenormals flush;
+    const Size end = problem.batch * (index + 1) / threads;
+    const Size most = rows_at_once<T, Memory>(problem);
+    for (Size first = problem.batch * index / threads; first < end; first += most) {
+      Rows<T, Memory> rows(problem, weights, first, std::min(most, end - first));
+      forward ? rows.forward() : rows.backward();
+    }
+  };
+  std::vector<std::thread> others;
+  for (Size index = 1; index < threads; ++index) others.emplace_back(work, index);
+  work(0);
+  for (std::thread& other : others) other.join();
+}
+
+template <class T>
+void run(const Problem& problem, bool forward) {
+  if (problem.dnc)
+    run<T, DncMemory<T>>(problem, forward);
+  else
+    run<T, NtmMemory<T>>(problem, forward);
+}
+
+// Divides `room` among what is kept, each part at the beginning of a cache line, and returns how many
+// numbers that takes; without room only the latter.
+template <class T, class Memory>
+Size divide(Problem& p, T* room) {
+  constexpr Size line = 64 / sizeof(T);
+  Size used = 0;
+  const auto take = [&](void*& part, Size count) {
+    part = room && count ? room + used : nullptr;
+    used += (count + line - 1) / line * line;
+  };
+  const Memory memory(p);
+  const Size times = p.times_kept ? p.time : 1, segments = (p.time + p.segment - 1) / p.segment;
+  take(p.raw, times * p.batch * p.numbers);
+  take(p.values, times * p.batch * p.numbers);
+  for (Size l = 0; l < p.depth; ++l) {
+    Layer& layer = p.layers[l];
+    take(layer.z, (times + 1) * p.batch * layer.width);
+    take(layer.gates, times * p.batch * layer.rows);
+    take(layer.cell, static_cast<Cell>(p.cell) == Cell::lstm ? (times + 1) * p.batch * p.hidden : 0);
+  }
+  take(p.records, p.batch * (p.segment + 1) * memory.record_size());
+  const bool several = p.times_kept && segments > 1;
+  take(p.checkpoints, several ? p.batch * segments * memory.state_size() : 0);
+  return used;
+}
+
+template <class T>
+Size divide(Problem& problem, T* room) {
+  return problem.dnc ? divide<T, DncMemory<T>>(problem, room)
+                     : divide<T, NtmMemory<T>>(problem, room);
+}
+
+}  // namespace memnets
+
+// One library holds one kind of number, so that who needs one does not wait for the other.
+using Number = MEMNETS_NUMBER;
+
+// All else is hidden: libraries for other numbers and instruction sets may be loaded beside it.
+#define MEMNETS_EXPORT extern "C" __attribute__((visibility("default")))
+
+// Points to the parts of what is kept, in `room` or nowhere; returns how many numbers they take.
+MEMNETS_EXPORT int64_t memnets_divide(memnets::Problem* problem, void* room) {
+  return memnets::divide<Number>(*problem, static_cast<Number*>(room));
+}
+
+MEMNETS_EXPORT void memnets_forward(const memnets::Problem* problem) {
+  memnets::run<Number>(*problem, true);
+}
+
+MEMNETS_EXPORT void memnets_backward(const memnets::Problem* problem) {
+  memnets::run<Number>(*problem, false);
+}
+
+// What the caller compares with its own structures.
+MEMNETS_EXPORT const char* memnets_layout() {
+  static const std::string text = memnets::layout();
+  return text.c_str();
+}
+
+// For tests: `function` as numbered in apply.h, with numbers too small to be normal flushed, as in
+// the kernel's threads, or kept.
+MEMNETS_EXPORT void memnets_apply(int64_t function, const void* from, void* to, int64_t count,
+                                  int64_t flush) {
+  const auto apply = [=] {
+    memnets::apply(static_cast<memnets::Function>(function), static_cast<const Number*>(from),
+                   static_cast<Number*>(to), count);
+  };
+  if (!flush) return apply();
+  const memnets::FlushDenormals flushing;
+  apply();
+}
+
+MEMNETS_EXPORT const char* memnets_vectors() { return memnets::instruction_set; }

@@ -1,0 +1,116 @@
+// What Python passes: plain sizes and pointers, mirrored field by field in memnets/backends/cpu/plan.py, which
+// compares them with layout.h's list when the library is loaded.
+//
+// Axes: B batch, T time, N memory slots, W word, R read heads, H write heads, I input. Every tensor
+// is contiguous unless strides are given; `kept` tensors have T (or T + 1) times when a backward
+// will need them and one, with a time stride of 0, when none will.
+#pragma once
+
+#include "vectors.h"
+
+namespace memnets {
+
+enum class Cell : Size { lstm, gru, elman, feedforward, feedforward_tanh };
+enum class Range : Size { real, unit, oneplus, positive, simplex, bounded };
+
+constexpr Size state_parts = 6;
+
+// One layer of the controller. Its recurrent input z holds, in this order and each where it has
+// any: the read vectors, the output of the layer below, its own output of the step before.
+struct Layer {
+  Size width;         // of z
+  Size reads;         // where they stand in z; -1 for nowhere
+  Size below;
+  Size own;
+  Size rows;          // of the product: gates * hidden (4 * hidden of a GRU)
+  Size inputs;        // numbers of x that it sees: columns of input_weights before z's
+  Size input_stride;  // of input_weights
+  void* input_weights;  // [rows, inputs + width - hidden]; of a GRU 3 blocks, the first three
+  void* own_weights;    // [rows, hidden], null without `own`; of a GRU its blocks 1, 2 and 4
+  void* from_input;   // what z does not hold: input and biases, [T * B, rows]
+  Size from_input_row;  // stride; 0 where all rows are the same
+  void* z;            // kept [T + 1, B, width]
+  void* gates;        // kept [T, B, rows], activated
+  void* cell;         // kept [T + 1, B, hidden], of an LSTM
+  void* start_h;      // [B, hidden]
+  void* start_c;
+  void* end_h;
+  void* end_c;
+  void* d_gates;      // [T, B, rows]: gradient of what the activations take
+  void* d_start_h;
+  void* d_start_c;
+  void* d_end_h;      // may be null
+  void* d_end_c;
+};
+
+// A run of the interface's numbers with one range; a simplex comes in groups.
+struct Field {
+  Size start;
+  Size count;
+  Size range;
+  Size group;
+  double limit;       // what is above is set to it; infinity: none
+};
+
+// Where a head of an NTM finds its parameters among the interface's numbers; -1: it has none.
+struct Head {
+  Size key;
+  Size strength;
+  Size gate;
+  Size shifts;
+  Size sharpening;
+  Size shift_range;
+  double similarity_epsilon;
+  double sharpen_epsilon;
+};
+
+// Where the DNC finds its parameters, and its settings.
+struct DncPlaces {
+  Size read_keys, read_strengths, write_keys, write_strengths;
+  Size free_gates, allocation_gates, write_gates, read_modes;
+  Size stop_usage_gradient;
+  double similarity_epsilon;
+  double allocation_epsilon;
+  double usage_resolution;
+};
+
+struct Problem {
+  Size time, batch, slots, word, read_heads, write_heads;
+  Size hidden, depth, cell, skip;  // skip: the output is that of all layers side by side
+  Size threads, times_kept;        // times_kept: 1 where tensors marked kept have all times, else 0
+  Size segment;                    // memory records are kept for this many steps at once
+  Layer* layers;
+  Size* lengths;                   // [B], or null where every row is T long
+
+  Size numbers, fields_count;      // of the interface
+  Field* fields;
+  void* interface_weights;         // [numbers, outputs]
+  void* interface_bias;
+  void* raw;                       // kept [T, B, numbers]
+  void* values;                    // kept [T, B, numbers], activated
+  void* d_raw;                     // [T, B, numbers]
+
+  void* h;                         // [T, B, outputs]
+  void* read_vectors;              // [T, B, R * W]
+  void* d_h;                       // may be null
+  void* d_read_vectors;            // may be null
+  void* start_reads;               // [B, R * W]
+  void* end_reads;
+  void* d_start_reads;
+  void* d_end_reads;               // may be null
+
+  Head* heads;                     // R + H, reads first; null for a DNC
+  DncPlaces* dnc;                  // null for an NTM
+  Size read_first;
+  Size erase_vectors, write_vectors;
+
+  void* records;                   // [B, segment + 1, record]
+  Size records_spent;              // a backward before this one has overwritten the last segment
+  void* checkpoints;               // [B, segments, state], where there are several segments
+  void* start[state_parts];        // null: zero
+  void* end[state_parts];
+  void* d_start[state_parts];      // null: not wanted
+  void* d_end[state_parts];        // null: zero
+};
+
+}  // namespace memnets

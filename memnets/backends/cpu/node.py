@@ -1,0 +1,303 @@
+"""The whole sequence as one node of autograd's graph: the kernel's loop between two products.
+
+Axes: B batch, T time, R read heads, W word, I input.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from memnets.backends.cpu import again, products
+from memnets.backends.cpu.buffers import ALIGNMENT, borrow
+from memnets.backends.cpu.known import reason_in_surroundings, reason_in_tensors
+from memnets.backends.cpu.library import load
+from memnets.backends.cpu.plan import ABSENT, Layer, Plan, Problem
+from memnets.checks import full_precision
+from memnets.state import State
+
+if TYPE_CHECKING:
+    from memnets.layer import MemoryLayer
+
+
+class Call(NamedTuple):
+    """What a call fixes besides its tensors."""
+
+    plan: Plan
+    lengths: Tensor | None
+    """[B] int64 on the CPU."""
+    segment: int
+    """How many steps' records of the memory are kept at once."""
+    threads: int
+    training: bool
+    again: again.Again
+    """What a backward that needs a graph of its own runs."""
+
+
+class Tensors(NamedTuple):
+    """A call's tensors, or their gradients, by name; as a tuple they are what autograd sees."""
+
+    x: Any
+    """[T, B, I]"""
+    interface_weights: Any
+    interface_bias: Any
+    start_reads: Any
+    """[B, R * W]"""
+    cells: Sequence[Sequence[Any]]
+    """The parameters of each layer of the controller, as `products.Parameters`."""
+    controller: Sequence[Sequence[Any]]
+    """The state of each layer, [B, hidden] each."""
+    memory: Sequence[Any]
+    """The state of the memory."""
+
+    def flat(self) -> list[Any]:
+        """All tensors in order."""
+        nested = [one for group in (*self.cells, *self.controller) for one in group]
+        return [*self[:4], *nested, *self.memory]
+
+    @classmethod
+    def of(cls, flat: Sequence[Any], plan: Plan) -> Tensors:
+        """Undo `flat`."""
+        x, weights, bias, reads = flat[:4]
+        depth, parameters, states = plan.problem.depth, plan.parameters, plan.states
+        middle = 4 + depth * parameters
+        end = middle + depth * states
+        cells = [flat[i : i + parameters] for i in range(4, middle, parameters)]
+        controller = [flat[middle + i * states :][:states] for i in range(depth)]
+        return cls(x, weights, bias, reads, cells, controller, flat[end:])
+
+
+def tensors_of(layer: MemoryLayer, x: Tensor, state: State) -> Tensors:
+    """What the node takes of a layer, its input and its state."""
+    controller: Any = layer.controller
+    return Tensors(
+        x,
+        layer.interface.linear.weight,
+        layer.interface.linear.bias,
+        state.read_vectors.flatten(1),
+        [products.parameters_of(cell) for cell in controller.cells],
+        state.controller,
+        [part for part in state.memory if isinstance(part, Tensor)],
+    )
+
+
+class Problems:
+    """A problem with its tensors' addresses; keeps alive what it points to while it is used."""
+
+    def __init__(self, call: Call, tensors: Tensors) -> None:
+        plan = call.plan
+        self.library: ctypes.CDLL = load(tensors.x.dtype)
+        problem = type(plan.problem).from_buffer_copy(plan.problem)
+        self.problem: Problem = problem
+        self.layers: ctypes.Array[Layer] = (Layer * len(plan.layers)).from_buffer_copy(plan.layers)
+        problem.layers = self.layers
+        problem.time, problem.batch, inputs = tensors.x.shape
+        problem.threads, problem.segment = call.threads, call.segment
+        problem.times_kept = call.training
+        self.held: list[Tensor] = []
+        problem.lengths = self.address(call.lengths)
+        problem.interface_weights = self.address(tensors.interface_weights)
+        problem.interface_bias = self.address(tensors.interface_bias)
+        for layer, parameters in zip(self.layers, tensors.cells, strict=True):
+            weight = parameters[0]
+            layer.input_weights = self.address(weight)
+            layer.input_stride = weight.shape[1]
+            layer.inputs = inputs if layer.reads != ABSENT else 0
+            layer.own_weights = self.address(parameters[1]) if layer.own != ABSENT else None
+
+    def address(self, tensor: Tensor | None) -> int | None:
+        """The address of a tensor's numbers, made contiguous first; None of none and of empty."""
+        if tensor is None:
+            return None
+        if not tensor.is_contiguous():
+            tensor = tensor.contiguous()
+        self.held.append(tensor)
+        return tensor.data_ptr() or None
+
+    def divide(self, room: Tensor | None) -> int:
+        """Point to the parts of what is kept for the backward; return how many numbers it takes."""
+        address = None if room is None else ctypes.c_void_p(room.data_ptr())
+        return self.library.memnets_divide(ctypes.byref(self.problem), address)
+
+    def parts(self, field: str, tensors: Sequence[Tensor | None]) -> None:
+        """Point to the parts of the memory's state, or of its gradient."""
+        found = getattr(self.problem, field)
+        for index, tensor in enumerate(tensors):
+            found[index] = self.address(tensor)
+
+    def controller(self, prefix: str, states: Sequence[Sequence[Tensor | None]]) -> None:
+        """Point to the controller's states, or to their gradients."""
+        for layer, state in zip(self.layers, states, strict=True):
+            for name, tensor in zip("hc", state, strict=False):
+                setattr(layer, f"{prefix}_{name}", self.address(tensor))
+
+
+def _is_zero(tensor: Tensor) -> bool:
+    """Whether it is one zero, expanded: a memory's state before the first step."""
+    return (
+        tensor.untyped_storage().nbytes() == tensor.element_size()
+        and not tensor.flatten()[:1].any()
+    )
+
+
+def _fresh(tensor: Tensor) -> Tensor:
+    return torch.empty_like(tensor, memory_format=torch.contiguous_format)
+
+
+def _keep_room(call: Call, run: Problems, dtype: torch.dtype) -> Tensor:
+    room = borrow(run.divide(None), dtype)
+    run.divide(room)
+    if call.lengths is not None:
+        # Steps past a row's length are never filled, and must be numbers in the weights' products.
+        room[: (run.problem.records - room.data_ptr()) // dtype.itemsize].zero_()
+    return room
+
+
+def forward(call: Call, tensors: Tensors) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Return h [T, B, hidden], read vectors [T, B, R * W] and the final state's tensors; the room.
+
+    The room holds what a backward needs, if the call is one of training.
+    """
+    run = Problems(call, tensors)
+    problem, x = run.problem, tensors.x
+    room = _keep_room(call, run, x.dtype)
+    time, batch, inputs = x.shape
+    flat_x = x.reshape(time * batch, inputs)
+    for layer, parameters in zip(run.layers, tensors.cells, strict=True):
+        seen = flat_x if layer.inputs else None
+        part = products.from_input(problem.cell, parameters, seen)
+        layer.from_input = run.address(part)
+        layer.from_input_row = layer.rows if layer.inputs else 0
+    make = x.new_empty if call.lengths is None else x.new_zeros
+    h = make(time, batch, tensors.interface_weights.shape[1])
+    read_vectors = make(time, batch, problem.read_heads * problem.word)
+    end_reads = _fresh(tensors.start_reads)
+    ends = [[_fresh(part) for part in state] for state in tensors.controller]
+    end_memory = [_fresh(part) for part in tensors.memory]
+    problem.h, problem.read_vectors = run.address(h), run.address(read_vectors)
+    problem.start_reads = run.address(tensors.start_reads)
+    problem.end_reads = run.address(end_reads)
+    run.controller("start", tensors.controller)
+    run.controller("end", ends)
+    run.parts("start", [None if _is_zero(part) else part for part in tensors.memory])
+    run.parts("end", end_memory)
+    run.library.memnets_forward(ctypes.byref(problem))
+    end_controller = (one for state in ends for one in state)
+    return (h, read_vectors, end_reads, *end_controller, *end_memory), room
+
+
+class Sequences(torch.autograd.Function):
+    """The kernel's forward and backward, for a call of training."""
+
+    @staticmethod
+    def forward(ctx: Any, call: Call, *flat: Tensor) -> tuple[Tensor, ...]:
+        """Return what `forward` does."""
+        outputs, room = forward(call, Tensors.of(flat, call.plan))
+        ctx.call, ctx.spent, ctx.lock = call, False, threading.Lock()
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*flat, outputs[0], room)
+        return outputs
+
+    @staticmethod
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *given: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        """Return the gradients of all tensors of the forward.
+
+        With `create_graph=True` they have a graph of their own, made by the reference.
+        """
+        call: Call = ctx.call
+        *flat, h, room = ctx.saved_tensors
+        tensors = Tensors.of(flat, call.plan)
+        made = (gradient for gradient in given if gradient is not None)
+        if torch.is_grad_enabled() or reason_in_tensors(made) or reason_in_surroundings():
+            return None, *again.gradients(call, tensors, ctx.needs_input_grad[1:], given)
+        wanted = Tensors.of(ctx.needs_input_grad[1:], call.plan)
+        if room.data_ptr() % ALIGNMENT:  # as hooks of saved tensors may give it back
+            room = borrow(room.numel(), room.dtype).copy_(room)
+        # Another thread may run backward on this graph, and a backward writes to the room.
+        with ctx.lock, full_precision("cpu"):
+            spent, ctx.spent = ctx.spent, True
+            return None, *backward(call, tensors, wanted, given, h, room, spent)
+
+
+def backward(
+    call: Call,
+    tensors: Tensors,
+    wanted: Tensors,
+    given: Sequence[Tensor | None],
+    h: Tensor,
+    room: Tensor,
+    spent: bool,
+) -> list[Tensor | None]:
+    """The gradients of a forward's tensors, in the order of `Tensors.flat`.
+
+    Args:
+        call: of the forward.
+        tensors: what it was given.
+        wanted: of which of them the gradient is used.
+        given: the gradients of what it returned.
+        h: the first of what it returned.
+        room: what it kept.
+        spent: whether a backward has used the room before.
+    """
+    run = Problems(call, tensors)
+    problem = run.problem
+    run.divide(room)
+    problem.records_spent = int(spent and problem.checkpoints is not None)
+    _point_to_given(run, given, call.plan)
+    d_reads = _fresh(tensors.start_reads)
+    d_states = [[_fresh(part) for part in state] for state in tensors.controller]
+    d_memory = [
+        _fresh(part) if want else None
+        for part, want in zip(tensors.memory, wanted.memory, strict=True)
+    ]
+    problem.d_start_reads = run.address(d_reads)
+    run.controller("d_start", d_states)
+    run.parts("d_start", d_memory)
+    steps = problem.time * problem.batch
+    d_raw = h.new_empty(steps, problem.numbers)
+    problem.d_raw = run.address(d_raw)
+    d_gates = [h.new_empty(steps, layer.rows) for layer in run.layers]
+    for layer, gradient in zip(run.layers, d_gates, strict=True):
+        layer.d_gates = run.address(gradient)
+    run.library.memnets_backward(ctypes.byref(problem))
+    d_x, d_cells = _around(run, tensors, wanted, d_gates, room)
+    return Tensors(
+        d_x, d_raw.T @ h.flatten(0, 1), d_raw.sum(0), d_reads, d_cells, d_states, d_memory
+    ).flat()
+
+
+def _point_to_given(run: Problems, given: Sequence[Tensor | None], plan: Plan) -> None:
+    """Point to the gradients of what the forward returned; None of them is no gradient."""
+    problem, states = run.problem, plan.states
+    d_h, d_read_vectors, d_end_reads, *rest = given
+    problem.d_h, problem.d_read_vectors = run.address(d_h), run.address(d_read_vectors)
+    problem.d_end_reads = run.address(d_end_reads)
+    depth = problem.depth
+    run.controller("d_end", [rest[i * states : (i + 1) * states] for i in range(depth)])
+    run.parts("d_end", rest[depth * states :])
+
+
+def _around(
+    run: Problems, tensors: Tensors, wanted: Tensors, d_gates: Sequence[Tensor], room: Tensor
+) -> tuple[Tensor | None, list[list[Tensor]]]:
+    """The gradients of x and of the controller's parameters."""
+    x = tensors.x.flatten(0, 1)
+    d_x: Tensor | None = None
+    d_cells = []
+    for layer, parameters, gradient in zip(run.layers, tensors.cells, d_gates, strict=True):
+        size = (len(gradient), layer.width)
+        start = (layer.z - room.data_ptr()) // room.element_size() if layer.z else 0
+        z = room.as_strided(size, (layer.width, 1), start + room.storage_offset())
+        seen = x if layer.inputs else None
+        d_cells.append(products.to_parameters(run.problem.cell, parameters, gradient, z, seen))
+        if wanted.x and layer.inputs:
+            part = products.to_input(parameters, gradient, layer.inputs)
+            d_x = part if d_x is None else d_x + part
+    return None if d_x is None else d_x.view(tensors.x.shape), d_cells

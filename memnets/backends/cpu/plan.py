@@ -1,0 +1,286 @@
+"""What the kernel is told about a layer: sizes, places and settings, as plain C structures.
+
+The structures mirror csrc/problem.h field by field; `first_difference` compares them with those of
+a library when it is loaded.
+
+Axes: B batch, T time, N memory slots, W word, R read heads, H write heads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+from ctypes import POINTER, c_double, c_int64, c_void_p
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from memnets.interface import Activation, Interface, bounded, oneplus, positive, real, simplex, unit
+from memnets.parts.content import Content
+from memnets.parts.controllers import CELLS as NAMED_CELLS
+from memnets.parts.controllers import (
+    Controller,
+    ElmanCell,
+    FeedforwardCell,
+    GRUCell,
+    LSTMCell,
+    TanhFeedforwardCell,
+)
+from memnets.parts.location import ContentAndLocation, Location
+
+if TYPE_CHECKING:
+    from memnets.layer import MemoryLayer
+
+LSTM, GRU, ELMAN, FEEDFORWARD, FEEDFORWARD_TANH = range(5)
+CELLS: dict[type[nn.Module], int] = {
+    LSTMCell: LSTM,
+    GRUCell: GRU,
+    ElmanCell: ELMAN,
+    FeedforwardCell: FEEDFORWARD,
+    TanhFeedforwardCell: FEEDFORWARD_TANH,
+}
+RANGES: dict[Activation, int] = {
+    real: 0,
+    unit: 1,
+    oneplus: 2,
+    positive: 3,
+    simplex: 4,
+    bounded: 5,
+}
+ADDRESSINGS = (Content, Location, ContentAndLocation)
+STATE_PARTS = 6
+ABSENT = -1
+
+
+class Layer(ctypes.Structure):
+    """One layer of the controller."""
+
+    _fields_ = [
+        *((name, c_int64) for name in ("width", "reads", "below", "own", "rows")),
+        *((name, c_int64) for name in ("inputs", "input_stride")),
+        *((name, c_void_p) for name in ("input_weights", "own_weights", "from_input")),
+        ("from_input_row", c_int64),
+        *((name, c_void_p) for name in ("z", "gates", "cell")),
+        *((name, c_void_p) for name in ("start_h", "start_c", "end_h", "end_c", "d_gates")),
+        *((name, c_void_p) for name in ("d_start_h", "d_start_c", "d_end_h", "d_end_c")),
+    ]
+
+
+class Field(ctypes.Structure):
+    """A run of the interface's numbers with one range."""
+
+    _fields_ = [
+        *((name, c_int64) for name in ("start", "count", "range", "group")),
+        ("limit", c_double),
+    ]
+
+
+class Head(ctypes.Structure):
+    """Where a head of an NTM finds its parameters."""
+
+    _fields_ = [
+        *((n, c_int64) for n in ("key", "strength", "gate", "shifts", "sharpening", "shift_range")),
+        *((name, c_double) for name in ("similarity_epsilon", "sharpen_epsilon")),
+    ]
+
+
+class DncPlaces(ctypes.Structure):
+    """Where a DNC finds its parameters, and its settings."""
+
+    _fields_ = [
+        *((n, c_int64) for n in ("read_keys", "read_strengths", "write_keys", "write_strengths")),
+        *((n, c_int64) for n in ("free_gates", "allocation_gates", "write_gates", "read_modes")),
+        ("stop_usage_gradient", c_int64),
+        *((n, c_double) for n in ("similarity_epsilon", "allocation_epsilon", "usage_resolution")),
+    ]
+
+
+class Problem(ctypes.Structure):
+    """Everything that one call of the kernel is given."""
+
+    _fields_ = [
+        *((n, c_int64) for n in ("time", "batch", "slots", "word", "read_heads", "write_heads")),
+        *((n, c_int64) for n in ("hidden", "depth", "cell", "skip")),
+        *((n, c_int64) for n in ("threads", "times_kept", "segment")),
+        ("layers", POINTER(Layer)),
+        ("lengths", c_void_p),
+        *((name, c_int64) for name in ("numbers", "fields_count")),
+        ("fields", POINTER(Field)),
+        *((n, c_void_p) for n in ("interface_weights", "interface_bias", "raw", "values", "d_raw")),
+        *((name, c_void_p) for name in ("h", "read_vectors", "d_h", "d_read_vectors")),
+        *(
+            (name, c_void_p)
+            for name in ("start_reads", "end_reads", "d_start_reads", "d_end_reads")
+        ),
+        ("heads", POINTER(Head)),
+        ("dnc", POINTER(DncPlaces)),
+        *((name, c_int64) for name in ("read_first", "erase_vectors", "write_vectors")),
+        ("records", c_void_p),
+        ("records_spent", c_int64),
+        ("checkpoints", c_void_p),
+        *((name, c_void_p * STATE_PARTS) for name in ("start", "end", "d_start", "d_end")),
+    ]
+
+
+STRUCTURES: tuple[type[ctypes.Structure], ...] = (Layer, Field, Head, DncPlaces, Problem)
+
+
+def layout(structures: Sequence[type[ctypes.Structure]] = STRUCTURES) -> list[str]:
+    """Say how what is shared with the kernel lies in memory, a line each, as csrc/layout.h does.
+
+    >>> layout()[0]
+    'Layer.width: integer of 8 bytes at 0'
+    """
+    lines = []
+    for structure in structures:
+        for name, kind, *_ in structure._fields_:
+            place = getattr(structure, name)
+            lines.append(
+                f"{structure.__name__}.{name}: {_kind(kind)} of {place.size} bytes at "
+                f"{place.offset}"
+            )
+    cells = [f"Cell.{name} = {CELLS[cell]}" for name, cell in NAMED_CELLS.items()]
+    return lines + cells + [f"Range.{one.__name__} = {RANGES[one]}" for one in RANGES]
+
+
+def _kind(kind: Any) -> str:
+    if issubclass(kind, ctypes.Array):
+        kind = kind._type_
+    return {c_int64: "integer", c_double: "real"}.get(kind, "address")
+
+
+def first_difference(theirs: str) -> str | None:
+    """Say where a library's layout first differs from this one; None where they are the same."""
+    for ours, other in zip_longest(layout(), theirs.splitlines(), fillvalue="nothing more"):
+        if ours != other:
+            return f"it has {other!r} where this version has {ours!r}"
+    return None
+
+
+def places(interface: Interface) -> tuple[list[dict[str, int]], list[Field]]:
+    """Where each table's fields begin among the interface's numbers, and all fields in order."""
+    where: list[dict[str, int]] = []
+    fields = []
+    start = 0
+    for table in interface.tables:
+        where.append({})
+        for name, field in table.fields.items():
+            count = math.prod(field.shape)
+            where[-1][name] = start
+            range_number = RANGES[field.activation]
+            limit = math.inf if field.limit is None else field.limit
+            fields.append(Field(start, count, range_number, field.shape[-1], limit))
+            start += count
+    return where, fields
+
+
+def heads(entries: Any, where: list[dict[str, int]], word_size: int) -> list[Head]:
+    """One `Head` for each head of an NTM, in the order of the entries, which is reads first."""
+    found = []
+    for entry, table in zip(entries, where, strict=False):
+        addressing = entry.addressing
+        shift_range = getattr(addressing, "shift_range", 0)
+        # Fields hold one number a head, but for keys and shifts.
+        sizes = {"keys": word_size, "shifts": 2 * shift_range + 1}
+        names = ("keys", "strengths", "gates", "shifts", "sharpenings")
+        for index in range(entry.count):
+            parts = [
+                table[name] + index * sizes.get(name, 1) if name in table else ABSENT
+                for name in names
+            ]
+            found.append(
+                Head(
+                    *parts,
+                    shift_range,
+                    getattr(addressing, "similarity_epsilon", 0.0),
+                    getattr(addressing, "sharpen_epsilon", 0.0),
+                )
+            )
+    return found
+
+
+def controller_layers(controller: Controller, reads: int) -> list[Layer]:
+    """What z of each layer holds: see `Layer` in csrc/problem.h."""
+    made = []
+    hidden = controller.hidden_size
+    for depth, cell in enumerate(controller.cells):
+        layer = Layer(reads=ABSENT, below=ABSENT, own=ABSENT)
+        if depth == 0 or controller.skip_connections:
+            layer.reads, layer.width = 0, reads
+        if depth > 0:
+            layer.below, layer.width = layer.width, layer.width + hidden
+        if not isinstance(cell, FeedforwardCell):
+            layer.own, layer.width = layer.width, layer.width + hidden
+        layer.rows = hidden * (4 if isinstance(cell, LSTMCell | GRUCell) else 1)
+        made.append(layer)
+    return made
+
+
+class Plan:
+    """What does not change from call to call: the problem's sizes, places and settings.
+
+    `states` is how many tensors a layer of the controller carries (2 of an LSTM, 0 of one that is
+    feed-forward), `parameters` how many parameters it has.
+    """
+
+    def __init__(self, layer: MemoryLayer) -> None:
+        controller: Controller = layer.controller  # pyright: ignore[reportAssignmentType]
+        reads = layer.read_heads * layer.word_size
+        where, fields = places(layer.interface)
+        cell: Any = controller.cells[0]
+        self.states: int = cell.state_tensors
+        self.parameters: int = 4 if self.states else 2  # one without a state has none for it
+        stacked = controller_layers(controller, reads)
+        self.layers: ctypes.Array[Layer] = (Layer * len(stacked))(*stacked)
+        self.fields: ctypes.Array[Field] = (Field * len(fields))(*fields)
+        self.problem: Problem = Problem(
+            slots=layer.memory_size,
+            word=layer.word_size,
+            read_heads=layer.read_heads,
+            write_heads=layer.write_heads,  # pyright: ignore[reportAttributeAccessIssue]
+            hidden=controller.hidden_size,
+            depth=len(stacked),
+            cell=CELLS[type(cell)],
+            skip=controller.skip_connections,
+            numbers=sum(layer.interface.sizes),
+            fields_count=len(fields),
+        )
+        self.problem.fields = self.fields
+        if hasattr(layer, "heads"):
+            self._plan_ntm(layer, where)
+        else:
+            self._plan_dnc(layer, where[0])
+
+    def shapes(self, batch: int) -> list[tuple[int, ...]]:
+        """The shapes of a state's tensors, in the order of `memnets.state.leaves`."""
+        p = self.problem
+        slots, heads = p.slots, (p.read_heads, p.write_heads)
+        controller = [(batch, p.hidden)] * (p.depth * self.states)
+        weights = [(batch, count, slots) for count in heads]
+        more = []
+        if p.dnc:
+            more = [(batch, slots), (batch, p.write_heads, slots, slots)]
+            more.append((batch, p.write_heads, slots))
+        reads = (batch, p.read_heads, p.word)
+        return [*controller, (batch, slots, p.word), *more, *weights, reads]
+
+    def _plan_ntm(self, layer: Any, where: list[dict[str, int]]) -> None:
+        found = heads(layer.heads, where, layer.word_size)
+        self.heads: ctypes.Array[Head] = (Head * len(found))(*found)
+        self.problem.heads = self.heads
+        self.problem.read_first = layer.read_first
+        self.problem.erase_vectors = where[-1]["erase_vectors"]
+        self.problem.write_vectors = where[-1]["add_vectors"]
+
+    def _plan_dnc(self, layer: Any, where: dict[str, int]) -> None:
+        names = [field[0] for field in DncPlaces._fields_]
+        self.dnc: DncPlaces = DncPlaces(**{name: where[name] for name in names if name in where})
+        self.dnc.stop_usage_gradient = layer.stop_usage_gradient
+        self.dnc.similarity_epsilon = layer.similarity_epsilon
+        self.dnc.allocation_epsilon = layer.allocation_epsilon
+        self.dnc.usage_resolution = layer.usage_resolution
+        self.problem.dnc = ctypes.pointer(self.dnc)
+        self.problem.erase_vectors = where["erase_vectors"]
+        self.problem.write_vectors = where["write_vectors"]

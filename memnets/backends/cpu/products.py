@@ -1,0 +1,94 @@
+"""The products around the loop: the input's part before it, the weights' gradients after it.
+
+What a step does not wait for is done here, for all steps at once. Everywhere the steps of all rows
+are side by side: T * B rows.
+
+Axes: B batch, T time, I input; `rows` are a layer's gates * hidden, `width` is that of z, what its
+product in the loop takes (csrc/problem.h).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memnets.backends.cpu.plan import GRU
+from memnets.parts.controllers import Cell
+
+Parameters = Sequence[Tensor]
+"""weight_ih, weight_hh, bias_ih, bias_hh of a recurrent cell; weight, bias of another."""
+
+
+def parameters_of(cell: Any) -> Parameters:
+    """Return the parameters of a cell of memnets' controllers."""
+    if isinstance(cell, Cell):
+        return cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh
+    return cell.linear.weight, cell.linear.bias
+
+
+def from_input(kind: int, parameters: Parameters, x: Tensor | None) -> Tensor:
+    """What a layer's product holds of x [T * B, I] and the biases, [T * B, rows].
+
+    A layer that does not see x has its biases alone, [1, rows].
+    """
+    weight, bias = parameters[0], _bias(kind, parameters)
+    if x is None:
+        return bias.unsqueeze(0)
+    weight = weight[:, : x.shape[1]]
+    if kind == GRU:  # the fourth block has nothing of x
+        weight = torch.cat([weight, weight.new_zeros(weight.shape[0] // 3, x.shape[1])])
+    return torch.addmm(bias, x, weight.T)
+
+
+def _bias(kind: int, parameters: Parameters) -> Tensor:
+    if len(parameters) == 2:
+        return parameters[1]
+    first, second = parameters[2:]
+    if kind != GRU:
+        return first + second
+    # Four blocks: reset, update, and the new value's parts without and with h(t-1).
+    gates = len(first) // 3 * 2
+    return torch.cat([first[:gates] + second[:gates], first[gates:], second[gates:]])
+
+
+def to_input(parameters: Parameters, d_gates: Tensor, inputs: int) -> Tensor:
+    """The gradient of x [T * B, I] from that of what the layer's activations take."""
+    weight = parameters[0]
+    return d_gates[:, : weight.shape[0]] @ weight[:, :inputs]
+
+
+def to_parameters(
+    kind: int, parameters: Parameters, d_gates: Tensor, z: Tensor, x: Tensor | None
+) -> list[Tensor]:
+    """The gradients of a layer's parameters, from those of what its activations take.
+
+    Args:
+        kind: of cell, as in the plan.
+        parameters: of the cell.
+        d_gates: [T * B, rows].
+        z: [T * B, width], what its product took.
+        x: [T * B, I], or None for a layer that does not see it.
+    """
+    weight = parameters[0]
+    d_ih = d_gates[:, : weight.shape[0]]
+    d_weight = torch.empty_like(weight, memory_format=torch.contiguous_format)
+    inputs = 0 if x is None else x.shape[1]
+    if x is not None:
+        torch.mm(d_ih.T, x, out=d_weight[:, :inputs])
+    inner = weight.shape[1] - inputs
+    if inner:
+        torch.mm(d_ih.T, z[:, :inner], out=d_weight[:, inputs:])
+    sums = d_gates.sum(0)
+    if len(parameters) == 2:
+        return [d_weight, sums]
+    d_hh, d_bias_ih, d_bias_hh = d_gates, sums, sums
+    if kind == GRU:
+        blocks = d_gates.chunk(4, dim=1)
+        d_hh = torch.cat([*blocks[:2], blocks[3]], dim=1)
+        block = len(sums) // 4
+        d_bias_ih = sums[: 3 * block]
+        d_bias_hh = torch.cat([sums[: 2 * block], sums[3 * block :]])
+    return [d_weight, d_hh.T @ z[:, inner:], d_bias_ih, d_bias_hh]

@@ -1,0 +1,227 @@
+"""How each head moves over a sequence: its weighting, its gates, and how sharp its focus is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memnets.dnc import DNCInterface
+from memnets.inspect.plots.style import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PALE,
+    PINK,
+    SKY,
+    WEIGHTS,
+    array,
+    check_one_sequence,
+    colour_bar,
+    heading,
+    image,
+    tidy,
+    time_axis,
+    used_slots,
+)
+from memnets.inspect.record import Trace
+from memnets.ntm import NTMInterface
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Panel = Callable[["Axes"], None]
+LEGEND: dict[str, Any] = {"fontsize": 7, "framealpha": 0.8, "edgecolor": "none"}
+HEIGHTS = {"weighting": 1.7, "usage": 1.7}
+"""of the rows that are images, in inches; the others are lower"""
+
+
+def slots_in_focus(weights: Tensor) -> Tensor:
+    """How many slots a weighting spreads over: exp of its entropy, from 1 (one slot) to N (all).
+
+    Args:
+        weights: [..., N], at least 0. What they sum to does not matter, unless it is 0: then NaN.
+
+    Returns:
+        [...]
+
+    >>> slots_in_focus(torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]]))
+    tensor([1., 2.])
+    """
+    shares = weights / weights.sum(-1, keepdim=True)
+    return torch.exp(-torch.special.xlogy(shares, shares).sum(-1))
+
+
+def heads_figure(trace: Trace, *, title: str = "", all_slots: bool = False) -> Figure:
+    """Draw the heads over time, write heads at the left: weightings, gates and focus.
+
+    An NTM's heads have their content gate (NTM eq. 7), mean shift (eq. 8) and sharpening (eq. 9).
+    A DNC's write heads have their write and allocation gates, and the memory's usage; its read
+    heads their free gate, and their read modes, stacked. Heads of your own have what all have.
+
+    Args:
+        trace: what `memnets.record` gave for one sequence (without a batch axis).
+        title: printed above.
+        all_slots: draw every memory slot, and not only the range of slots that some head used.
+
+    Raises:
+        ValueError: the trace has a batch axis.
+
+    >>> import memnets
+    >>> layer = memnets.DNC(3, 2, memory_size=8, word_size=4, read_heads=2)
+    >>> figure = heads_figure(memnets.record(layer, torch.zeros(6, 3)))
+    >>> [axes.get_title() for axes in figure.axes if axes.get_title()]
+    ['write head', 'read head 1', 'read head 2']
+    """
+    from matplotlib.figure import Figure
+
+    check_one_sequence(trace)
+    writes = array(trace.memory.write_weights).swapaxes(0, 1)
+    reads = array(trace.memory.read_weights).swapaxes(0, 1)
+    slots = used_slots([*writes, *reads], all_slots)
+    columns = _columns(trace, slots)
+    rows = max(map(len, columns.values()))
+    first = next(iter(columns.values()))
+    heights = [HEIGHTS.get(name, 0.85) for name in first]
+    width = min(2.2 + 2.6 * len(columns), 14.0)
+    figure = Figure(figsize=(width, sum(heights) + 1.0), dpi=150, layout="constrained")
+    grid = figure.subplots(
+        rows, len(columns), sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
+    )
+    heading(figure, title)
+    for number, (name, panels) in enumerate(columns.items()):
+        for axis, draw in zip(grid[:, number], panels.values(), strict=True):
+            draw(axis)
+            axis.tick_params(bottom=axis is grid[-1, number])
+        grid[0, number].set_title(name, fontsize=9, color=INK)
+        time_axis(grid[-1, number])
+        figure.align_ylabels(grid[:, number])
+    grid[0, 0].set_xlim(-0.5, len(writes[0]) - 0.5)
+    label = "weight, usage" if "usage" in first else "weight"
+    colour_bar(figure, grid[0, -1].images[0], list(grid[0]), label, [0, 0.5, 1])
+    return figure
+
+
+def _columns(trace: Trace, slots: np.ndarray) -> dict[str, dict[str, Panel]]:
+    """The panels of each head, by the head's name; all have as many."""
+    memory, found = trace.memory, {}
+    for kind, weights in (("write", memory.write_weights), ("read", memory.read_weights)):
+        count = weights.shape[1]
+        for head in range(count):
+            panels = {"weighting": _slots(weights[:, head], slots, "slot")}
+            panels |= _of_the_model(trace, kind, head, slots)
+            panels["focus"] = _focus(weights[:, head])
+            found[f"{kind} head{f' {head + 1}' if count > 1 else ''}"] = panels
+    return found
+
+
+def _of_the_model(trace: Trace, kind: str, head: int, slots: np.ndarray) -> dict[str, Panel]:
+    interface = trace.interface
+    if isinstance(interface, NTMInterface):
+        values = {
+            name: getattr(interface, f"{kind}_{name}")[:, head]
+            for name in ("gates", "shifts", "sharpenings")
+        }
+        reach = values["shifts"].shape[-1] // 2
+        offsets = torch.arange(-reach, reach + 1, dtype=values["shifts"].dtype)
+        shift = (values["shifts"].cpu() * offsets).sum(-1)
+        return {
+            "gate": _lines("content gate", {"": values["gates"]}, (0, 1)),
+            "shift": _lines("mean shift\n(slots)", {"": shift}, (-reach, reach)),
+            "sharpening": _lines("sharpening", {"": values["sharpenings"]}, None),
+        }
+    if isinstance(interface, DNCInterface) and kind == "write":
+        gates = {
+            "write": interface.write_gates[:, head],
+            "allocation": interface.allocation_gates[:, head],
+        }
+        return {
+            "gates": _lines("gates", gates, (0, 1)),
+            "usage": _slots(trace.memory.usage, slots, "usage of slot"),
+        }
+    if isinstance(interface, DNCInterface):
+        return {
+            "gates": _lines("free gate", {"": interface.free_gates[:, head]}, (0, 1)),
+            "usage": _modes(interface.read_modes[:, head]),
+        }
+    return {}
+
+
+def _slots(weights: Tensor, slots: np.ndarray, label: str) -> Panel:
+    return lambda axis: _keep(image(axis, array(weights)[:, slots], label, WEIGHTS, slots=slots))
+
+
+def _keep(_drawn: Any) -> None:
+    """Panels draw and return nothing."""
+
+
+def _lines(label: str, values: dict[str, Tensor], limits: tuple[float, float] | None) -> Panel:
+    def draw(axis: Axes) -> None:
+        tidy(axis, label)
+        for colour, (name, line) in zip((BLUE, ORANGE), values.items(), strict=False):
+            axis.plot(
+                array(line),
+                color=colour,
+                linestyle="-" if colour == BLUE else "--",
+                linewidth=1.2,
+                marker=".",
+                markersize=3,
+                label=name or None,
+            )
+        if limits is not None:
+            low, high = limits
+            axis.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
+            axis.set_yticks([low, (low + high) / 2, high])
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.grid(axis="y", color=PALE, linewidth=0.4)
+        if len(values) > 1:
+            axis.legend(loc="lower left", **LEGEND)
+
+    return draw
+
+
+def _modes(modes: Tensor) -> Panel:
+    """The read modes [T, 2H + 1], stacked to 1."""
+
+    def draw(axis: Axes) -> None:
+        heads = modes.shape[1] // 2
+        values = array(modes)
+        parts = {
+            "backward": values[:, :heads].sum(1),
+            "forward": values[:, heads : 2 * heads].sum(1),
+            "content": values[:, -1],
+        }
+        steps, bottom = np.arange(len(values)), np.zeros(len(values))
+        for colour, (name, part) in zip((PINK, SKY, GREEN), parts.items(), strict=True):
+            axis.bar(steps, part, 1.0, bottom, color=colour, label=name, linewidth=0)
+            bottom += part
+        tidy(axis, "read modes")
+        axis.set_ylim(0, 1)
+        axis.set_yticks([0, 0.5, 1])
+        axis.legend(loc="upper left", **LEGEND)
+
+    return draw
+
+
+def _focus(weights: Tensor) -> Panel:
+    def draw(axis: Axes) -> None:
+        # A weighting that sums to nearly 0 writes nothing, wherever that may be.
+        faint = array(weights.sum(-1)) < 0.01
+        focus = array(slots_in_focus(weights))
+        focus[faint] = np.nan
+        tidy(axis, "slots in focus")
+        axis.plot(focus, color=BLUE, linewidth=1.2, marker=".", markersize=3)
+        size = weights.shape[-1]
+        axis.set_yscale("log", base=2)
+        axis.set_ylim(0.85, size * 1.18)
+        axis.set_yticks([1, size] if size < 4 else [1, round(size**0.5), size])
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.minorticks_off()
+        axis.grid(axis="y", color=PALE, linewidth=0.4)
+
+    return draw

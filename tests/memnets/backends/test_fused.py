@@ -1,0 +1,278 @@
+"""The fused backend against the reference: outputs, final states and every gradient."""
+
+import copy
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.autograd import gradcheck
+
+import memnets
+from memnets.backends import cpu as fused
+from memnets.backends import registry
+from memnets.backends.cpu import buffers, library
+from memnets.parts.controllers import CELLS
+from tests.layers import BY_NAME, TABLE, B, I, T, inputs, leaves
+
+SERVED = [
+    case.name
+    for case in TABLE
+    if not case.own_controller
+    and case.name
+    not in (
+        "ntm_least_recently_used",
+        "ntm_mixed_heads",
+        "ntm_own_addressing",
+        "ntm_own_addressing_module",
+    )
+]
+TOLERANCES = {torch.float64: 1e-10, torch.float32: 2e-5}
+
+
+def results(layer, backend, x, lengths=None, checkpoint_every=None):
+    """Output, final state, and the gradients of x, of a carried state and of every parameter."""
+    layer.backend, layer.checkpoint_every = backend, checkpoint_every
+    x = x.clone().requires_grad_()
+    with torch.no_grad():
+        layer.backend = "reference"
+        carried = layer(torch.ones_like(x[:2]))[1]
+        layer.backend = backend
+    carried = memnets.map_tensors(lambda leaf: leaf.clone().requires_grad_(), carried)
+    y, state = layer(x, carried, lengths=lengths)
+    made = [y, *leaves(state)]
+    weights = [torch.linspace(-1, 1, one.numel(), dtype=one.dtype).view_as(one) for one in made]
+    wanted = [x, *leaves(carried), *layer.parameters()]
+    gradients = torch.autograd.grad(made, wanted, weights, materialize_grads=True)
+    return [one.detach() for one in (*made, *gradients)]
+
+
+def assert_agree(layer, x, lengths=None, checkpoint_every=None):
+    """In float32 also as far as the reference is from itself in float64: some cases round badly."""
+    expected = results(layer, "reference", x, lengths)
+    actual = results(layer, "fused", x, lengths, checkpoint_every)
+    exact = results(copy.deepcopy(layer).double(), "reference", x.double(), lengths)
+    sizes = [float(one.abs().max()) if one.numel() else 0.0 for one in expected]
+    for one, other, best, size in zip(actual, expected, exact, sizes, strict=True):
+        assert one.shape == other.shape
+        # What is small because large parts cancel is as exact as they are, not as it is.
+        scale = max(size, 1e-2 * max(sizes))
+        rounding = float((other - best).abs().max()) if one.numel() else 0.0
+        assert ((one - other).abs() <= TOLERANCES[x.dtype] * scale + 2 * rounding).all()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=["float64", "float32"])
+@pytest.mark.parametrize("name", SERVED)
+def test_agrees_with_the_reference(name, dtype):
+    layer = BY_NAME[name].build(dtype=dtype)
+    assert_agree(layer, inputs(dtype=dtype))
+
+
+@pytest.mark.parametrize("name", ["ntm_lstm", "ntm_gru", "dnc_lstm", "dnc_several_heads"])
+@pytest.mark.parametrize("every", [1, 2, 3, 100])
+def test_segments_and_lengths(name, every):
+    x = inputs(steps=7, batch=5)
+    assert_agree(BY_NAME[name].build(), x, torch.tensor([3, 7, 1, 4, 6]), every)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 2), (16, 4), (33, 17)])
+@pytest.mark.parametrize("kind", [memnets.NTM, memnets.DNC])
+def test_odd_sizes(kind, sizes, steps):
+    torch.manual_seed(0)
+    layer = kind(3, 2, memory_size=sizes[0], word_size=sizes[1], hidden_size=9, dtype=torch.float64)
+    assert_agree(layer, torch.randn(steps, 9, 3, dtype=torch.float64))
+
+
+@st.composite
+def calls(draw):
+    """A layer of any size and kind, a sequence for it, its lengths and where it is cut."""
+    whole = st.integers
+    options = {
+        "memory_size": draw(whole(1, 40)),
+        "word_size": draw(whole(1, 20)),
+        "hidden_size": draw(whole(1, 20)),
+        "read_heads": draw(whole(1, 6)),
+        "write_heads": draw(whole(1, 3)),
+        "controller": draw(st.sampled_from(list(CELLS))),
+        "num_layers": draw(whole(1, 3)),
+        "skip_connections": draw(st.booleans()),
+        "learned_initial_state": draw(st.booleans()),
+        "dtype": draw(st.sampled_from(list(TOLERANCES))),
+    }
+    kind = draw(st.sampled_from([memnets.NTM, memnets.DNC]))
+    if kind is memnets.DNC and options["dtype"] == torch.float32:
+        # The free list is a step function of usage: coarser, rounding errors hardly ever decide it.
+        options["usage_resolution"] = 2**-4
+    if kind is memnets.NTM:
+        options["add_range"] = draw(st.sampled_from(["real", "bounded"]))
+        options["sharpness_limit"] = draw(st.none() | st.just(1.7))
+    torch.manual_seed(draw(whole(0, 2**31)))
+    layer = kind(draw(whole(1, 9)), 2, **options)
+    steps, batch = draw(whole(1, 6)), draw(whole(1, 9))
+    x = torch.randn(steps, batch, layer.input_size, dtype=options["dtype"])
+    some = st.lists(whole(1, steps), min_size=batch, max_size=batch).map(torch.tensor)
+    return layer, x, draw(st.none() | some), draw(st.none() | whole(1, 6))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(calls())
+def test_agrees_whatever_the_sizes(call):
+    assert_agree(*call)
+
+
+@pytest.fixture
+def set_threads():
+    """torch.set_num_threads, undone after the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_threads_do_not_matter(count, set_threads):
+    layer, x = BY_NAME["dnc_lstm"].build(), inputs(batch=13)
+    layer.backend = "fused"
+    set_threads(1)
+    expected = layer(x)[0]
+    set_threads(count)
+    torch.testing.assert_close(layer(x)[0], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_uses_no_more_threads_than_torch(set_threads):
+    set_threads(3)
+    assert [fused.threads(batch) for batch in (1, 7, 8, 16, 64)] == [1, 1, 2, 3, 3]
+    set_threads(1)
+    assert fused.threads(64) == 1
+
+
+@pytest.mark.parametrize("name", ["ntm_lstm", "ntm_bounded", "dnc_several_heads"])
+def test_gradcheck(name):
+    layer = BY_NAME[name].build()
+    layer.backend = "fused"
+    x = inputs(steps=3, batch=2).requires_grad_()
+    assert gradcheck(lambda one: layer(one)[0], x)
+
+
+@pytest.mark.parametrize("every", [None, 2])
+def test_backward_twice(every):
+    layer = BY_NAME["dnc_lstm"].build()
+    layer.backend, layer.checkpoint_every = "fused", every
+    loss = layer(inputs(steps=5))[0].square().sum()
+    parameters = list(layer.parameters())
+    first = torch.autograd.grad(loss, parameters, retain_graph=True)
+    assert all(map(torch.equal, first, torch.autograd.grad(loss, parameters)))
+
+
+def test_room_is_used_again_only_when_it_is_free(monkeypatch):
+    monkeypatch.setattr(buffers, "_spare", {})
+    first = buffers.borrow(2**18, torch.float32)
+    second = buffers.borrow(2**18, torch.float32)
+    assert first.data_ptr() != second.data_ptr()
+    place = first.data_ptr()
+    del first
+    third = buffers.borrow(2**18, torch.float32)
+    assert third.data_ptr() == place
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("ntm_least_recently_used", "content and location addressing"),
+        ("ntm_own_addressing", "content and location addressing"),
+        ("dnc_own_controller", "controllers of memnets"),
+    ],
+)
+def test_what_it_does_not_know_is_said(name, reason):
+    layer = BY_NAME[name].build()
+    layer.backend = "fused"
+    with pytest.raises(ValueError, match=f'backend="fused" cannot serve.*{reason}.*"auto"'):
+        layer(inputs())
+    layer.backend = "auto"
+    assert layer(inputs())[0].shape[:2] == (T, B)
+
+
+def test_hooks_and_subclasses_are_served_by_the_reference():
+    layer = BY_NAME["ntm_lstm"].build()
+    called = []
+    layer.controller.register_forward_hook(lambda *_: called.append(1))
+    layer(inputs())
+    assert len(called) == T
+
+    class Own(memnets.NTM):
+        pass
+
+    x = inputs()
+    own = Own(I, 2, memory_size=4, word_size=2, hidden_size=3, dtype=torch.float64)
+    assert "another class" in fused.supports(own, x, own.initial_state(B))
+
+
+def test_without_a_compiler_the_reference_serves(monkeypatch, caplog):
+    monkeypatch.setenv("MEMNETS_KERNEL", "native")
+    functions = (library.load, library.reason_against, registry._say_once, registry._warn_once)
+    for cached in functions:
+        cached.cache_clear()
+    monkeypatch.setattr(library, "compiler", lambda: None)
+    layer, x = BY_NAME["ntm_lstm"].build(), inputs()
+    named = copy.deepcopy(layer)
+    named.backend = "fused"
+    try:
+        with caplog.at_level(logging.INFO, logger="memnets"):
+            with pytest.warns(memnets.PerformanceWarning, match=r"no C\+\+ compiler"):
+                layer(x)
+            layer(x)
+        assert caplog.text.count("no C++ compiler") == 1
+        with pytest.raises(ValueError, match=r"no C\+\+ compiler here; install g\+\+"):
+            named(x)
+    finally:
+        for cached in functions:
+            cached.cache_clear()
+
+
+def test_a_compiler_that_fails_is_quoted(tmp_path, monkeypatch):
+    script = tmp_path / "broken"
+    script.write_text("#!/bin/sh\necho out of order >&2\nexit 1\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("MEMNETS_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(fused.UnavailableError, match="out of order"):
+        library.build(str(script), "float", tmp_path / "cache" / "float.so")
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_of_those_who_need_the_kernel_at_once_one_builds_it(tmp_path, monkeypatch):
+    started = []
+
+    def build(program, number, target):
+        started.append(target)
+        time.sleep(0.1)
+        target.write_text("built")
+
+    monkeypatch.setenv("MEMNETS_CACHE", str(tmp_path / "new"))
+    monkeypatch.setattr(library, "library_path", lambda *_: library.cache_folder() / "kernel.so")
+    monkeypatch.setattr(library, "build", build)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: library.built("g++", "float").read_text(), range(4)))
+    assert found == ["built"] * 4
+    assert started == [tmp_path / "new" / "kernel.so"]
+
+
+def test_training_runs_along_with_the_reference():
+    """200 steps of Adam: the losses of both backends lie on each other."""
+    losses = {}
+    for backend in ("reference", "fused"):
+        torch.manual_seed(0)
+        layer = memnets.NTM(4, 3, memory_size=12, word_size=6, hidden_size=16, backend=backend)
+        optimizer = torch.optim.Adam(layer.parameters(), lr=1e-3)
+        generator = torch.Generator().manual_seed(1)
+        losses[backend] = []
+        for _ in range(200):
+            x = torch.rand(5, 4, 4, generator=generator)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(layer(x)[0], x[..., :3])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses[backend].append(loss.item())
+    torch.testing.assert_close(losses["fused"], losses["reference"], rtol=1e-4, atol=0)

@@ -1,0 +1,438 @@
+"""The kernel serves what it can prove it knows: each change of a layer is followed, or refused.
+
+One thing at a time is changed in every layer of the table that the kernel serves. After it, `auto`
+must compute what the reference computes, and `fused` that or an error with the reason.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize, prune
+
+import memnets
+from memnets import dnc, interface, ntm, parts
+from memnets.backends import cpu as fused
+from memnets.interface import Field, Interface
+from memnets.parts.controllers import Controller
+from memnets.parts.location import ContentAndLocation
+from tests.layers import BY_NAME, B, inputs, leaves
+
+NAMES = [
+    "ntm_lstm",
+    "ntm_lstm_skip_connections",
+    "ntm_gru",
+    "ntm_elman",
+    "ntm_feedforward",
+    "ntm_several_heads",
+    "ntm_bounded",
+    "ntm_content",
+    "ntm_location",
+    "dnc_lstm",
+    "dnc_gru",
+    "dnc_feedforward",
+    "dnc_several_heads",
+]
+
+
+def results(layer: Any, backend: str) -> list[Tensor]:
+    """Output, final state, and the gradients of x and of every parameter."""
+    layer.backend = backend
+    x = inputs().requires_grad_()
+    y, state = layer(x)
+    made = [y, *leaves(state)]
+    weights = [torch.linspace(-1, 1, one.numel(), dtype=one.dtype).view_as(one) for one in made]
+    wanted = [x, *layer.parameters()]
+    return [y, *leaves(state), *torch.autograd.grad(made, wanted, weights, materialize_grads=True)]
+
+
+def follows_or_refuses(layer: Any) -> str | None:
+    """Check that `auto` and `fused` do what the reference does, or `fused` says why it cannot."""
+    expected = results(layer, "reference")
+    for one, other in zip(results(layer, "auto"), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+    x = inputs()
+    reason = fused.supports(layer, x, layer.initial_state(B))
+    layer.backend = "fused"
+    if reason is not None:
+        with pytest.raises(ValueError, match='backend="fused" cannot serve this call'):
+            layer(x)
+    return reason
+
+
+def shrunk(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose first tensors are a little smaller than the original's."""
+
+    def smaller(part: Any) -> Any:
+        if isinstance(part, Tensor):
+            return 0.9 * part
+        return type(part)(*(0.9 * one for one in part))
+
+    def shrinking(*given: Any, **named: Any) -> Any:
+        found = function(*given, **named)
+        if isinstance(found, Tensor):
+            return 0.9 * found
+        parts = [smaller(found[0]), *found[1:]]
+        return type(found)(*parts) if hasattr(found, "_fields") else tuple(parts)
+
+    return shrinking
+
+
+def inner(layer: nn.Module) -> dict[str, nn.Module]:
+    """The modules that the kernel runs for the layer, by name."""
+    return {name: module for name, module in layer.named_modules() if name not in ("", "readout")}
+
+
+def called(layer: nn.Module) -> dict[str, nn.Module]:
+    """Those of them that are called, which a list of modules is not."""
+    found = inner(layer).items()
+    return {name: module for name, module in found if not isinstance(module, nn.ModuleList)}
+
+
+# What is changed in place: the kernel must see it at the next call, so each layer has run before.
+def subclass(module: nn.Module) -> None:
+    forward = type(module).forward
+    own = type("Own", (type(module),), {"forward": shrunk(forward)})
+    module.__class__ = own
+
+
+def own_forward(module: nn.Module) -> None:
+    module.forward = shrunk(module.forward)
+
+
+def forward_hook(module: nn.Module) -> None:
+    module.register_forward_hook(lambda module, given, made: shrunk(lambda: made)())
+
+
+def forward_pre_hook(module: nn.Module) -> None:
+    module.register_forward_pre_hook(lambda module, given: (0.9 * given[0], *given[1:]))
+
+
+def backward_pre_hook(module: nn.Module) -> None:
+    module.register_full_backward_pre_hook(lambda module, given: tuple(0.9 * one for one in given))
+
+
+CHANGES = [subclass, own_forward, forward_hook, forward_pre_hook]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("name", NAMES)
+def test_changed_modules(name, change):
+    for part in called(BY_NAME[name].build()):
+        layer = BY_NAME[name].build()
+        stock = results(layer, "auto")[0]
+        change(layer.get_submodule(part))
+        assert not torch.equal(results(layer, "reference")[0], stock)
+        assert follows_or_refuses(layer) is not None
+
+
+def test_backward_hooks():
+    for part in ("interface", "interface.linear"):
+        layer = BY_NAME["dnc_lstm"].build()
+        results(layer, "auto")
+        backward_pre_hook(layer.get_submodule(part))
+        assert "hooks of its" in follows_or_refuses(layer)
+
+
+def test_hooks_of_all_modules():
+    layer = BY_NAME["ntm_lstm"].build()
+    handle = nn.modules.module.register_module_forward_hook(
+        lambda module, given, made: 2 * made if isinstance(module, nn.Linear) else None
+    )
+    try:
+        assert "hooks of all modules" in follows_or_refuses(layer)
+    finally:
+        handle.remove()
+    assert follows_or_refuses(layer) is None
+
+
+METHODS = ["from_input", "from_hidden", "activation"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_changed_methods_of_a_cell(name):
+    for method in METHODS:
+        layer = BY_NAME[name].build()
+        stock = results(layer, "auto")[0]
+        cell = layer.controller.cells[0]
+        if not hasattr(cell, method):
+            continue
+        setattr(cell, method, shrunk(getattr(cell, method)))
+        assert not torch.equal(results(layer, "reference")[0], stock)
+        assert method in follows_or_refuses(layer)
+
+
+@pytest.mark.parametrize("method", ["access", "gather", "advance"])
+@pytest.mark.parametrize("name", NAMES)
+def test_changed_methods_of_the_layer(name, method):
+    layer = BY_NAME[name].build()
+    stock = results(layer, "auto")[0]
+    own = {
+        "access": shrunk(layer.access),
+        "gather": shrunk(layer.gather),
+        "advance": lambda x, state: type(layer).advance(layer, 2 * x, state),
+    }
+    setattr(layer, method, own[method])
+    assert not torch.equal(results(layer, "reference")[0], stock)
+    assert method in follows_or_refuses(layer)
+
+
+@pytest.mark.parametrize("method", ["initial_state", "output", "forward"])
+def test_methods_that_the_kernel_does_not_replace_may_be_changed(method):
+    layer = BY_NAME["ntm_lstm"].build()
+    before = getattr(layer, method)
+    setattr(layer, method, lambda *given, **named: before(*given, **named))
+    assert follows_or_refuses(layer) is None
+
+
+def classes(layer: Any) -> list[type]:
+    found = [
+        type(layer),
+        memnets.MemoryLayer,
+        Controller,
+        Interface,
+        Field,
+        type(layer.controller.cells[0]),
+    ]
+    return [*found, *(type(head.addressing) for head in getattr(layer, "heads", ()))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_methods_changed_for_all_objects_of_a_class(name, monkeypatch):
+    """What they compute is not compared: it is enough that none is missed."""
+    for kind in classes(BY_NAME[name].build()):
+        methods = ("forward", "access", "gather", "advance", "from_input", "values", "__call__")
+        for method in methods:
+            if method not in vars(kind):
+                continue
+            layer = BY_NAME[name].build()
+            results(layer, "auto")
+            with monkeypatch.context() as patched:
+                patched.setattr(kind, method, shrunk(vars(kind)[method]))
+                assert method in fused.supports(layer, inputs(), layer.initial_state(B))
+            assert follows_or_refuses(layer) is None
+
+
+def test_what_a_class_inherits_may_not_be_hidden(monkeypatch):
+    """A name that a class had from its base, and gets of its own."""
+    layer = BY_NAME["ntm_gru"].build()
+    results(layer, "auto")
+    cell = type(layer.controller.cells[0])
+    for kind, name, value in (
+        (cell, "from_hidden", shrunk(cell.from_hidden)),
+        (Controller, "__call__", shrunk(nn.Module.__call__)),
+        (Controller, "skip_connections", property(lambda _: True)),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(kind, name, value, raising=False)
+            assert name in fused.supports(layer, inputs(), layer.initial_state(B))
+        assert follows_or_refuses(layer) is None
+
+
+FUNCTIONS = [
+    (parts.content, "content_weights"),
+    (parts.location, "sharpen"),
+    (parts.location, "content_weights"),
+    *((parts.usage, n) for n in ("update_usage", "allocate")),
+    *((parts.writing, n) for n in ("read", "write", "product")),
+    *((parts.heads, n) for n in ("read", "write", "access")),
+    (interface, "shaped"),
+    (dnc, "access"),
+    (dnc, "write"),
+    (dnc, "content_weights"),
+    (ntm, "sections"),
+]
+
+
+@pytest.mark.parametrize(
+    ("space", "name"), FUNCTIONS, ids=lambda one: getattr(one, "__name__", one)
+)
+def test_functions_changed_in_their_module(space, name, monkeypatch):
+    for case in ("ntm_lstm", "dnc_lstm"):
+        layer = BY_NAME[case].build()
+        results(layer, "auto")
+        with monkeypatch.context() as patched:
+            patched.setattr(space, name, shrunk(getattr(space, name)))
+            assert name in fused.supports(layer, inputs(), layer.initial_state(B))
+        assert follows_or_refuses(layer) is None
+
+
+def gelu_cell(layer: Any) -> None:
+    layer.controller.cells[0].activation = nn.functional.gelu
+
+
+def parametrized(layer: Any) -> None:
+    parametrize.register_parametrization(layer.interface.linear, "weight", nn.Tanh())
+
+
+def spectral(layer: Any) -> None:
+    parametrizations.spectral_norm(layer.interface.linear)
+    layer.eval()  # in training each call moves it on
+
+
+def pruned(layer: Any) -> None:
+    prune.l1_unstructured(layer.interface.linear, "weight", amount=0.5)
+
+
+class Wrapped(Tensor):
+    """A subclass that computes what a tensor computes."""
+
+
+def wrapped_parameter(layer: Any) -> None:
+    weight = layer.interface.linear.weight.detach().as_subclass(Wrapped)
+    layer.interface.linear.weight = nn.Parameter(weight)
+
+
+def no_bias(layer: Any) -> None:
+    layer.interface.linear.bias = None
+
+
+def own_linear(layer: Any) -> None:
+    layer.interface.linear = nn.Sequential(layer.interface.linear, nn.Tanh())
+
+
+def last_field(layer: Any, **changes: Any) -> None:
+    table = layer.interface.tables[-1]
+    name = list(table.fields)[-1]
+    table.fields[name] = table.fields[name]._replace(**changes)
+
+
+def own_range(layer: Any) -> None:
+    last_field(layer, activation=nn.functional.gelu)
+
+
+def other_range(layer: Any) -> None:
+    last_field(layer, activation=interface.unit)
+
+
+def other_limit(layer: Any) -> None:
+    last_field(layer, limit=0.1)
+
+
+def negative_strengths(layer: Any) -> None:
+    for table in layer.interface.tables:
+        for name, field in table.fields.items():
+            if name.endswith(("strengths", "sharpenings")):
+                table.fields[name] = field._replace(activation=interface.real)
+
+
+def own_table(layer: Any) -> None:
+    table = layer.interface.tables[0]
+    own = type("Own", (table.kind,), {"__slots__": ()})
+    layer.interface.tables = (table._replace(kind=own), *layer.interface.tables[1:])
+
+
+def other_controller(layer: Any) -> None:
+    old = layer.controller
+    layer.controller = Controller(
+        "gru", old.input_size, old.output_size, dtype=layer.readout.weight.dtype
+    )
+
+
+def twice_the_cell(layer: Any) -> None:
+    if not layer.controller.skip_connections:
+        cell, hidden = layer.controller.cells[0], layer.controller.hidden_size
+        layer.controller.cells.append(type(cell)(hidden, hidden, dtype=torch.float64))
+        layer.controller.state_shape = (2, *layer.controller.state_shape[1:])
+
+
+def read_first(layer: Any) -> None:
+    if hasattr(layer, "read_first"):
+        layer.read_first = not layer.read_first
+
+
+def epsilons(layer: Any) -> None:
+    if hasattr(layer, "allocation_epsilon"):
+        layer.similarity_epsilon = layer.allocation_epsilon = 1e-2
+        layer.usage_resolution = 2**-3
+        layer.stop_usage_gradient = True
+
+
+def mutated_addressing(layer: Any) -> None:
+    for head in getattr(layer, "heads", ()):
+        if hasattr(head.addressing, "similarity_epsilon"):
+            object.__setattr__(head.addressing, "similarity_epsilon", 1e-2)
+
+
+def own_addressing(layer: Any) -> None:
+    class Own(ContentAndLocation):
+        def __call__(self, *given: Any) -> Any:
+            weights, state = super().__call__(*given)
+            return weights.roll(1, -1), state
+
+    if hasattr(layer, "heads") and isinstance(layer.heads[0].addressing, ContentAndLocation):
+        layer.heads = tuple(
+            dataclasses.replace(head, addressing=Own(**vars(head.addressing)))
+            for head in layer.heads
+        )
+
+
+def own_initial_memory(layer: Any) -> None:
+    layer.initial_memory = 0.7
+
+
+def attribute(layer: Any) -> None:
+    layer.note = layer.controller.note = "what a user keeps there"
+
+
+def evaluating(layer: Any) -> None:
+    layer.eval()
+
+
+REFUSED = {
+    gelu_cell: "activation",
+    parametrized: "Linear",
+    spectral: "Linear",
+    pruned: "hooks",
+    wrapped_parameter: "Wrapped",
+    no_bias: "bias",
+    own_linear: "Sequential",
+    own_range: "range",
+    negative_strengths: "at least 0",
+    own_table: "Own",
+}
+FOLLOWED = [
+    other_range,
+    other_limit,
+    other_controller,
+    twice_the_cell,
+    read_first,
+    epsilons,
+    mutated_addressing,
+    own_initial_memory,
+    attribute,
+    evaluating,
+]
+
+
+@pytest.mark.parametrize("change", REFUSED, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("name", NAMES)
+def test_refused(name, change):
+    layer = BY_NAME[name].build()
+    results(layer, "auto")
+    if change is gelu_cell and "feedforward" not in name:
+        return
+    change(layer)
+    assert REFUSED[change] in follows_or_refuses(layer)
+
+
+@pytest.mark.parametrize("change", FOLLOWED, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("name", NAMES)
+def test_followed(name, change):
+    layer = BY_NAME[name].build()
+    results(layer, "auto")
+    change(layer)
+    reason = follows_or_refuses(layer)
+    assert reason is None or (change is other_limit and "simplex" in reason)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_own_addressing(name):
+    layer = BY_NAME[name].build()
+    results(layer, "auto")
+    own_addressing(layer)
+    if hasattr(layer, "heads") and isinstance(layer.heads[0].addressing, ContentAndLocation):
+        assert "Own" in follows_or_refuses(layer)
