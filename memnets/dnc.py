@@ -140,7 +140,7 @@ class DNC(MemoryLayer):
         memory_size: slots N. A step costs N^2 for each write head, for the link.
         word_size: numbers in a slot, W.
         read_heads, write_heads: R and H; the paper has H = 1, more follow DeepMind's code.
-        controller: `lstm`, `gru`, `elman`, `feedforward`, `feedforward_tanh`, or a module with the
+        controller: the name of one of `memnets.parts.controllers.CELLS`, or a module with the
             contract of `memnets.parts.controllers`, whose input_size is input_size + read_heads *
             word_size.
         hidden_size, num_layers: of a controller given by name.

@@ -131,7 +131,7 @@ class NTM(MemoryLayer):
         memory_size: slots N.
         word_size: numbers in a slot, W.
         read_heads, write_heads: R and H.
-        controller: `lstm`, `gru`, `elman`, `feedforward`, `feedforward_tanh`, or a module with the
+        controller: the name of one of `memnets.parts.controllers.CELLS`, or a module with the
             contract of `memnets.parts.controllers`, whose input_size is input_size + read_heads *
             word_size.
         hidden_size, num_layers, skip_connections: of a controller given by name.

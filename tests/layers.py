@@ -93,6 +93,8 @@ class Case:
     name: str
     make: Callable[..., Any]
     own_controller: bool = False
+    kernel: bool = True
+    """Whether the fused backend knows the layer."""
 
     def build(self, *, seed: int = 0, **options: Any) -> Any:
         """Build the layer, in float64 unless `dtype` says otherwise, with perturbed parameters."""
@@ -166,6 +168,7 @@ TABLE = [
     Case(
         "ntm_least_recently_used",
         ntm(heads=[ReadHead(Content(), 2), WriteHead(LeastRecentlyUsed(), 2)]),
+        kernel=False,
     ),
     Case(
         "ntm_mixed_heads",
@@ -177,10 +180,15 @@ TABLE = [
                 ReadHead(Location()),
             ]
         ),
+        kernel=False,
     ),
-    Case("ntm_own_addressing", ntm(heads=[ReadHead(DotProduct()), WriteHead(DotProduct(), 2)])),
-    Case("ntm_own_addressing_module", momentum_heads),
-    Case("ntm_own_controller", own_controller(ntm, 1), own_controller=True),
+    Case(
+        "ntm_own_addressing",
+        ntm(heads=[ReadHead(DotProduct()), WriteHead(DotProduct(), 2)]),
+        kernel=False,
+    ),
+    Case("ntm_own_addressing_module", momentum_heads, kernel=False),
+    Case("ntm_own_controller", own_controller(ntm, 1), own_controller=True, kernel=False),
     Case("dnc_lstm", dnc()),
     Case("dnc_lstm_2_layers", dnc(num_layers=2)),
     Case("dnc_lstm_skip_connections", dnc(num_layers=2, skip_connections=True)),
@@ -190,7 +198,7 @@ TABLE = [
     Case("dnc_several_heads", dnc(read_heads=3, write_heads=2)),
     Case("dnc_learned_initial_state", dnc(learned_initial_state=True)),
     Case("dnc_one_read_head", dnc(read_heads=1)),
-    Case("dnc_own_controller", own_controller(dnc, 2), own_controller=True),
+    Case("dnc_own_controller", own_controller(dnc, 2), own_controller=True, kernel=False),
 ]
 
 BY_NAME = {case.name: case for case in TABLE}

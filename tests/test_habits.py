@@ -123,6 +123,18 @@ def test_the_files_that_contributing_names_exist():
     assert not {name for name in new if not (ROOT / name).parent.is_dir()}
 
 
+def test_a_controller_is_one_file_its_test_and_two_edits():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    (row,) = re.findall(r"^\| a controller \|(.*)\|(.*)\|$", text, re.M)
+    written, edited = (re.findall(r"`([\w./]+)`", cell) for cell in row)
+    room = "memnets/parts/controllers"
+    assert [name for name in written if "NAME" in name] == [
+        f"{room}/NAME.py",
+        "tests/memnets/parts/test_NAME.py",
+    ]
+    assert edited == [f"{room}/__init__.py", "tests/layers.py"]
+
+
 def test_a_task_is_one_file_and_two_edits():
     (row,) = re.findall(r"^\| a task \|(.*)\|(.*)\|$", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
     written, edited = (re.findall(r"`([\w./]+)`", cell.split(", by")[0]) for cell in row)

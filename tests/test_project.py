@@ -13,6 +13,7 @@ import pytest
 
 import memnets
 import tasks
+from memnets.parts.controllers import CELLS
 from tests.stress.own_loop import STEPS as LONG_LOOP
 
 ROOT = Path(__file__).parent.parent
@@ -156,7 +157,8 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # what a page saves is no part of the project
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     names: dict = {"__name__": "page"}
-    with mock.patch.dict(tasks.TASKS):  # a page may register a task of its own
+    # A page may register a task or a cell of its own.
+    with mock.patch.dict(tasks.TASKS), mock.patch.dict(CELLS):
         for block in blocks:
             block = block.replace(LONG_LOOP, "range(3)")  # tests.stress.own_loop runs all its steps
             exec(compile(block, str(page), "exec"), names)

@@ -16,6 +16,7 @@ from memnets.arguments import defaults
 from memnets.interface import Field, Interface, Table, real
 from memnets.ntm import STOCK_SETTINGS
 from memnets.parts.content import Content
+from memnets.parts.controllers import CELLS
 from memnets.parts.heads import ReadHead, WriteHead
 from memnets.parts.location import ContentAndLocation
 from memnets.parts.usage import LeastRecentlyUsed
@@ -68,7 +69,7 @@ def test_input_and_output_sizes(kind: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"controller": "rnn"}, "controller must be one of lstm, gru, elman, feedforward.*'rnn'"),
+        ({"controller": "rnn"}, f"controller must be one of {', '.join(CELLS)}, or .*'rnn'"),
         ({"strength": "exp"}, "strength must be one of oneplus, softplus; got 'exp'"),
         ({"backend": "magic"}, "backend must be one of .*reference.*; got 'magic'"),
     ],

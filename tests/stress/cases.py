@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import memnets
+from memnets.backends.cpu.plan import CELL_NAMES
 from memnets.parts.content import Content
-from memnets.parts.controllers import CELLS
 from memnets.parts.heads import ReadHead, WriteHead
 from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.usage import LeastRecentlyUsed
@@ -71,7 +71,7 @@ def common_options(dice: random.Random) -> dict[str, Any]:
         "output_size": dice.randint(1, 4),
         "memory_size": dice.choice([1, 2, 2, 3, 5, 8, 16, 17, 33, 64]),
         "word_size": dice.choice([1, 2, 3, 5, 8, 17, 20]),
-        "controller": dice.choice(list(CELLS)),
+        "controller": dice.choice(CELL_NAMES),
         "hidden_size": dice.choice([1, 3, 8, 16, 21]),
         "num_layers": dice.choice([1, 1, 2, 3]),
         "skip_connections": dice.random() < 0.3,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from memnets.parts.controllers import CELLS
 from training import baselines  # noqa: F401 - each registers itself
 from training.baselines.registry import MODELS, Look, looks, with_memory
 
@@ -33,7 +34,7 @@ MODEL_FIELDS: dict[str, tuple[Any, str]] = {
     "read_heads": (int, "heads that read (R)"),
     "write_heads": (int, "heads that write (H)"),
     "controller": (
-        Literal["lstm", "gru", "elman", "feedforward", "feedforward_tanh"],
+        Literal[tuple(CELLS)],  # pyright: ignore[reportInvalidTypeForm]
         "the controller network",
     ),
     "hidden_size": (int, "hidden units in each layer of the controller"),

@@ -21,7 +21,7 @@ from torch.utils._device import DeviceContext
 from memnets import interface
 from memnets.backends.cpu.plan import ADDRESSINGS, CELLS, RANGES
 from memnets.interface import Field, Interface, Table, bounded, real, simplex
-from memnets.parts import content, controllers, heads, linkage, location, usage, writing
+from memnets.parts import content, heads, linkage, location, usage, writing
 from memnets.parts.controllers import Cell, Controller
 from memnets.parts.heads import ReadHead, WriteHead
 
@@ -96,7 +96,8 @@ def _remember(space: Any) -> None:
 
 for _space in (
     *(nn.Linear, nn.ModuleList),
-    *(controllers, interface, content, location, usage, linkage, writing, heads),
+    *(interface, content, location, usage, linkage, writing, heads),
+    *(sys.modules[kind.__module__] for kind in (Controller, Cell, *CELLS)),
     *(Controller, Cell, *CELLS, Interface, Field, *ADDRESSINGS),
 ):
     _remember(_space)
@@ -247,9 +248,14 @@ def _reason_in_settings(layer: Any) -> str | None:
 def _reason_in_controller(controller: nn.Module) -> str | None:
     if type(controller) is not Controller:
         return f"It knows the controllers of memnets; this one is a {type(controller).__name__}."
-    cells = list(controller.cells)
-    if any(type(cell) not in CELLS or type(cell) is not type(cells[0]) for cell in cells):
-        return "It knows the cells in memnets.parts.controllers, all of one kind; it has others."
+    kinds = [type(cell) for cell in controller.cells]
+    for kind, cell in zip(kinds, controller.cells, strict=True):
+        if kind not in CELLS:
+            names = ", ".join(known.__name__ for known in CELLS)
+            return f"It knows the cells {names}; the controller has a {_named(cell)}."
+    if len(set(kinds)) > 1:
+        names = ", ".join(kind.__name__ for kind in kinds)
+        return f"It knows controllers with cells of one kind; this one has {names}."
     return None
 
 

@@ -19,7 +19,6 @@ from torch import nn
 
 from memnets.interface import Activation, Interface, bounded, oneplus, positive, real, simplex, unit
 from memnets.parts.content import Content
-from memnets.parts.controllers import CELLS as NAMED_CELLS
 from memnets.parts.controllers import (
     Controller,
     ElmanCell,
@@ -33,7 +32,9 @@ from memnets.parts.location import ContentAndLocation, Location
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
 
+CELL_NAMES = ("lstm", "gru", "elman", "feedforward", "feedforward_tanh")
 LSTM, GRU, ELMAN, FEEDFORWARD, FEEDFORWARD_TANH = range(5)
+# What the kernel was written for; of the cells that are registered, it refuses all others.
 CELLS: dict[type[nn.Module], int] = {
     LSTMCell: LSTM,
     GRUCell: GRU,
@@ -141,7 +142,7 @@ def layout(structures: Sequence[type[ctypes.Structure]] = STRUCTURES) -> list[st
                 f"{structure.__name__}.{name}: {_kind(kind)} of {place.size} bytes at "
                 f"{place.offset}"
             )
-    cells = [f"Cell.{name} = {CELLS[cell]}" for name, cell in NAMED_CELLS.items()]
+    cells = [f"Cell.{name} = {number}" for number, name in enumerate(CELL_NAMES)]
     return lines + cells + [f"Range.{one.__name__} = {RANGES[one]}" for one in RANGES]
 
 

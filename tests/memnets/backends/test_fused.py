@@ -15,21 +15,11 @@ import memnets
 from memnets.backends import cpu as fused
 from memnets.backends import registry
 from memnets.backends.cpu import buffers, library
-from memnets.parts.controllers import CELLS
+from memnets.backends.cpu.plan import CELL_NAMES
 from tests.layers import BY_NAME, TABLE, B, I, T, inputs, leaves
 
-SERVED = [
-    case.name
-    for case in TABLE
-    if not case.own_controller
-    and case.name
-    not in (
-        "ntm_least_recently_used",
-        "ntm_mixed_heads",
-        "ntm_own_addressing",
-        "ntm_own_addressing_module",
-    )
-]
+SERVED = [case.name for case in TABLE if case.kernel]
+OTHERS = [case.name for case in TABLE if not case.kernel]
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 2e-5}
 
 
@@ -71,6 +61,17 @@ def test_agrees_with_the_reference(name, dtype):
     assert_agree(layer, inputs(dtype=dtype))
 
 
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_it_does_not_know_runs_on_the_reference(name):
+    layer, x = BY_NAME[name].build(), inputs()
+    assert layer.backend_for(x).backend == "reference"
+    expected = BY_NAME[name].build(backend="reference")(x)[0]
+    assert torch.equal(layer(x)[0], expected)
+    layer.backend = "fused"
+    with pytest.raises(ValueError, match=r'backend="fused" cannot serve this call\. It knows'):
+        layer(x)
+
+
 @pytest.mark.parametrize("name", ["ntm_lstm", "ntm_gru", "dnc_lstm", "dnc_several_heads"])
 @pytest.mark.parametrize("every", [1, 2, 3, 100])
 def test_segments_and_lengths(name, every):
@@ -97,7 +98,7 @@ def calls(draw):
         "hidden_size": draw(whole(1, 20)),
         "read_heads": draw(whole(1, 6)),
         "write_heads": draw(whole(1, 3)),
-        "controller": draw(st.sampled_from(list(CELLS))),
+        "controller": draw(st.sampled_from(CELL_NAMES)),
         "num_layers": draw(whole(1, 3)),
         "skip_connections": draw(st.booleans()),
         "learned_initial_state": draw(st.booleans()),

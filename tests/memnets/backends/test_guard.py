@@ -16,8 +16,9 @@ from torch.nn.utils import parametrizations, parametrize, prune
 import memnets
 from memnets import dnc, interface, ntm, parts
 from memnets.backends import cpu as fused
+from memnets.backends.cpu import plan
 from memnets.interface import Field, Interface
-from memnets.parts.controllers import Controller
+from memnets.parts.controllers import CELLS, Controller, ElmanCell
 from memnets.parts.location import ContentAndLocation
 from tests.layers import BY_NAME, B, inputs, leaves
 
@@ -230,6 +231,37 @@ def test_what_a_class_inherits_may_not_be_hidden(monkeypatch):
             patched.setattr(kind, name, value, raising=False)
             assert name in fused.supports(layer, inputs(), layer.initial_state(B))
         assert follows_or_refuses(layer) is None
+
+
+class Halved(ElmanCell):
+    """A cell that is registered, and that the kernel was not written for."""
+
+    def forward(self, x: Tensor, state: Any) -> Any:
+        h, after = super().forward(x, state)
+        return h / 2, after
+
+
+def test_the_kernel_has_a_list_of_cells_of_its_own():
+    assert [CELLS[name] for name in plan.CELL_NAMES] == list(plan.CELLS)
+    assert list(plan.CELLS.values()) == list(range(len(plan.CELL_NAMES)))
+
+
+@pytest.mark.parametrize("name", ["ntm_elman", "dnc_elman"])
+def test_a_cell_that_was_registered_since_is_refused_by_its_name(name, monkeypatch):
+    monkeypatch.setitem(CELLS, "halved", Halved)
+    layer = BY_NAME[name].build(controller="halved", num_layers=2)
+    assert type(layer.controller.cells[1]) is Halved
+    reason = follows_or_refuses(layer)
+    assert "It knows the cells LSTMCell, GRUCell, ElmanCell, FeedforwardCell, Tanh" in reason
+    assert f"the controller has a {__name__}.Halved" in reason
+
+
+def test_cells_of_two_kinds():
+    layer = BY_NAME["ntm_lstm_2_layers"].build()
+    results(layer, "auto")
+    layer.controller.cells[1] = ElmanCell(6, 6, dtype=torch.float64)
+    reason = fused.supports(layer, inputs(), layer.initial_state(B))
+    assert "cells of one kind; this one has LSTMCell, ElmanCell" in reason
 
 
 FUNCTIONS = [

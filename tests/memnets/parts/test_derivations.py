@@ -16,6 +16,7 @@ from torch import Tensor
 
 import memnets
 from memnets import interface, parts
+from memnets.backends.cpu.plan import CELL_NAMES
 from memnets.parts import controllers
 from tests import derivations, samples
 from tests.samples import tensor
@@ -215,7 +216,9 @@ def test_a_limit_has_no_gradient_above_it() -> None:
 
 
 def test_every_mechanism_has_a_section_a_gradient_and_a_case() -> None:
-    """A public function of the equations, a range or a cell that the page leaves out fails here."""
+    """A public function of the equations, a range or a cell of the kernel that the page leaves
+    out fails here.
+    """
     sections = set(re.findall(r"^### (\w+)$", PAGE.read_text(), re.MULTILINE))
     mechanisms = {
         name
@@ -225,7 +228,7 @@ def test_every_mechanism_has_a_section_a_gradient_and_a_case() -> None:
     }
     ranges = {*interface.STRENGTHS.values(), *interface.ADD_RANGES.values()}
     ranges |= {interface.unit, interface.simplex}
-    mechanisms |= {function.__name__ for function in ranges} | set(controllers.CELLS)
+    mechanisms |= {function.__name__ for function in ranges} | set(CELL_NAMES)
     assert mechanisms <= sections
     # These two have no function of their own in Python: `dnc_access` holds them.
     inside = {"write_weighting", "read_weighting"}

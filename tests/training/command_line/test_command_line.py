@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from memnets.parts.controllers import CELLS
 from tasks import TASKS
 from tasks.curriculum import CURRICULA, Incremental
 from training.command_line.parser import parse
@@ -246,7 +247,7 @@ ERRORS = [
     ("--model.memory-size 0", "memory_size must be"),
     (
         "--model.controller foo",
-        "('lstm', 'gru', 'elman', 'feedforward', 'feedforward_tanh')",
+        str(tuple(CELLS)),
     ),
     ("--model.read-first maybe", "--model.read-first"),
     ("--optimizer.cooldown 1.5", "--optimizer.cooldown must be from 0 to 1, got 1.5"),
