@@ -1,13 +1,14 @@
-"""A controller made of cells."""
+"""A controller made of cells, and its settings as a value."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from memnets.checks import check_sizes
+from memnets.checks import check_name, check_sizes, check_switches
 from memnets.parts.controllers.cell import Device
 from memnets.parts.controllers.registry import CELLS
 
@@ -108,3 +109,61 @@ class Controller(nn.Module):
             states.append(cell_state)
         h = torch.cat(outputs, dim=-1) if self.skip_connections else outputs[-1]
         return h, tuple(states)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """The settings of a `Controller`: all but the size of its input, which the layer knows.
+
+    Raises:
+        ValueError: if `cell` is none of the names, a size is below 1 or a switch is no bool.
+
+    >>> stack = Stack(cell="gru", hidden_size=4, num_layers=2, skip_connections=True)
+    >>> stack.build(6).output_size
+    8
+    """
+
+    cell: str = "lstm"
+    """The name of one of `memnets.parts.controllers.CELLS`."""
+    hidden_size: int = 100
+    """Hidden units in each cell."""
+    num_layers: int = 1
+    """How many cells."""
+    skip_connections: bool = False
+    """The papers' deep form (DNC Methods, "Controller network"): every cell also sees the
+    controller's input, and the output is that of all cells side by side."""
+
+    def __post_init__(self) -> None:
+        check_name("cell", self.cell, CELLS)
+        check_sizes(hidden_size=self.hidden_size, num_layers=self.num_layers)
+        check_switches(skip_connections=self.skip_connections)
+
+    def build(
+        self,
+        input_size: int,
+        *,
+        learned_initial_state: bool = False,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> Controller:
+        """Return a new controller with these settings.
+
+        Args:
+            input_size: the layer's input plus all read vectors.
+            learned_initial_state: the state before the first step is a parameter, else zero.
+            device: of the parameters.
+            dtype: of the parameters.
+
+        Raises:
+            ValueError: if the input size is below 1.
+        """
+        return Controller(
+            self.cell,
+            input_size,
+            self.hidden_size,
+            num_layers=self.num_layers,
+            skip_connections=self.skip_connections,
+            learned_initial_state=learned_initial_state,
+            device=device,
+            dtype=dtype,
+        )

@@ -1,6 +1,7 @@
-"""Cells: what each that is registered must keep and what the registry refuses."""
+"""Cells: what each that is registered must keep, what the registry refuses, and `Stack`."""
 
 import copy
+import dataclasses
 import importlib
 import pickle
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from memnets.parts import controllers
-from memnets.parts.controllers import CELLS, Controller, ElmanCell, register
+from memnets.parts.controllers import CELLS, Controller, ElmanCell, Stack, register
 from tests.layers import assert_same
 
 B, I, HIDDEN = 3, 4, 6  # noqa: E741
@@ -152,8 +153,8 @@ def test_a_cell_of_ones_own(cells: dict[str, Any], learned_initial_state: bool) 
     """Its parameters need not have the names of torch's."""
     assert register("running_mean")(Plain) is Plain
     assert cells["running_mean"] is Plain
-    options = {"num_layers": 3, "learned_initial_state": learned_initial_state}
-    controller = Controller("running_mean", I, 2, dtype=torch.float64, **options)
+    stack = Stack(cell="running_mean", hidden_size=2, num_layers=3)
+    controller = stack.build(I, learned_initial_state=learned_initial_state, dtype=torch.float64)
     state = controller.initial_state(B)
     assert_same(state, ((torch.zeros(B, 2, dtype=torch.float64),),) * 3)
     first = controller.cells[0].linear
@@ -256,3 +257,67 @@ def test_a_class_that_is_no_cell(kind: Any, message: str) -> None:
     with pytest.raises(TypeError, match=f"the cell 'own' .*{message}"):
         register("own")(kind)
     assert "own" not in CELLS
+
+
+# ----------------------------------------------------------------------------- Stack
+
+
+@EVERY
+@pytest.mark.parametrize("skip_connections", [False, True])
+def test_a_stack_builds_the_controller(name: str, skip_connections: bool) -> None:
+    """The same draws, names and numbers as the constructor with these arguments."""
+    settings = {"num_layers": 2, "skip_connections": skip_connections}
+    stack = Stack(cell=name, hidden_size=5, **settings)
+    for learned in (False, True):
+        torch.manual_seed(1)
+        built = stack.build(I, learned_initial_state=learned, dtype=torch.float64)
+        torch.manual_seed(1)
+        expected = Controller(
+            name, I, 5, learned_initial_state=learned, dtype=torch.float64, **settings
+        )
+        assert type(built) is Controller
+        assert list(built.state_dict()) == list(expected.state_dict())
+        assert_same(tuple(built.parameters()), tuple(expected.parameters()), tolerance=0)
+        x, state = torch.randn(B, I, dtype=torch.float64), expected.initial_state(B)
+        assert_same(built(x, built.initial_state(B)), expected(x, state), tolerance=0)
+
+
+def test_the_defaults_of_a_stack() -> None:
+    controller = Stack().build(I, device="meta", dtype=torch.float16)
+    assert set(controller.state_dict()) == {
+        f"cells.0.{name}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    }
+    assert controller.state_shape == (1, 2, 100)
+    assert not controller.skip_connections
+    weight = controller.get_parameter("cells.0.weight_hh")
+    assert (weight.shape, weight.device.type, weight.dtype) == ((400, 100), "meta", torch.float16)
+
+
+def test_a_stack_is_a_value() -> None:
+    stack = Stack(cell="gru", num_layers=2)
+    assert stack == Stack(cell="gru", num_layers=2)
+    assert stack != Stack(cell="gru")
+    assert {stack: 1}[pickle.loads(pickle.dumps(stack))] == 1
+    assert Stack(**dataclasses.asdict(stack)) == stack
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        stack.cell = "lstm"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cell": "rnn"}, f"cell must be one of {', '.join(CELLS)}; got 'rnn'"),
+        ({"cell": ElmanCell}, "cell must be one of .*got <class"),
+        ({"hidden_size": 0}, "hidden_size must be a whole number of at least 1; got 0"),
+        ({"num_layers": 1.5}, r"num_layers must be a whole number of at least 1; got 1\.5"),
+        ({"skip_connections": 1}, "skip_connections must be True or False; got 1"),
+    ],
+)
+def test_a_setting_that_cannot_be(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Stack(**settings)
+
+
+def test_a_stack_of_no_input() -> None:
+    with pytest.raises(ValueError, match="input_size must be a whole number of at least 1; got 0"):
+        Stack().build(0)
