@@ -155,6 +155,7 @@ TABLE = [
     Case("ntm_lstm_skip_connections", ntm(num_layers=2, skip_connections=True)),
     Case("ntm_gru", ntm(controller="gru")),
     Case("ntm_elman", ntm(controller="elman")),
+    Case("ntm_indrnn", ntm(controller="indrnn"), kernel=False),
     Case("ntm_feedforward", ntm(controller="feedforward")),
     Case("ntm_feedforward_tanh", ntm(controller="feedforward_tanh")),
     Case("ntm_several_heads", ntm(read_heads=2, write_heads=3, shift_range=2)),

@@ -19,6 +19,7 @@ from memnets.parts.controllers.elman import ElmanCell as ElmanCell
 from memnets.parts.controllers.feedforward import FeedforwardCell as FeedforwardCell
 from memnets.parts.controllers.feedforward import TanhFeedforwardCell as TanhFeedforwardCell
 from memnets.parts.controllers.gru import GRUCell as GRUCell
+from memnets.parts.controllers.indrnn import IndRNNCell as IndRNNCell
 from memnets.parts.controllers.lstm import LSTMCell as LSTMCell
 from memnets.parts.controllers.registry import CELLS as CELLS
 from memnets.parts.controllers.registry import register as register
