@@ -20,6 +20,7 @@ from memnets.parts.controllers.feedforward import FeedforwardCell as Feedforward
 from memnets.parts.controllers.feedforward import TanhFeedforwardCell as TanhFeedforwardCell
 from memnets.parts.controllers.gru import GRUCell as GRUCell
 from memnets.parts.controllers.indrnn import IndRNNCell as IndRNNCell
+from memnets.parts.controllers.jordan import JordanCell as JordanCell
 from memnets.parts.controllers.lstm import LSTMCell as LSTMCell
 from memnets.parts.controllers.registry import CELLS as CELLS
 from memnets.parts.controllers.registry import register as register
