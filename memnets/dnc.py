@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from memnets.arguments import check_controller_sizes, check_positional, defaults
-from memnets.backends.cpu.known import stock
+from memnets.backends.cpu.written import stock
 from memnets.checks import check_epsilons, check_name, check_sizes, check_switches
 from memnets.interface import STRENGTHS, Field, Table, real, simplex, unit
 from memnets.layer import MemoryLayer

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from memnets.arguments import check_controller_sizes, check_effective, check_positional, defaults
-from memnets.backends.cpu.known import stock
+from memnets.backends.cpu.written import stock
 from memnets.checks import check_epsilons, check_numbers, check_sizes, check_switches
 from memnets.layer import MemoryLayer
 from memnets.parts import heads as plugged

@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from types import BuiltinFunctionType, FunctionType, NoneType
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Sequence
+from types import NoneType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 from torch.utils._device import DeviceContext
 
-from memnets import interface
 from memnets.backends.cpu.plan import ADDRESSINGS, CELLS, RANGES
+from memnets.backends.cpu.written import LAYERS, rewritten
 from memnets.interface import Field, Interface, Table, bounded, real, simplex
-from memnets.parts import content, heads, linkage, location, usage, writing
+from memnets.parts import heads
 from memnets.parts.controllers import Cell, Controller
 from memnets.parts.heads import ReadHead, WriteHead
 
-Kind = TypeVar("Kind", bound=type)
-
-LAYERS: list[type] = []
-"""The classes of layers that the kernel knows: see `stock`."""
 REPLACED = frozenset({"advance", "access", "gather"})
 """The methods of a layer that the kernel runs in place of."""
 SETTINGS = (
@@ -53,75 +49,7 @@ LINEAR = ("linear.weight", "linear.bias")
 """The names of a cell's parameters, in the order of `products.parameters_of`."""
 
 
-# ------------------------------------------------------------- classes and functions
-
-
-class Written(NamedTuple):
-    """A class or a module as it was written."""
-
-    space: Any
-    now: Mapping[str, Any]
-    """What is in it."""
-    seen: dict[str, Any]
-    """What was in it: while that is the same, nothing needs a closer look."""
-    functions: dict[str, Any]
-    """What it computes with: functions, and of a class static methods and properties."""
-    whole: bool
-    """Whether a name that is added counts: one of a class may hide what it inherits."""
-
-
-_as_written: list[Written] = []
-FUNCTIONS = (FunctionType, BuiltinFunctionType, staticmethod, classmethod, property)
-OPERATORS = frozenset({"__call__", "__getattr__", "__getattribute__"})
-"""Of the names with underscores around them, those that change what an object computes; others
-Python itself adds to a class, when it is pickled or its annotations are asked for."""
-
-
-def stock(kind: Kind) -> Kind:
-    """Decorate a class of layers: the kernel computes what it and its module are at this moment."""
-    LAYERS.append(kind)
-    _remember(sys.modules[kind.__module__])
-    for base in kind.__mro__:
-        if base.__module__.startswith("memnets."):
-            _remember(base)
-    return kind
-
-
-def _remember(space: Any) -> None:
-    if all(space is not written.space for written in _as_written):
-        functions = {n: value for n, value in vars(space).items() if isinstance(value, FUNCTIONS)}
-        whole = isinstance(space, type)
-        _as_written.append(Written(space, vars(space), dict(vars(space)), functions, whole))
-
-
-for _space in (
-    *(nn.Linear, nn.ModuleList),
-    *(interface, content, location, usage, linkage, writing, heads),
-    *(sys.modules[kind.__module__] for kind in (Controller, Cell, *CELLS)),
-    *(Controller, Cell, *CELLS, Interface, Field, *ADDRESSINGS),
-):
-    _remember(_space)
-
-
-_call, _getattr = nn.Module.__call__, nn.Module.__getattr__
-
-
-def _rewritten() -> str | None:
-    """The name of a function that is not what its class or module was written with, if any."""
-    if nn.Module.__call__ is not _call or nn.Module.__getattr__ is not _getattr:
-        return "torch.nn.Module.__call__"
-    for space, now, seen, functions, whole in _as_written:
-        if now == seen:
-            continue
-        replaced = [name for name, value in functions.items() if now.get(name) is not value]
-        if whole:
-            added = sorted(now.keys() - seen.keys())
-            replaced += [n for n in added if not n.startswith("__") or n in OPERATORS]
-        if replaced:
-            return f"{space.__name__}.{replaced[0]}"
-        seen.clear()
-        seen.update(now)
-    return None
+# ------------------------------------------------------------------------ the layer
 
 
 _names: dict[type, frozenset[str]] = {}
@@ -137,9 +65,6 @@ def _shadows(module: nn.Module) -> bool:
     return not (names.isdisjoint(own) and own.keys().isdisjoint(module._parameters))
 
 
-# ------------------------------------------------------------------------ the layer
-
-
 def evidence(layer: Any, modules: Sequence[nn.Module]) -> tuple[Any, ...]:
     """All that `reason_against` and a plan look at: two of them are equal if nothing changed.
 
@@ -148,7 +73,7 @@ def evidence(layer: Any, modules: Sequence[nn.Module]) -> tuple[Any, ...]:
     attributes = layer.__dict__
     found = [
         type(layer),
-        _rewritten(),
+        rewritten(),
         REPLACED.isdisjoint(attributes),
         *(attributes.get(name) for name in SETTINGS),
     ]
@@ -193,9 +118,9 @@ def reason_against(layer: Any) -> str | None:
     if type(layer) not in LAYERS:
         names = " and ".join(f"memnets.{kind.__name__}" for kind in LAYERS)
         return f"It knows {names}; {type(layer).__name__} is another class."
-    rewritten = _rewritten()
-    if rewritten is not None:
-        return f"It computes what {rewritten} did before it was replaced."
+    replaced = rewritten()
+    if replaced is not None:
+        return f"It computes what {replaced} did before it was replaced."
     own = sorted(REPLACED & layer.__dict__.keys())
     if own:
         return f"It computes what the class does; this layer has a method {own[0]} of its own."

@@ -1,0 +1,93 @@
+"""Classes and modules as they were written: what the kernel computes is what is in them.
+
+The kernel computes the functions of the classes in `stock` and of what those are made of. A method
+or a function that is replaced later is not what the kernel computes; each call looks for one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import BuiltinFunctionType, FunctionType
+from typing import Any, NamedTuple, TypeVar
+
+from torch import nn
+
+from memnets import interface
+from memnets.backends.cpu.plan import ADDRESSINGS, CELLS
+from memnets.interface import Field, Interface
+from memnets.parts import content, heads, linkage, location, usage, writing
+from memnets.parts.controllers import Cell, Controller
+
+Kind = TypeVar("Kind", bound=type)
+
+LAYERS: list[type] = []
+"""The classes of layers that the kernel knows: see `stock`."""
+
+
+class Written(NamedTuple):
+    """A class or a module as it was written."""
+
+    space: Any
+    now: Mapping[str, Any]
+    """What is in it."""
+    seen: dict[str, Any]
+    """What was in it: while that is the same, nothing needs a closer look."""
+    functions: dict[str, Any]
+    """What it computes with: functions, and of a class static methods and properties."""
+    whole: bool
+    """Whether a name that is added counts: one of a class may hide what it inherits."""
+
+
+_as_written: list[Written] = []
+FUNCTIONS = (FunctionType, BuiltinFunctionType, staticmethod, classmethod, property)
+OPERATORS = frozenset({"__call__", "__getattr__", "__getattribute__"})
+"""Of the names with underscores around them, those that change what an object computes; others
+Python itself adds to a class, when it is pickled or its annotations are asked for."""
+
+
+def stock(kind: Kind) -> Kind:
+    """Decorate a class of layers: the kernel computes what it and its module are at this moment."""
+    LAYERS.append(kind)
+    _remember(sys.modules[kind.__module__])
+    for base in kind.__mro__:
+        if base.__module__.startswith("memnets."):
+            _remember(base)
+    return kind
+
+
+def _remember(space: Any) -> None:
+    if all(space is not written.space for written in _as_written):
+        functions = {n: value for n, value in vars(space).items() if isinstance(value, FUNCTIONS)}
+        whole = isinstance(space, type)
+        _as_written.append(Written(space, vars(space), dict(vars(space)), functions, whole))
+
+
+for _space in (
+    *(nn.Linear, nn.ModuleList),
+    *(interface, content, location, usage, linkage, writing, heads),
+    *(sys.modules[kind.__module__] for kind in (Controller, Cell, *CELLS)),
+    *(Controller, Cell, *CELLS, Interface, Field, *ADDRESSINGS),
+):
+    _remember(_space)
+
+
+_call, _getattr = nn.Module.__call__, nn.Module.__getattr__
+
+
+def rewritten() -> str | None:
+    """The name of a function that is not what its class or module was written with, if any."""
+    if nn.Module.__call__ is not _call or nn.Module.__getattr__ is not _getattr:
+        return "torch.nn.Module.__call__"
+    for space, now, seen, functions, whole in _as_written:
+        if now == seen:
+            continue
+        replaced = [name for name, value in functions.items() if now.get(name) is not value]
+        if whole:
+            added = sorted(now.keys() - seen.keys())
+            replaced += [n for n in added if not n.startswith("__") or n in OPERATORS]
+        if replaced:
+            return f"{space.__name__}.{replaced[0]}"
+        seen.clear()
+        seen.update(now)
+    return None
