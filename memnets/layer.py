@@ -6,7 +6,8 @@ Axes: B batch, T time, I input, O output, N memory slots, W word, R read heads.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -275,8 +276,11 @@ class MemoryLayer(nn.Module, ABC):
             return self._forward_packed(x, state)
         if isinstance(x, Tensor) and x.dim() == 2 and lengths is not None:
             raise ValueError("lengths needs a batch; x is unbatched, [T, I].")
-        steps, started = self.prepare(x, state)
-        y, after = self._run(steps, started, checked_lengths(lengths, steps))
+        steps, started = self._started(x, state)
+        check = None
+        if state is not None:
+            check = partial(self._check_state, started, steps.shape[1], x.dim() == 3)
+        y, after = self._run(steps, started, checked_lengths(lengths, steps), check)
         if x.dim() == 2:
             return y.squeeze(1), without_batch(after)
         return (rearrange(y, "t b o -> b t o") if self.batch_first else y), after
@@ -287,6 +291,13 @@ class MemoryLayer(nn.Module, ABC):
         Raises:
             ValueError, TypeError: as the call of the layer.
         """
+        steps, started = self._started(x, state)
+        if state is not None:
+            self._check_state(started, steps.shape[1], x.dim() == 3)
+        return steps, started
+
+    def _started(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """What `prepare` does, but for the check of a given state."""
         weight = self.readout.weight
         check_input(x, input_size=self.input_size, batch_first=self.batch_first, weight=weight)
         if state is not None and not isinstance(state, State):
@@ -294,16 +305,12 @@ class MemoryLayer(nn.Module, ABC):
                 f"state must be a memnets.State, as initial_state or a call returns; got "
                 f"{type(state).__name__}."
             )
-        batched = x.dim() == 3
-        if not batched:
+        if x.dim() == 2:
             x = x.unsqueeze(1)
             state = None if state is None else with_batch(state)
         elif self.batch_first:
             x = rearrange(x, "b t i -> t b i")
-        if state is None:
-            return x, self.initial_state(x.shape[1])
-        self._check_state(state, x.shape[1], batched)
-        return x, state
+        return x, self.initial_state(x.shape[1]) if state is None else state
 
     def backend_for(self, x: Tensor, state: State | None = None) -> Choice:
         """Say which backend would run this call, and why the fused one would not.
@@ -325,14 +332,20 @@ class MemoryLayer(nn.Module, ABC):
     def _time_axis(self, dimensions: int) -> int:
         return 1 if self.batch_first and dimensions == 3 else 0
 
-    def _run(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+    def _run(
+        self,
+        x: Tensor,
+        state: State,
+        lengths: Tensor | None,
+        check: Callable[[], None] | None = None,
+    ) -> tuple[Tensor, State]:
         if lengths is None:
-            h, read_vectors, state = unroll(self, x, state, None)
+            h, read_vectors, state = unroll(self, x, state, None, check)
             return self.output(h, read_vectors), state
         padding = torch.arange(x.shape[0], device=lengths.device)[:, None] >= lengths
         padding = padding.to(x.device)[..., None]
         x = x.masked_fill(padding, 0)
-        h, read_vectors, state = unroll(self, x, state, lengths)
+        h, read_vectors, state = unroll(self, x, state, lengths, check)
         return self.output(h, read_vectors).masked_fill(padding, 0), state
 
     def _forward_packed(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Backend = Callable[["MemoryLayer", Tensor, State, Tensor | None, int | None], Unrolled]
 """Called with (layer, x, state, lengths, checkpoint_every) as `reference` is; raises a ValueError
 with the reason and the remedy if it cannot serve a call."""
+Check = Callable[[], None]
+"""Raises a ValueError for a state that the caller passed in and that is not the layer's."""
 
 logger: logging.Logger = logging.getLogger("memnets")
 
@@ -72,6 +74,8 @@ def by_kernel(
     state: State,
     lengths: Tensor | None,
     checkpoint_every: int | None = None,
+    *,
+    check: Check | None = None,
 ) -> Unrolled:
     """Run the whole sequence as one kernel: see `memnets.backends.cpu`.
 
@@ -80,6 +84,8 @@ def by_kernel(
     """
     reason = fused.supports(layer, x, state)
     if reason is not None:
+        if check is not None:
+            check()
         raise ValueError(_refusal(reason))
     return fused.run(layer, x, state, lengths, checkpoint_every)
 
@@ -90,18 +96,23 @@ def auto(
     state: State,
     lengths: Tensor | None,
     checkpoint_every: int | None = None,
+    *,
+    check: Check | None = None,
 ) -> Unrolled:
     """Take the fused backend where it can serve the call, else the reference; log once which.
 
     Warns:
         PerformanceWarning: once, if this machine has no kernel.
     """
-    if torch.compiler.is_compiling():
-        return reference(layer, x, state, lengths, checkpoint_every)
-    reason = fused.supports(layer, x, state)
-    if reason is None:
+    compiling = torch.compiler.is_compiling()
+    reason = None if compiling else fused.supports(layer, x, state)
+    if reason is None and not compiling:
         _say_once("memnets runs on the fused backend.")
         return fused.run(layer, x, state, lengths, checkpoint_every)
+    if check is not None:
+        check()
+    if reason is None:
+        return reference(layer, x, state, lengths, checkpoint_every)
     _say_once(f"memnets runs on the reference backend, the fused one cannot serve. {reason}")
     dtype = layer.readout.weight.dtype
     if dtype in fused.NUMBERS and reason == fused.reason_against(dtype):
@@ -132,6 +143,25 @@ BACKENDS: dict[str, Backend] = {
 }
 
 
-def unroll(layer: MemoryLayer, x: Tensor, state: State, lengths: Tensor | None) -> Unrolled:
-    """Run `layer` over x [T, B, I] on its backend; see `memnets.backends.reference.reference`."""
-    return BACKENDS[layer.backend](layer, x, state, lengths, layer.checkpoint_every)
+def unroll(
+    layer: MemoryLayer,
+    x: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    check: Check | None = None,
+) -> Unrolled:
+    """Run `layer` over x [T, B, I] on its backend; see `memnets.backends.reference.reference`.
+
+    `check` makes an initial state to compare with. The kernel takes no state but of the layer's own
+    form, so where it serves there is no need for that.
+    """
+    backend, every = BACKENDS[layer.backend], layer.checkpoint_every
+    if check is None:
+        return backend(layer, x, state, lengths, every)
+    if fused.knows_states(layer):
+        if backend is auto:
+            return auto(layer, x, state, lengths, every, check=check)
+        if backend is by_kernel:
+            return by_kernel(layer, x, state, lengths, every, check=check)
+    check()
+    return backend(layer, x, state, lengths, every)

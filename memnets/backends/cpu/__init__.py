@@ -13,14 +13,19 @@ import torch
 from torch import Tensor
 
 from memnets.backends.cpu.again import Again
-from memnets.backends.cpu.known import inner_modules, reason_in_surroundings, reason_in_tensors
+from memnets.backends.cpu.known import (
+    INITIAL,
+    inner_modules,
+    reason_in_surroundings,
+    reason_in_tensors,
+)
 from memnets.backends.cpu.library import NUMBERS, UnavailableError, reason_against
 from memnets.backends.cpu.node import Call, Sequences, forward, tensors_of
 from memnets.backends.cpu.plan import Plan
-from memnets.backends.cpu.planned import latest_plan, planned
+from memnets.backends.cpu.planned import form_of, latest_plan, planned
 from memnets.backends.reference import Unrolled
 from memnets.checks import autocasts
-from memnets.state import State, leaves, map_tensors
+from memnets.state import State, map_tensors
 
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
@@ -51,20 +56,28 @@ def threads(batch_size: int) -> int:
 def supports(layer: MemoryLayer, x: Tensor, state: State) -> str | None:
     """Say in a sentence why the kernel cannot serve this call; None where it can."""
     modules = inner_modules(layer)
-    reason = planned(layer, modules).reason or reason_in_surroundings()
+    known = planned(layer, modules)
+    reason = known.reason or reason_in_surroundings()
     if reason is not None:
         return reason
     dtype = layer.readout.weight.dtype
     if dtype not in NUMBERS:
         return f"It computes in float32 and float64; the layer is {dtype}."
     parameters = [p for m in modules for p in m._parameters.values() if p is not None]
-    carried = leaves(state)
+    form, carried = form_of(state)
+    if form != known.form:
+        return "It knows states of the form that the layer's initial_state makes; this is another."
     return (
         reason_in_tensors(parameters, dtype)
         or reason_in_tensors([x, *carried], None if autocasts("cpu") else dtype)
         or _reason_in_form(layer, x, carried)
         or reason_against(dtype)
     )
+
+
+def knows_states(layer: MemoryLayer) -> bool:
+    """Whether a state that `supports` has nothing against is one of the layer's."""
+    return INITIAL.isdisjoint(layer.__dict__)
 
 
 def _reason_in_form(layer: MemoryLayer, x: Tensor, carried: list[Tensor]) -> str | None:

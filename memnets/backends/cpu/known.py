@@ -27,6 +27,8 @@ from memnets.parts.heads import ReadHead, WriteHead
 
 REPLACED = frozenset({"advance", "access", "gather"})
 """The methods of a layer that the kernel runs in place of."""
+INITIAL = frozenset({"initial_state", "initial_access"})
+"""Those that say what form its states have."""
 SETTINGS = (
     "input_size",
     "memory_size",
@@ -75,7 +77,8 @@ def evidence(layer: Any, modules: Sequence[nn.Module]) -> tuple[Any, ...]:
         type(layer),
         rewritten(),
         REPLACED.isdisjoint(attributes),
-        *(attributes.get(name) for name in SETTINGS),
+        *(attributes.get(name) for name in (*SETTINGS, *INITIAL)),
+        [None if p is None else p.shape for p in layer._parameters.values()],
     ]
     for head in attributes.get("heads", ()):
         part = head.addressing
@@ -91,7 +94,7 @@ def evidence(layer: Any, modules: Sequence[nn.Module]) -> tuple[Any, ...]:
             fields = [(table.kind, dict(table.fields)) for table in module.tables]
             found += (list(module.sizes), fields)
         elif type(module) is Controller:
-            found += (module.hidden_size, module.skip_connections)
+            found += (module.hidden_size, module.skip_connections, module.state_shape)
     return tuple(found)
 
 

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from memnets.backends.cpu.known import evidence, reason_against
 from memnets.backends.cpu.plan import Plan
@@ -27,6 +27,8 @@ class Planned(NamedTuple):
     """Why the kernel cannot run such a layer; None where it can."""
     plan: Any
     """Its `Plan`; None where there is a reason."""
+    form: list[Any] | None
+    """The form of its states, as `form_of` says it."""
 
 
 _kept: weakref.WeakKeyDictionary[nn.Module, Planned] = weakref.WeakKeyDictionary()
@@ -38,9 +40,46 @@ def planned(layer: MemoryLayer, modules: Sequence[nn.Module]) -> Planned:
     found = _kept.get(layer)
     if found is None or found.made_from != made_from:
         reason = reason_against(layer)
-        found = Planned(made_from, reason, None if reason else Plan(layer))
+        found = Planned(made_from, reason, None, None)
+        if reason is None:
+            found = _made(layer, made_from)
         _kept[layer] = found
     return found
+
+
+def _made(layer: MemoryLayer, made_from: tuple[Any, ...]) -> Planned:
+    plan = Plan(layer)
+    form, tensors = form_of(type(layer).initial_state(layer, 1))
+    wanted, shapes = plan.shapes(1), [tuple(tensor.shape) for tensor in tensors]
+    if shapes != wanted:
+        reason = f"It knows states with the shapes {wanted}; the layer makes one with {shapes}."
+        return Planned(made_from, reason, None, None)
+    return Planned(made_from, None, plan, form)
+
+
+def form_of(state: Any) -> tuple[list[Any], list[Tensor]]:
+    """The classes and lengths of a state's tuples in order, and its tensors.
+
+    >>> import torch
+    >>> form_of((torch.zeros(2), ()))[0] == [tuple, 2, Tensor, tuple, 0]
+    True
+    """
+    form: list[Any] = []
+    tensors: list[Tensor] = []
+    _walk(state, form, tensors)
+    return form, tensors
+
+
+def _walk(part: Any, form: list[Any], tensors: list[Tensor]) -> None:
+    if isinstance(part, Tensor):
+        form.append(Tensor)
+        tensors.append(part)
+        return
+    form.append(type(part))
+    if isinstance(part, tuple):
+        form.append(len(part))
+        for one in part:
+            _walk(one, form, tensors)
 
 
 def latest_plan(layer: MemoryLayer) -> Plan:

@@ -43,6 +43,62 @@ def test_a_state_that_the_layer_makes_of_another_form(name, change, reason):
     assert reason in fused.supports(layer, inputs(), layer.initial_state(B))
 
 
+@pytest.mark.parametrize("backend", ["auto", "fused", "reference"])
+@pytest.mark.parametrize("change", [resized_memory, small_controller_state])
+def test_a_state_is_checked_against_the_layer_as_it_is_now(change, backend):
+    layer = BY_NAME["ntm_learned_initial_state"].build()
+    if change is small_controller_state:
+        layer = BY_NAME["ntm_lstm"].build()
+    layer.backend = backend
+    _, state = layer(inputs())
+    change(layer)
+    with pytest.raises(ValueError, match=r"state is not of this layer.*initial_state\(3\)"):
+        layer(inputs(), state)
+
+
+@pytest.mark.parametrize("backend", ["auto", "fused", "reference"])
+def test_a_state_is_checked_against_an_initial_state_of_the_layers_own(backend):
+    layer = BY_NAME["ntm_lstm"].build()
+    layer.backend = backend
+    _, state = layer(inputs())
+    layer(inputs(), state)
+    narrow_state(layer)
+    with pytest.raises(ValueError, match=r"must be a tensor of torch\.float32, and is one of"):
+        layer(inputs(), state)
+
+
+@pytest.mark.parametrize("backend", ["auto", "fused", "reference"])
+@pytest.mark.parametrize(
+    ("name", "change", "difference"),
+    [
+        ("ntm_lstm", lambda s: s._replace(controller=list(s.controller)), "tuple, and is a list"),
+        ("ntm_lstm", lambda s: s._replace(controller=1.0), "tuple, and is a float"),
+        ("ntm_lstm", lambda s: s._replace(memory=tuple(s.memory)), "NTMMemory, and is a tuple"),
+        (
+            "ntm_lstm",
+            lambda s: s._replace(memory=s.memory._replace(addressing=((), ()))),
+            "have 0 parts, and has 2",
+        ),
+        (
+            "ntm_lstm",
+            lambda s: s._replace(memory=s.memory._replace(read_weights=None)),
+            "must be a tensor, and is a NoneType",
+        ),
+        (
+            "ntm_feedforward",
+            lambda s: s._replace(controller=s.read_vectors),
+            "must be a tuple, and is a Tensor",
+        ),
+    ],
+)
+def test_a_state_nested_in_another_way(name, change, difference, backend):
+    layer = BY_NAME[name].build()
+    layer.backend = backend
+    _, state = layer(inputs())
+    with pytest.raises(ValueError, match=f"state is not of this layer.*{difference}"):
+        layer(inputs(), change(state))
+
+
 def test_a_number_of_heads_that_the_heads_do_not_have():
     layer = BY_NAME["ntm_lstm"].build()
     layer.write_heads = 2
