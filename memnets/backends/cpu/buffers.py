@@ -29,12 +29,10 @@ def borrow(count: int, dtype: torch.dtype) -> Tensor:
     torch.Size([4])
     """
     size = max(count, 1) * dtype.itemsize
-    room = _taken(size)
-    if room is None:
-        room = _aligned(size)
+    room = taken(size)
     lent = room[:size]
     # torch holds on to the array it was made from for as long as any tensor on it lives.
-    weakref.finalize(lent, _give_back, room)
+    weakref.finalize(lent, give_back, room)
     return torch.from_numpy(lent).view(dtype)[:count]
 
 
@@ -44,8 +42,8 @@ def _aligned(size: int) -> np.ndarray:
     return room[start : start + size]
 
 
-def _taken(size: int) -> np.ndarray | None:
-    """The smallest spare room of at least `size` bytes; None if there is none.
+def taken(size: int) -> np.ndarray:
+    """The smallest spare room of at least `size` bytes, a new one if there is none.
 
     One that is too small is dropped then: it would wait for nothing, as what is needed grows to the
     largest call.
@@ -55,9 +53,10 @@ def _taken(size: int) -> np.ndarray | None:
             return room
     for key in list(_spare.copy())[:1]:
         _spare.pop(key, None)
-    return None
+    return _aligned(size)
 
 
-def _give_back(room: np.ndarray) -> None:
+def give_back(room: np.ndarray) -> None:
+    """Let a next call use a room, which nothing may point to any more."""
     if sum(one.nbytes for one in _spare.copy().values()) + room.nbytes <= SPARE_BYTES:
         _spare[id(room)] = room

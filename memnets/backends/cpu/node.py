@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from memnets.backends.cpu import again, products
-from memnets.backends.cpu.buffers import ALIGNMENT, borrow
+from memnets.backends.cpu.buffers import ALIGNMENT, borrow, give_back, taken
 from memnets.backends.cpu.known import reason_in_surroundings, reason_in_tensors
 from memnets.backends.cpu.library import load
 from memnets.backends.cpu.plan import ABSENT, Layer, Plan, Problem
@@ -74,13 +74,15 @@ class Tensors(NamedTuple):
 
 def tensors_of(layer: MemoryLayer, x: Tensor, state: State) -> Tensors:
     """What the node takes of a layer, its input and its state."""
-    controller: Any = layer.controller
+    modules: Any = layer._modules
+    interface = modules["interface"]._modules["linear"]._parameters
+    cells = modules["controller"]._modules["cells"]._modules.values()
     return Tensors(
         x,
-        layer.interface.linear.weight,
-        layer.interface.linear.bias,
+        interface["weight"],
+        interface["bias"],
         state.read_vectors.flatten(1),
-        [products.parameters_of(cell) for cell in controller.cells],
+        [products.parameters_of(cell) for cell in cells],
         state.controller,
         [part for part in state.memory if isinstance(part, Tensor)],
     )
@@ -92,13 +94,14 @@ class Problems:
     def __init__(self, call: Call, tensors: Tensors) -> None:
         plan = call.plan
         self.library: ctypes.CDLL = load(tensors.x.dtype)
-        problem = type(plan.problem).from_buffer_copy(plan.problem)
+        problem = Problem.from_buffer_copy(plan.problem)
         self.problem: Problem = problem
-        self.layers: ctypes.Array[Layer] = (Layer * len(plan.layers)).from_buffer_copy(plan.layers)
+        self.layers: ctypes.Array[Layer] = type(plan.layers).from_buffer_copy(plan.layers)
         problem.layers = self.layers
         problem.time, problem.batch, inputs = tensors.x.shape
         problem.threads, problem.segment = call.threads, call.segment
         problem.times_kept = call.training
+        self.reference: Any = ctypes.byref(problem)
         self.held: list[Tensor] = []
         problem.lengths = self.address(call.lengths)
         problem.interface_weights = self.address(tensors.interface_weights)
@@ -122,7 +125,7 @@ class Problems:
     def divide(self, room: Tensor | None) -> int:
         """Point to the parts of what is kept for the backward; return how many numbers it takes."""
         address = None if room is None else ctypes.c_void_p(room.data_ptr())
-        return self.library.memnets_divide(ctypes.byref(self.problem), address)
+        return self.library.memnets_divide(self.reference, address)
 
     def parts(self, field: str, tensors: Sequence[Tensor | None]) -> None:
         """Point to the parts of the memory's state, or of its gradient."""
@@ -158,14 +161,19 @@ def _keep_room(call: Call, run: Problems, dtype: torch.dtype) -> Tensor:
     return room
 
 
-def forward(call: Call, tensors: Tensors) -> tuple[tuple[Tensor, ...], Tensor]:
+def forward(call: Call, tensors: Tensors) -> tuple[tuple[Tensor, ...], Tensor | None]:
     """Return h [T, B, hidden], read vectors [T, B, R * W] and the final state's tensors; the room.
 
-    The room holds what a backward needs, if the call is one of training.
+    The room holds what a backward needs; None if the call is not one of training.
     """
     run = Problems(call, tensors)
     problem, x = run.problem, tensors.x
-    room = _keep_room(call, run, x.dtype)
+    used, room = None, None
+    if call.training:
+        room = _keep_room(call, run, x.dtype)
+    else:
+        used = taken(run.divide(None) * x.dtype.itemsize)
+        run.divide(torch.from_numpy(used))
     time, batch, inputs = x.shape
     flat_x = x.reshape(time * batch, inputs)
     for layer, parameters in zip(run.layers, tensors.cells, strict=True):
@@ -174,8 +182,8 @@ def forward(call: Call, tensors: Tensors) -> tuple[tuple[Tensor, ...], Tensor]:
         layer.from_input = run.address(part)
         layer.from_input_row = layer.rows if layer.inputs else 0
     make = x.new_empty if call.lengths is None else x.new_zeros
-    h = make(time, batch, tensors.interface_weights.shape[1])
-    read_vectors = make(time, batch, problem.read_heads * problem.word)
+    h = make((time, batch, tensors.interface_weights.shape[1]))
+    read_vectors = make((time, batch, problem.read_heads * problem.word))
     end_reads = _fresh(tensors.start_reads)
     ends = [[_fresh(part) for part in state] for state in tensors.controller]
     end_memory = [_fresh(part) for part in tensors.memory]
@@ -186,8 +194,10 @@ def forward(call: Call, tensors: Tensors) -> tuple[tuple[Tensor, ...], Tensor]:
     run.controller("end", ends)
     run.parts("start", [None if _is_zero(part) else part for part in tensors.memory])
     run.parts("end", end_memory)
-    run.library.memnets_forward(ctypes.byref(problem))
-    end_controller = (one for state in ends for one in state)
+    run.library.memnets_forward(run.reference)
+    if used is not None:
+        give_back(used)
+    end_controller = [one for state in ends for one in state]
     return (h, read_vectors, end_reads, *end_controller, *end_memory), room
 
 
@@ -266,7 +276,7 @@ def backward(
     d_gates = [h.new_empty(steps, layer.rows) for layer in run.layers]
     for layer, gradient in zip(run.layers, d_gates, strict=True):
         layer.d_gates = run.address(gradient)
-    run.library.memnets_backward(ctypes.byref(problem))
+    run.library.memnets_backward(run.reference)
     d_x, d_cells = _around(run, tensors, wanted, d_gates, room)
     return Tensors(
         d_x, d_raw.T @ h.flatten(0, 1), d_raw.sum(0), d_reads, d_cells, d_states, d_memory

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from memnets.backends.cpu.plan import GRU
 from memnets.parts.controllers import Cell
@@ -24,9 +25,12 @@ Parameters = Sequence[Tensor]
 
 def parameters_of(cell: Any) -> Parameters:
     """Return the parameters of a cell of memnets' controllers."""
+    # As an attribute, each would cost a call of `nn.Module.__getattr__`.
     if isinstance(cell, Cell):
-        return cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh
-    return cell.linear.weight, cell.linear.bias
+        own: Any = cell._parameters
+        return own["weight_ih"], own["weight_hh"], own["bias_ih"], own["bias_hh"]
+    own = cell._modules["linear"]._parameters
+    return own["weight"], own["bias"]
 
 
 def from_input(kind: int, parameters: Parameters, x: Tensor | None) -> Tensor:
@@ -40,7 +44,7 @@ def from_input(kind: int, parameters: Parameters, x: Tensor | None) -> Tensor:
     weight = weight[:, : x.shape[1]]
     if kind == GRU:  # the fourth block has nothing of x
         weight = torch.cat([weight, weight.new_zeros(weight.shape[0] // 3, x.shape[1])])
-    return torch.addmm(bias, x, weight.T)
+    return functional.linear(x, weight, bias)
 
 
 def _bias(kind: int, parameters: Parameters) -> Tensor:
