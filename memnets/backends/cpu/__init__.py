@@ -22,9 +22,8 @@ from memnets.backends.cpu.known import (
 from memnets.backends.cpu.library import NUMBERS, UnavailableError, reason_against
 from memnets.backends.cpu.node import Call, Sequences, forward, tensors_of
 from memnets.backends.cpu.plan import Plan
-from memnets.backends.cpu.planned import form_of, latest_plan, planned
+from memnets.backends.cpu.planned import form_of, latest_plan, planned, shapes_of
 from memnets.backends.reference import Unrolled
-from memnets.checks import autocasts
 from memnets.state import State, map_tensors
 
 if TYPE_CHECKING:
@@ -69,8 +68,8 @@ def supports(layer: MemoryLayer, x: Tensor, state: State) -> str | None:
         return "It knows states of the form that the layer's initial_state makes; this is another."
     return (
         reason_in_tensors(parameters, dtype)
-        or reason_in_tensors([x, *carried], None if autocasts("cpu") else dtype)
-        or _reason_in_form(layer, x, carried)
+        or reason_in_tensors([x, *carried], None if torch.is_autocast_enabled("cpu") else dtype)
+        or _reason_in_form(layer, x, carried, shapes_of(known, x.shape[1]))
         or reason_against(dtype)
     )
 
@@ -80,9 +79,10 @@ def knows_states(layer: MemoryLayer) -> bool:
     return INITIAL.isdisjoint(layer.__dict__)
 
 
-def _reason_in_form(layer: MemoryLayer, x: Tensor, carried: list[Tensor]) -> str | None:
+def _reason_in_form(
+    layer: MemoryLayer, x: Tensor, carried: list[Tensor], wanted: list[tuple[int, ...]]
+) -> str | None:
     """Say which shapes the kernel cannot read; a layer may make an initial state of its own."""
-    wanted = latest_plan(layer).shapes(x.shape[1])
     shapes = [tensor.shape for tensor in carried]
     if shapes != wanted:
         return f"It knows states with the shapes {wanted}; this one has {list(map(tuple, shapes))}."
@@ -103,7 +103,7 @@ def run(
     Under autocast too the kernel computes in the layer's own dtype: that is exact, and faster than
     products in half precision.
     """
-    if not autocasts("cpu"):
+    if not torch.is_autocast_enabled("cpu"):
         return _run(layer, x, state, lengths, checkpoint_every)
     dtype = layer.readout.weight.dtype
     with torch.autocast("cpu", enabled=False):
@@ -120,8 +120,8 @@ def _run(
 ) -> Unrolled:
     plan = latest_plan(layer)
     tensors = tensors_of(layer, x, state)
-    flat = tensors.flat()
-    training = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in flat)
+    flat = tensors.flat() if torch.is_grad_enabled() else []
+    training = any(tensor.requires_grad for tensor in flat)
     time, batch = x.shape[:2]
     call = Call(
         plan,
@@ -132,16 +132,15 @@ def _run(
         Again(layer, type(state.memory)),
     )
     outputs = Sequences.apply(call, *flat) if training else forward(call, tensors)[0]
-    h, read_vectors, *ends = outputs
-    end_reads, *rest = ends
+    h, read_vectors, end_reads, *rest = outputs
     states, depth = plan.states, plan.problem.depth
     end_controller = tuple(tuple(rest[i * states : (i + 1) * states]) for i in range(depth))
-    end_memory = state.memory._replace(
-        **dict(zip(state.memory._fields, rest[depth * states :], strict=False))
-    )
-    shape = (layer.read_heads, layer.word_size)
-    end = State(end_controller, end_memory, end_reads.unflatten(1, shape))
-    return Unrolled(h, read_vectors.unflatten(2, shape), end)
+    memory = rest[depth * states :]
+    # Behind the tensors comes what addressings carry, which is nothing of those in the kernel.
+    end_memory = type(state.memory)(*memory, *state.memory[len(memory) :])
+    reads = state.read_vectors.shape
+    end = State(end_controller, end_memory, end_reads.view(reads))
+    return Unrolled(h, read_vectors.view(time, *reads), end)
 
 
 def _segment(plan: Plan, x: Tensor, checkpoint_every: int | None) -> int:

@@ -42,6 +42,7 @@ SETTINGS = (
     "allocation_epsilon",
     "usage_resolution",
 )
+WATCHED = (*SETTINGS, *sorted(INITIAL))
 SHARPNESS = ("strengths", "sharpenings")
 """Fields that multiply what a softmax is taken of."""
 SWITCHES = ("stock", "read_first", "stop_usage_gradient")
@@ -77,7 +78,7 @@ def evidence(layer: Any, modules: Sequence[nn.Module]) -> tuple[Any, ...]:
         type(layer),
         rewritten(),
         REPLACED.isdisjoint(attributes),
-        *(attributes.get(name) for name in (*SETTINGS, *INITIAL)),
+        *map(attributes.get, WATCHED),
         [None if p is None else p.shape for p in layer._parameters.values()],
     ]
     for head in attributes.get("heads", ()):
@@ -274,10 +275,11 @@ def _expected_shapes(layer: Any) -> dict[nn.Module, dict[str, tuple[int, ...]]]:
 
 def reason_in_tensors(tensors: Iterable[Tensor], dtype: torch.dtype | None = None) -> str | None:
     """Say what the kernel cannot take of tensors, which it takes by their address; else None."""
+    strided, has_storage = torch.strided, torch._C._has_storage
     for tensor in tensors:
         if type(tensor) not in PLAIN:
             return f"It takes plain tensors; one is a {type(tensor).__name__}."
-        if tensor.layout is not torch.strided or not torch._C._has_storage(tensor):
+        if tensor.layout is not strided or not has_storage(tensor):
             return "It takes tensors that hold their numbers; one is sparse or of a transform."
         if tensor.is_neg() or tensor._is_zerotensor():
             return "It takes tensors that hold their numbers; one is a lazy view."

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
 
 
+BATCH_SIZES = 16
+"""For how many the shapes of a state are kept."""
+
+
 class Planned(NamedTuple):
     """What was found out about a layer."""
 
@@ -29,6 +33,8 @@ class Planned(NamedTuple):
     """Its `Plan`; None where there is a reason."""
     form: list[Any] | None
     """The form of its states, as `form_of` says it."""
+    shapes: dict[int, list[tuple[int, ...]]]
+    """The shapes of its states' tensors for batch sizes that were asked for."""
 
 
 _kept: weakref.WeakKeyDictionary[nn.Module, Planned] = weakref.WeakKeyDictionary()
@@ -40,7 +46,7 @@ def planned(layer: MemoryLayer, modules: Sequence[nn.Module]) -> Planned:
     found = _kept.get(layer)
     if found is None or found.made_from != made_from:
         reason = reason_against(layer)
-        found = Planned(made_from, reason, None, None)
+        found = Planned(made_from, reason, None, None, {})
         if reason is None:
             found = _made(layer, made_from)
         _kept[layer] = found
@@ -53,33 +59,40 @@ def _made(layer: MemoryLayer, made_from: tuple[Any, ...]) -> Planned:
     wanted, shapes = plan.shapes(1), [tuple(tensor.shape) for tensor in tensors]
     if shapes != wanted:
         reason = f"It knows states with the shapes {wanted}; the layer makes one with {shapes}."
-        return Planned(made_from, reason, None, None)
-    return Planned(made_from, None, plan, form)
+        return Planned(made_from, reason, None, None, {})
+    return Planned(made_from, None, plan, form, {1: wanted})
 
 
-def form_of(state: Any) -> tuple[list[Any], list[Tensor]]:
+def form_of(state: tuple[Any, ...]) -> tuple[list[Any], list[Tensor]]:
     """The classes and lengths of a state's tuples in order, and its tensors.
 
     >>> import torch
     >>> form_of((torch.zeros(2), ()))[0] == [tuple, 2, Tensor, tuple, 0]
     True
     """
-    form: list[Any] = []
+    form: list[Any] = [type(state), len(state)]
     tensors: list[Tensor] = []
-    _walk(state, form, tensors)
+    for part in state:
+        if isinstance(part, Tensor):
+            form.append(Tensor)
+            tensors.append(part)
+        elif isinstance(part, tuple):
+            inner, more = form_of(part)
+            form += inner
+            tensors += more
+        else:
+            form.append(type(part))
     return form, tensors
 
 
-def _walk(part: Any, form: list[Any], tensors: list[Tensor]) -> None:
-    if isinstance(part, Tensor):
-        form.append(Tensor)
-        tensors.append(part)
-        return
-    form.append(type(part))
-    if isinstance(part, tuple):
-        form.append(len(part))
-        for one in part:
-            _walk(one, form, tensors)
+def shapes_of(known: Planned, batch: int) -> list[tuple[int, ...]]:
+    """The shapes of a state's tensors, in the order of `memnets.state.leaves`."""
+    shapes = known.shapes.get(batch)
+    if shapes is None:
+        if len(known.shapes) >= BATCH_SIZES:
+            known.shapes.clear()
+        shapes = known.shapes[batch] = known.plan.shapes(batch)
+    return shapes
 
 
 def latest_plan(layer: MemoryLayer) -> Plan:
