@@ -106,10 +106,21 @@ def results(call: Call, backend: str) -> dict[str, Tensor]:
 
 
 def difference(one: Tensor, other: Tensor) -> float:
-    """The largest difference where `other` is finite; infinity where `one` alone is not."""
+    """The largest difference where `other` is finite; infinity where just one is no number.
+
+    Where `other` overflows to infinity, `one` may be anything: they overflow in different places.
+    """
+    if bool((other.isnan() & one.isfinite()).any()):
+        return math.inf
     finite = other.isfinite()
     apart = (one[finite] - other[finite]).abs()
     return float(apart.nan_to_num(math.inf, math.inf).max()) if apart.numel() else 0.0
+
+
+def largest(one: Tensor) -> float:
+    """The largest finite number."""
+    finite = one[one.isfinite()].abs()
+    return float(finite.max()) if finite.numel() else 0.0
 
 
 def sensitivities(call: Call, expected: dict[str, Tensor]) -> dict[str, float]:
@@ -126,6 +137,13 @@ def sensitivities(call: Call, expected: dict[str, Tensor]) -> dict[str, float]:
         for name, one in found.items():
             moves[name] = max(moves[name], difference(one, expected[name]))
     return moves
+
+
+def beyond_sensitivity(one: float, move: float) -> float:
+    """How many times as far as rounding errors; 1 where they too make numbers of what is none."""
+    if math.isinf(one) and math.isinf(move):
+        return 1.0
+    return one / move if move else math.inf
 
 
 def refused_ones(case: Case) -> list[Any]:
@@ -146,14 +164,14 @@ def examine(case: Case) -> Outcome:
         return Outcome("disagree", rows=[f"results: {sorted(set(actual) ^ set(expected))}"])
     tolerance = TOLERANCES[case.options["dtype"]]
     apart = {name: difference(actual[name], one) for name, one in expected.items()}
-    sizes = {name: difference(torch.zeros_like(one), one) for name, one in expected.items()}
+    sizes = {name: largest(one) for name, one in expected.items()}
     beyond = {name: one - tolerance * sizes[name] for name, one in apart.items()}
     beyond = {name: one for name, one in beyond.items() if one > 0}
     if not beyond:
         ratios = [apart[name] / (tolerance * sizes[name]) for name in apart if sizes[name]]
         return Outcome("agree", max(ratios, default=0.0), shown(apart, sizes, {}))
     moves = sensitivities(call, expected)
-    ratio = max(one / moves[name] if moves[name] else math.inf for name, one in beyond.items())
+    ratio = max(beyond_sensitivity(one, moves[name]) for name, one in beyond.items())
     verdict = "ill-conditioned" if ratio <= FACTOR else "disagree"
     return Outcome(verdict, ratio, shown(apart, sizes, moves))
 

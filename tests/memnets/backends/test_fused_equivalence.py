@@ -58,8 +58,28 @@ def test_a_number_that_is_not_finite_in_the_kernel_alone_is_a_difference():
     finite = torch.tensor([1.0, 2.0])
     for broken in (torch.tensor([1.0, torch.nan]), torch.tensor([torch.inf, 2.0])):
         assert difference(broken, finite) > 1e300
-        assert difference(finite, broken) == 0
     assert difference(torch.tensor([1.0, 2.5]), finite) == 0.5
+
+
+def test_a_number_that_is_not_finite_in_the_reference():
+    """Where the reference has no number the kernel must have none; what overflows may differ."""
+    finite, nan = torch.tensor([1.0, 2.0]), torch.tensor([1.0, torch.nan])
+    assert difference(finite, nan) > 1e300
+    assert difference(nan, nan) == 0
+    assert difference(finite, torch.tensor([torch.inf, 2.0])) == 0
+
+
+def test_a_kernel_that_hides_a_nan_of_the_reference_disagrees(monkeypatch):
+    index = next(n for n in range(200) if plain(draw(0, n)))
+
+    def hiding(call, backend):
+        found = results(call, backend)
+        if backend == "reference":
+            found["d x"] = found["d x"].fill_(torch.nan)
+        return found
+
+    monkeypatch.setattr(equivalence, "results", hiding)
+    assert examine(draw(0, index)).verdict == "disagree"
 
 
 def test_what_the_kernel_does_not_know_is_refused():
