@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import warnings
 from collections.abc import Callable
+from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -131,8 +133,20 @@ def _warn_once(reason: str) -> None:
         f"memnets runs on its reference backend, some {SLOWER} times slower than its kernel. "
         f"{reason}",
         PerformanceWarning,
-        stacklevel=2,
+        stacklevel=_users_level(),
     )
+
+
+def _users_level() -> int:
+    """How many calls above the caller that of the user is, who is in neither memnets nor torch."""
+    level, frame = 0, inspect.currentframe()
+    while frame is not None and _package(frame) in ("memnets", "torch"):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
 BACKENDS: dict[str, Backend] = {

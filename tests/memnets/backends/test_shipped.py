@@ -99,6 +99,15 @@ def test_without_a_whole_one_the_reference_serves_and_says_so_once(built, caplog
     assert caplog.text.count("runs on the reference backend") == 1
 
 
+@pytest.mark.parametrize("call", ["layer", "step"])
+def test_the_warning_points_at_the_users_call(built, call):
+    built.unlink()
+    layer = BY_NAME["ntm_lstm"].build()
+    with pytest.warns(memnets.PerformanceWarning) as warned:
+        layer(inputs()) if call == "layer" else layer.step(inputs()[0])
+    assert [one.filename for one in warned] == [__file__]
+
+
 @pytest.mark.usefixtures("built")
 def test_a_checkout_compiles_what_did_not_come_along(built, monkeypatch):
     built.unlink()
