@@ -17,7 +17,15 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from memnets.backends.reference import Unrolled, in_segments, joined, reference, steps
+from memnets.backends.reference import (
+    Starts,
+    Unrolled,
+    in_segments,
+    joined,
+    of_steps,
+    reference,
+    steps,
+)
 from memnets.state import State, map_tensors
 
 if TYPE_CHECKING:
@@ -36,20 +44,22 @@ def compiled(
     state: State,
     lengths: Tensor | None,
     checkpoint_every: int | None = None,
+    starts: Starts | None = None,
 ) -> Unrolled:
     """Run the steps under torch.compile, which compiles at the first call of a kind.
 
     On CUDA the steps run as CUDA graphs; that has not been run yet.
 
     Args:
-        layer, x, state, lengths, checkpoint_every: see `memnets.backends.reference.reference`.
+        layer, x, state, lengths, checkpoint_every, starts: as those of
+            `memnets.backends.reference.reference`.
 
     Raises:
         ValueError: inside a transform of torch.func.
         RuntimeError: if there is no C++ compiler.
     """
     if torch.compiler.is_compiling():  # the caller compiles these steps already
-        return reference(layer, x, state, lengths, checkpoint_every)
+        return reference(layer, x, state, lengths, checkpoint_every, starts)
     if torch._C._are_functorch_transforms_active():
         raise ValueError(
             'backend="compiled" cannot run inside vmap, grad and the other transforms of '
@@ -57,26 +67,39 @@ def compiled(
         )
     # A clone has the strides of its shape, whatever x is a view of: strides are compiled in.
     x = x.clone(memory_format=torch.contiguous_format)
-    return in_segments(_in_chunks, layer, x, _as_carried(layer, state), lengths, checkpoint_every)
+    state = _as_carried(layer, state)
+    if starts is not None:
+        mask = starts.mask.clone(memory_format=torch.contiguous_format)
+        starts = Starts(mask, _as_carried(layer, starts.state))
+    return in_segments(_in_chunks, layer, x, state, lengths, checkpoint_every, starts)
 
 
 def _in_chunks(
-    layer: MemoryLayer, x: Tensor, state: State, remaining: Tensor | None, whole: int
+    layer: MemoryLayer,
+    x: Tensor,
+    state: State,
+    remaining: Tensor | None,
+    whole: int,
+    starts: Starts | None,
 ) -> Unrolled:
     chunks, rest = divmod(x.shape[0], CHUNK)
     start, parts = 0, []
     for piece in x.split([CHUNK] * chunks + [1] * rest):
         left = None if remaining is None else remaining - start
-        parts.append(_run(layer, piece, state, left))
+        inside = slice(start, start + len(piece))
+        parts.append(_run(layer, piece, state, left, of_steps(starts, inside)))
         state = parts[-1].state
         start += len(piece)
     return joined(parts)
 
 
-def _run(layer: MemoryLayer, x: Tensor, state: State, remaining: Tensor | None) -> Unrolled:
-    function = _function(layer, (len(x), remaining is None, torch.is_grad_enabled(), x.is_cuda))
+def _run(
+    layer: MemoryLayer, x: Tensor, state: State, remaining: Tensor | None, starts: Starts | None
+) -> Unrolled:
+    given = (remaining is None, starts is None)
+    function = _function(layer, (len(x), *given, torch.is_grad_enabled(), x.is_cuda))
     try:
-        made = function(layer, x, state, remaining)
+        made = function(layer, x, state, remaining, starts)
     except RuntimeError as error:
         if "InvalidCxxCompiler" not in str(error):
             raise
@@ -89,9 +112,11 @@ def _run(layer: MemoryLayer, x: Tensor, state: State, remaining: Tensor | None) 
     return map_tensors(Tensor.clone, made) if x.is_cuda else made
 
 
-def _chunk(layer: MemoryLayer, x: Tensor, state: State, remaining: Tensor | None) -> Unrolled:
+def _chunk(
+    layer: MemoryLayer, x: Tensor, state: State, remaining: Tensor | None, starts: Starts | None
+) -> Unrolled:
     """What is compiled: every step masked, as a step's number in the sequence is no input."""
-    made = steps(layer, x, state, remaining, 0)
+    made = steps(layer, x, state, remaining, 0, starts)
     return made._replace(state=map_tensors(_plain, made.state))
 
 
@@ -113,7 +138,7 @@ def _as_carried(layer: MemoryLayer, state: State) -> State:
     return map_tensors(carried, state)
 
 
-Kind = tuple[int, bool, bool, bool]
+Kind = tuple[int, bool, bool, bool, bool]
 
 # Beside the layers, as compiled code is no part of them: not of copies, pickles or checkpoints.
 _functions: WeakKeyDictionary[MemoryLayer, dict[Kind, Callable[..., Unrolled]]]
@@ -122,7 +147,7 @@ _numbers = itertools.count()
 
 
 def _function(layer: MemoryLayer, kind: Kind) -> Callable[..., Unrolled]:
-    """Return `_chunk` for calls of one kind: steps, lengths or none, gradients or none, CUDA.
+    """Return `_chunk` for calls of one kind: steps, lengths, starts and gradients or none, CUDA.
 
     torch.compile keeps what it compiled, at most eight times, with the code of the function, and
     takes for dynamic what varies between calls of one name. So each layer and kind has a copy of

@@ -28,7 +28,16 @@ class Unrolled(NamedTuple):
     state: State
 
 
-Steps = Callable[["MemoryLayer", Tensor, State, Tensor | None, int], Unrolled]
+class Starts(NamedTuple):
+    """Where rows begin anew, and from what."""
+
+    mask: Tensor
+    """Whether the row begins anew before the step, bool [T, B]; False past a row's length."""
+    state: State
+    """What it begins from, with the batch axis."""
+
+
+Steps = Callable[["MemoryLayer", Tensor, State, Tensor | None, int, Starts | None], Unrolled]
 """What runs some steps of a sequence: called as `steps` is."""
 
 
@@ -38,6 +47,7 @@ def reference(
     state: State,
     lengths: Tensor | None,
     checkpoint_every: int | None = None,
+    starts: Starts | None = None,
 ) -> Unrolled:
     """Run the step once for each time, in Python.
 
@@ -47,15 +57,21 @@ def reference(
         state: with the batch axis.
         lengths: [B] on the CPU, or None where every row is T long.
         checkpoint_every: see `in_segments`.
+        starts: where rows begin anew; None for nowhere.
 
     Returns:
         What the readout sees of every step, and the state after each row's last step.
     """
-    return in_segments(steps, layer, x, state, lengths, checkpoint_every)
+    return in_segments(steps, layer, x, state, lengths, checkpoint_every, starts)
 
 
 def steps(
-    layer: MemoryLayer, x: Tensor, state: State, remaining: Tensor | None, whole: int
+    layer: MemoryLayer,
+    x: Tensor,
+    state: State,
+    remaining: Tensor | None,
+    whole: int,
+    starts: Starts | None,
 ) -> Unrolled:
     """Run the steps of x [T, B, I] one after another.
 
@@ -66,9 +82,12 @@ def steps(
         remaining: how many steps from here each row goes on for (below 1: it has ended), [B] on
             x's device, or None where no row ends in x.
         whole: how many steps from here all rows go on for; only steps after those are masked.
+        starts: of these steps.
     """
     h, read_vectors = [], []
     for t, x_t in enumerate(x.unbind(0)):
+        if starts is not None:
+            state = begin_anew(starts.mask[t], starts.state, state)
         advanced = layer.advance(x_t, state)
         if remaining is None or t < whole:
             state = advanced.state
@@ -86,12 +105,13 @@ def in_segments(
     state: State,
     lengths: Tensor | None,
     checkpoint_every: int | None,
+    starts: Starts | None,
 ) -> Unrolled:
     """Run a sequence, and let the backward compute segments of it again instead of keeping them.
 
     Args:
         run: what runs some steps, as `steps` does.
-        layer, x, state, lengths: see `reference`.
+        layer, x, state, lengths, starts: see `reference`.
         checkpoint_every: steps in a segment, K. Kept are the states between segments and, in the
             backward, what one segment makes: T/K states and K steps. None, and a sequence of at
             most K steps: one segment, and everything in it is kept.
@@ -103,7 +123,7 @@ def in_segments(
     whole = x.shape[0] if lengths is None else int(lengths.min())
     every = checkpoint_every
     if every is None or every >= x.shape[0] or not torch.is_grad_enabled():
-        return run(layer, x, state, remaining, whole)
+        return run(layer, x, state, remaining, whole, starts)
     if torch._C._are_functorch_transforms_active():
         raise ValueError(
             f"checkpoint_every={every} cannot be served inside grad, vmap and the other transforms "
@@ -112,13 +132,18 @@ def in_segments(
     parts = []
     for start in range(0, x.shape[0], every):
         left = None if remaining is None else remaining - start
-        part = checkpoint(
-            run, layer, x[start : start + every], state, left, whole - start, use_reentrant=False
-        )
+        inside = slice(start, start + every)
+        given = (layer, x[inside], state, left, whole - start, of_steps(starts, inside))
+        part = checkpoint(run, *given, use_reentrant=False)
         assert isinstance(part, Unrolled)
         parts.append(part)
         state = part.state
     return joined(parts)
+
+
+def of_steps(starts: Starts | None, inside: slice) -> Starts | None:
+    """The part of `starts` that is of some steps."""
+    return None if starts is None else starts._replace(mask=starts.mask[inside])
 
 
 def joined(parts: Sequence[Unrolled]) -> Unrolled:
@@ -130,6 +155,11 @@ def joined(parts: Sequence[Unrolled]) -> Unrolled:
         torch.cat([part.read_vectors for part in parts]),
         parts[-1].state,
     )
+
+
+def begin_anew(begins: Tensor, fresh: State, state: State) -> State:
+    """Return the state with the rows for which `begins` [B] is True from `fresh`."""
+    return _where(begins, fresh, state)
 
 
 def _where(active: Tensor, new: State, old: State) -> State:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 import memnets
 from memnets import interface, parts
+from memnets.backends import reference
 from memnets.backends.cpu.plan import CELL_NAMES
 from memnets.parts import controllers
 from tests import derivations, samples
@@ -52,6 +53,11 @@ def dnc_access(*tensors: Tensor) -> tuple[Tensor, ...]:
     step, state = memnets.dnc.DNCInterface(*tensors[:10]), memnets.dnc.DNCMemory(*tensors[10:])
     vectors, after = memnets.dnc.access(step, state)
     return (vectors, *after)
+
+
+def begin_anew_in_every_second_row(fresh: Tensor, state: Tensor) -> tuple[Tensor, ...]:
+    begins = torch.arange(len(fresh)) % 2 == 0
+    return reference.begin_anew(begins, (fresh,), (state,))
 
 
 # A mechanism, and which of the arrays of `drawn` it takes.
@@ -93,6 +99,7 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[SimpleNamespace], Any]]] = 
         ntm_access_read_first,
         lambda v: (*v.ntm, v.memory, v.reads, v.writes),
     ),
+    "begin_anew": (begin_anew_in_every_second_row, lambda v: (v.h, v.c)),
     "dnc_access": (dnc_access, lambda v: (*v.dnc, *v.state)),
 }
 KINDS = ("random", "equal", "empty", "whole")
