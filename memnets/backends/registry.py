@@ -15,15 +15,17 @@ from torch import Tensor
 
 from memnets.backends import cpu as fused
 from memnets.backends.compiled import compiled
-from memnets.backends.reference import Unrolled, reference
+from memnets.backends.reference import Starts, Unrolled, reference
 from memnets.state import State
 
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
 
-Backend = Callable[["MemoryLayer", Tensor, State, Tensor | None, int | None], Unrolled]
-"""Called with (layer, x, state, lengths, checkpoint_every) as `reference` is; raises a ValueError
-with the reason and the remedy if it cannot serve a call."""
+Backend = Callable[
+    ["MemoryLayer", Tensor, State, Tensor | None, int | None, Starts | None], Unrolled
+]
+"""Called with (layer, x, state, lengths, checkpoint_every, starts) as `reference` is; raises a
+ValueError with the reason and the remedy if it cannot serve a call."""
 Check = Callable[[], None]
 """Raises a ValueError for a state that the caller passed in and that is not the layer's."""
 
@@ -76,6 +78,7 @@ def by_kernel(
     state: State,
     lengths: Tensor | None,
     checkpoint_every: int | None = None,
+    starts: Starts | None = None,
     *,
     check: Check | None = None,
 ) -> Unrolled:
@@ -84,12 +87,12 @@ def by_kernel(
     Raises:
         ValueError: if the kernel cannot serve the call, with the reason.
     """
-    reason = fused.supports(layer, x, state)
+    reason = fused.supports(layer, x, state, starts)
     if reason is not None:
         if check is not None:
             check()
         raise ValueError(_refusal(reason))
-    return fused.run(layer, x, state, lengths, checkpoint_every)
+    return fused.run(layer, x, state, lengths, checkpoint_every, starts)
 
 
 def auto(
@@ -98,6 +101,7 @@ def auto(
     state: State,
     lengths: Tensor | None,
     checkpoint_every: int | None = None,
+    starts: Starts | None = None,
     *,
     check: Check | None = None,
 ) -> Unrolled:
@@ -107,19 +111,19 @@ def auto(
         PerformanceWarning: once, if this machine has no kernel.
     """
     compiling = torch.compiler.is_compiling()
-    reason = None if compiling else fused.supports(layer, x, state)
+    reason = None if compiling else fused.supports(layer, x, state, starts)
     if reason is None and not compiling:
         _say_once("memnets runs on the fused backend.")
-        return fused.run(layer, x, state, lengths, checkpoint_every)
+        return fused.run(layer, x, state, lengths, checkpoint_every, starts)
     if check is not None:
         check()
     if reason is None:
-        return reference(layer, x, state, lengths, checkpoint_every)
+        return reference(layer, x, state, lengths, checkpoint_every, starts)
     _say_once(f"memnets runs on the reference backend, the fused one cannot serve. {reason}")
     dtype = layer.readout.weight.dtype
     if dtype in fused.NUMBERS and reason == fused.reason_against(dtype):
         _warn_once(reason)
-    return reference(layer, x, state, lengths, checkpoint_every)
+    return reference(layer, x, state, lengths, checkpoint_every, starts)
 
 
 @functools.lru_cache(maxsize=64)
@@ -162,6 +166,7 @@ def unroll(
     x: Tensor,
     state: State,
     lengths: Tensor | None,
+    starts: Starts | None = None,
     check: Check | None = None,
 ) -> Unrolled:
     """Run `layer` over x [T, B, I] on its backend; see `memnets.backends.reference.reference`.
@@ -171,11 +176,11 @@ def unroll(
     """
     backend, every = BACKENDS[layer.backend], layer.checkpoint_every
     if check is None:
-        return backend(layer, x, state, lengths, every)
+        return backend(layer, x, state, lengths, every, starts)
     if fused.knows_states(layer):
         if backend is auto:
-            return auto(layer, x, state, lengths, every, check=check)
+            return auto(layer, x, state, lengths, every, starts, check=check)
         if backend is by_kernel:
-            return by_kernel(layer, x, state, lengths, every, check=check)
+            return by_kernel(layer, x, state, lengths, every, starts, check=check)
     check()
-    return backend(layer, x, state, lengths, every)
+    return backend(layer, x, state, lengths, every, starts)

@@ -22,8 +22,8 @@ from memnets.backends.cpu.known import (
 from memnets.backends.cpu.library import NUMBERS, UnavailableError, reason_against
 from memnets.backends.cpu.node import Call, Sequences, forward, tensors_of
 from memnets.backends.cpu.plan import Plan
-from memnets.backends.cpu.planned import form_of, latest_plan, planned, shapes_of
-from memnets.backends.reference import Unrolled
+from memnets.backends.cpu.planned import Planned, form_of, latest_plan, planned, shapes_of
+from memnets.backends.reference import Starts, Unrolled
 from memnets.state import State, map_tensors
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ def threads(batch_size: int) -> int:
     return max(1, min(torch.get_num_threads(), batch_size // ROWS_A_THREAD))
 
 
-def supports(layer: MemoryLayer, x: Tensor, state: State) -> str | None:
+def supports(
+    layer: MemoryLayer, x: Tensor, state: State, starts: Starts | None = None
+) -> str | None:
     """Say in a sentence why the kernel cannot serve this call; None where it can."""
     modules = inner_modules(layer)
     known = planned(layer, modules)
@@ -70,6 +72,7 @@ def supports(layer: MemoryLayer, x: Tensor, state: State) -> str | None:
         reason_in_tensors(parameters, dtype)
         or reason_in_tensors([x, *carried], None if torch.is_autocast_enabled("cpu") else dtype)
         or _reason_in_form(layer, x, carried, shapes_of(known, x.shape[1]))
+        or (None if starts is None else _reason_in_starts(layer, x, starts, known))
         or reason_against(dtype)
     )
 
@@ -77,6 +80,22 @@ def supports(layer: MemoryLayer, x: Tensor, state: State) -> str | None:
 def knows_states(layer: MemoryLayer) -> bool:
     """Whether a state that `supports` has nothing against is one of the layer's."""
     return INITIAL.isdisjoint(layer.__dict__)
+
+
+def _reason_in_starts(layer: MemoryLayer, x: Tensor, starts: Starts, known: Planned) -> str | None:
+    """Say what of the starts the kernel cannot take: the mask, or the state to begin from."""
+    form, restart = form_of(starts.state)
+    if form != known.form:
+        return "It knows states of the form that the layer's initial_state makes; a restart is not."
+    if starts.mask.shape != x.shape[:2]:
+        shapes = tuple(x.shape[:2]), tuple(starts.mask.shape)
+        return f"It knows starts [T, B] = {shapes[0]}; these are {shapes[1]}."
+    dtype = None if torch.is_autocast_enabled("cpu") else layer.readout.weight.dtype
+    return (
+        reason_in_tensors([starts.mask], torch.bool)
+        or reason_in_tensors(restart, dtype)
+        or _reason_in_form(layer, x, restart, shapes_of(known, x.shape[1]))
+    )
 
 
 def _reason_in_form(
@@ -97,6 +116,7 @@ def run(
     state: State,
     lengths: Tensor | None,
     checkpoint_every: int | None = None,
+    starts: Starts | None = None,
 ) -> Unrolled:
     """Run a sequence x [T, B, I] that `supports` has nothing against; see `reference`.
 
@@ -104,11 +124,17 @@ def run(
     products in half precision.
     """
     if not torch.is_autocast_enabled("cpu"):
-        return _run(layer, x, state, lengths, checkpoint_every)
+        return _run(layer, x, state, lengths, checkpoint_every, starts)
     dtype = layer.readout.weight.dtype
     with torch.autocast("cpu", enabled=False):
-        state = map_tensors(lambda tensor: tensor.to(dtype), state)
-        return _run(layer, x.to(dtype), state, lengths, checkpoint_every)
+        state, starts = map_tensors(lambda tensor: tensor.to(dtype), state), _cast(starts, dtype)
+        return _run(layer, x.to(dtype), state, lengths, checkpoint_every, starts)
+
+
+def _cast(starts: Starts | None, dtype: torch.dtype) -> Starts | None:
+    if starts is None:
+        return None
+    return starts._replace(state=map_tensors(lambda tensor: tensor.to(dtype), starts.state))
 
 
 def _run(
@@ -117,15 +143,17 @@ def _run(
     state: State,
     lengths: Tensor | None,
     checkpoint_every: int | None,
+    starts: Starts | None,
 ) -> Unrolled:
     plan = latest_plan(layer)
-    tensors = tensors_of(layer, x, state)
+    tensors = tensors_of(layer, x, state, None if starts is None else starts.state)
     flat = tensors.flat() if torch.is_grad_enabled() else []
     training = any(tensor.requires_grad for tensor in flat)
     time, batch = x.shape[:2]
     call = Call(
         plan,
         None if lengths is None else lengths.to(torch.int64, copy=True),  # read in the backward
+        None if starts is None else starts.mask.clone(memory_format=torch.contiguous_format),
         _segment(plan, x, checkpoint_every) if training else min(time, 1),
         threads(batch),
         training,

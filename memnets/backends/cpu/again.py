@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from memnets.backends.cpu.known import LINEAR, RECURRENT, inner_modules
 from memnets.backends.cpu.planned import planned
-from memnets.backends.reference import Unrolled, reference
+from memnets.backends.reference import Starts, Unrolled, reference
 from memnets.state import State
 
 if TYPE_CHECKING:
@@ -39,8 +39,10 @@ class _Loop(nn.Module):
         super().__init__()
         self.layer: MemoryLayer = layer
 
-    def forward(self, x: Tensor, state: State, lengths: Tensor | None) -> Unrolled:
-        return reference(self.layer, x, state, lengths)
+    def forward(
+        self, x: Tensor, state: State, lengths: Tensor | None, starts: Starts | None
+    ) -> Unrolled:
+        return reference(self.layer, x, state, lengths, None, starts)
 
 
 def gradients(
@@ -84,10 +86,10 @@ def gradients(
 def _forward(call: Call, tensors: Tensors) -> list[Tensor]:
     """What the node's forward returns, by the reference."""
     layer: Any = call.again.layer
-    shape = (layer.read_heads, layer.word_size)
-    controller = tuple(tuple(state) for state in tensors.controller)
-    reads = tensors.start_reads.unflatten(1, shape)
-    state = State(controller, call.again.memory(*tensors.memory), reads)
+    state = _state(call, tensors.start_reads, tensors.controller, tensors.memory)
+    starts = None
+    if call.starts is not None:
+        starts = Starts(call.starts, _state(call, *tensors.begin(call.plan)))
     values = {
         "layer.interface.linear.weight": tensors.interface_weights,
         "layer.interface.linear.bias": tensors.interface_bias,
@@ -96,9 +98,17 @@ def _forward(call: Call, tensors: Tensors) -> list[Tensor]:
         names = RECURRENT if len(parameters) == len(RECURRENT) else LINEAR
         prefix = f"layer.controller.cells.{depth}"
         values |= {f"{prefix}.{n}": p for n, p in zip(names, parameters, strict=True)}
-    given = (tensors.x, state, call.lengths)
+    given = (tensors.x, state, call.lengths, starts)
     made = functional_call(_Loop(layer), values, given, tie_weights=False)
     ends = [tensor for one in made.state.controller for tensor in one]
     memory = [part for part in made.state.memory if isinstance(part, Tensor)]
     reads = made.state.read_vectors.flatten(1)
     return [made.h, made.read_vectors.flatten(2), reads, *ends, *memory]
+
+
+def _state(
+    call: Call, reads: Tensor, controller: Sequence[Sequence[Tensor]], memory: Sequence[Tensor]
+) -> State:
+    layer = call.again.layer
+    vectors = reads.unflatten(1, (layer.read_heads, layer.word_size))
+    return State(tuple(tuple(one) for one in controller), call.again.memory(*memory), vectors)

@@ -31,12 +31,24 @@ class Call(NamedTuple):
     plan: Plan
     lengths: Tensor | None
     """[B] int64 on the CPU."""
+    starts: Tensor | None
+    """Where rows begin anew, bool [T, B]."""
     segment: int
     """How many steps' records of the memory are kept at once."""
     threads: int
     training: bool
     again: again.Again
     """What a backward that needs a graph of its own runs."""
+
+
+class Begin(NamedTuple):
+    """What a row begins anew from, or its gradients."""
+
+    reads: Any
+    """[B, R * W]"""
+    controller: Sequence[Sequence[Any]]
+    """Of each layer, [B, hidden] each."""
+    memory: Sequence[Any]
 
 
 class Tensors(NamedTuple):
@@ -54,11 +66,13 @@ class Tensors(NamedTuple):
     """The state of each layer, [B, hidden] each."""
     memory: Sequence[Any]
     """The state of the memory."""
+    restart: Sequence[Any] = ()
+    """The tensors of a `Begin` in order; none where no row begins anew."""
 
     def flat(self) -> list[Any]:
         """All tensors in order."""
         nested = [one for group in (*self.cells, *self.controller) for one in group]
-        return [*self[:4], *nested, *self.memory]
+        return [*self[:4], *nested, *self.memory, *self.restart]
 
     @classmethod
     def of(cls, flat: Sequence[Any], plan: Plan) -> Tensors:
@@ -69,11 +83,25 @@ class Tensors(NamedTuple):
         end = middle + depth * states
         cells = [flat[i : i + parameters] for i in range(4, middle, parameters)]
         controller = [flat[middle + i * states :][:states] for i in range(depth)]
-        return cls(x, weights, bias, reads, cells, controller, flat[end:])
+        last = end + plan.memory_parts
+        return cls(x, weights, bias, reads, cells, controller, flat[end:last], flat[last:])
+
+    def begin(self, plan: Plan) -> Begin:
+        """Take `restart` apart."""
+        depth, states = plan.problem.depth, plan.states
+        controller = [self.restart[1 + i * states :][:states] for i in range(depth)]
+        return Begin(self.restart[0], controller, self.restart[1 + depth * states :])
 
 
-def tensors_of(layer: MemoryLayer, x: Tensor, state: State) -> Tensors:
-    """What the node takes of a layer, its input and its state."""
+def begin_of(state: State) -> list[Tensor]:
+    """A state as `Tensors.restart` has it."""
+    controller = [one for part in state.controller for one in part]
+    memory = [part for part in state.memory if isinstance(part, Tensor)]
+    return [state.read_vectors.flatten(1), *controller, *memory]
+
+
+def tensors_of(layer: MemoryLayer, x: Tensor, state: State, restart: State | None) -> Tensors:
+    """What the node takes of a layer, its input and its states."""
     modules: Any = layer._modules
     interface = modules["interface"]._modules["linear"]._parameters
     cells = modules["controller"]._modules["cells"]._modules.values()
@@ -85,6 +113,7 @@ def tensors_of(layer: MemoryLayer, x: Tensor, state: State) -> Tensors:
         [products.parameters_of(cell) for cell in cells],
         state.controller,
         [part for part in state.memory if isinstance(part, Tensor)],
+        [] if restart is None else begin_of(restart),
     )
 
 
@@ -104,6 +133,7 @@ class Problems:
         self.reference: Any = ctypes.byref(problem)
         self.held: list[Tensor] = []
         problem.lengths = self.address(call.lengths)
+        problem.starts = self.address(call.starts)
         problem.interface_weights = self.address(tensors.interface_weights)
         problem.interface_bias = self.address(tensors.interface_bias)
         for layer, parameters in zip(self.layers, tensors.cells, strict=True):
@@ -138,6 +168,12 @@ class Problems:
         for layer, state in zip(self.layers, states, strict=True):
             for name, tensor in zip("hc", state, strict=False):
                 setattr(layer, f"{prefix}_{name}", self.address(tensor))
+
+    def begin(self, prefix: str, begin: Begin) -> None:
+        """Point to what rows begin anew from, or to its gradients."""
+        setattr(self.problem, f"{prefix}_reads", self.address(begin.reads))
+        self.controller(prefix, begin.controller)
+        self.parts(prefix, begin.memory)
 
 
 def _is_zero(tensor: Tensor) -> bool:
@@ -194,6 +230,10 @@ def forward(call: Call, tensors: Tensors) -> tuple[tuple[Tensor, ...], Tensor | 
     run.controller("end", ends)
     run.parts("start", [None if _is_zero(part) else part for part in tensors.memory])
     run.parts("end", end_memory)
+    if call.starts is not None:
+        begin = tensors.begin(call.plan)
+        memory = [None if _is_zero(part) else part for part in begin.memory]
+        run.begin("restart", begin._replace(memory=memory))
     run.library.memnets_forward(run.reference)
     if used is not None:
         give_back(used)
@@ -270,6 +310,7 @@ def backward(
     problem.d_start_reads = run.address(d_reads)
     run.controller("d_start", d_states)
     run.parts("d_start", d_memory)
+    d_restart = _begin_backward(run, tensors, wanted, call.plan)
     steps = problem.time * problem.batch
     d_raw = h.new_empty(steps, problem.numbers)
     problem.d_raw = run.address(d_raw)
@@ -278,9 +319,25 @@ def backward(
         layer.d_gates = run.address(gradient)
     run.library.memnets_backward(run.reference)
     d_x, d_cells = _around(run, tensors, wanted, d_gates, room)
-    return Tensors(
-        d_x, d_raw.T @ h.flatten(0, 1), d_raw.sum(0), d_reads, d_cells, d_states, d_memory
-    ).flat()
+    d_weights = d_raw.T @ h.flatten(0, 1)
+    d_bias = d_raw.sum(0)
+    return Tensors(d_x, d_weights, d_bias, d_reads, d_cells, d_states, d_memory, d_restart).flat()
+
+
+def _begin_backward(
+    run: Problems, tensors: Tensors, wanted: Tensors, plan: Plan
+) -> Sequence[Tensor | None]:
+    """Point to gradients of what rows begin anew from, all 0, which the kernel adds to."""
+    if not tensors.restart:
+        return ()
+    gradients = [
+        torch.zeros_like(part, memory_format=torch.contiguous_format) if want else None
+        for part, want in zip(tensors.restart, wanted.restart, strict=True)
+    ]
+    run.begin("d_restart", tensors._replace(restart=gradients).begin(plan))
+    # The backward needs c of it; it finds the memory in the room.
+    run.controller("restart", tensors.begin(plan).controller)
+    return gradients
 
 
 def _point_to_given(run: Problems, given: Sequence[Tensor | None], plan: Plan) -> None:

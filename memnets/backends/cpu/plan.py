@@ -64,8 +64,9 @@ class Layer(ctypes.Structure):
         *((name, c_void_p) for name in ("input_weights", "own_weights", "from_input")),
         ("from_input_row", c_int64),
         *((name, c_void_p) for name in ("z", "gates", "cell")),
-        *((name, c_void_p) for name in ("start_h", "start_c", "end_h", "end_c", "d_gates")),
-        *((name, c_void_p) for name in ("d_start_h", "d_start_c", "d_end_h", "d_end_c")),
+        *((name, c_void_p) for name in ("start_h", "start_c", "restart_h", "restart_c")),
+        *((name, c_void_p) for name in ("end_h", "end_c", "d_gates", "d_start_h", "d_start_c")),
+        *((name, c_void_p) for name in ("d_restart_h", "d_restart_c", "d_end_h", "d_end_c")),
     ]
 
 
@@ -107,6 +108,7 @@ class Problem(ctypes.Structure):
         *((n, c_int64) for n in ("threads", "times_kept", "segment")),
         ("layers", POINTER(Layer)),
         ("lengths", c_void_p),
+        ("starts", c_void_p),
         *((name, c_int64) for name in ("numbers", "fields_count")),
         ("fields", POINTER(Field)),
         *((n, c_void_p) for n in ("interface_weights", "interface_bias", "raw", "values", "d_raw")),
@@ -115,13 +117,17 @@ class Problem(ctypes.Structure):
             (name, c_void_p)
             for name in ("start_reads", "end_reads", "d_start_reads", "d_end_reads")
         ),
+        ("restart_reads", c_void_p),
+        ("d_restart_reads", c_void_p),
         ("heads", POINTER(Head)),
         ("dnc", POINTER(DncPlaces)),
         *((name, c_int64) for name in ("read_first", "erase_vectors", "write_vectors")),
         ("records", c_void_p),
         ("records_spent", c_int64),
         ("checkpoints", c_void_p),
+        ("fresh", c_void_p),
         *((name, c_void_p * STATE_PARTS) for name in ("start", "end", "d_start", "d_end")),
+        *((name, c_void_p * STATE_PARTS) for name in ("restart", "d_restart")),
     ]
 
 
@@ -223,7 +229,8 @@ class Plan:
     """What does not change from call to call: the problem's sizes, places and settings.
 
     `states` is how many tensors a layer of the controller carries (2 of an LSTM, 0 of one that is
-    feed-forward), `parameters` how many parameters it has.
+    feed-forward), `parameters` how many parameters it has, `memory_parts` how many tensors the
+    memory's state has.
     """
 
     def __init__(self, layer: MemoryLayer) -> None:
@@ -233,6 +240,7 @@ class Plan:
         cell: Any = controller.cells[0]
         self.states: int = cell.state_tensors
         self.parameters: int = 4 if self.states else 2  # one without a state has none for it
+        self.memory_parts: int = 3 if hasattr(layer, "heads") else 6
         stacked = controller_layers(controller, reads)
         self.layers: ctypes.Array[Layer] = (Layer * len(stacked))(*stacked)
         self.fields: ctypes.Array[Field] = (Field * len(fields))(*fields)

@@ -43,19 +43,24 @@ class DncMemory {
     return (shape_.word + 1 + 2 * writers_ + readers_ + writers_ * shape_.slots) * shape_.length;
   }
 
-  void start(Size row, T* record, T* held) const {
-    memory_in(shape_, part(problem_.start, 0, row), record, at(record, shape_.word));
-    rows_in(shape_, 1, part(problem_.start, 1, row), usage(record));
-    rows_in(shape_, writers_ * shape_.slots, part(problem_.start, 2, row), held);
+  // `parts` are the problem's `start` or `restart`.
+  void start(void* const* parts, Size row, T* record, T* held) const {
+    memory_in(shape_, part(parts, 0, row), record, at(record, shape_.word));
+    rows_in(shape_, 1, part(parts, 1, row), usage(record));
+    start_held(parts, row, held);
     if (problem_.times_kept) std::memcpy(link(record, 0), held, held_size() * sizeof(T));
-    rows_in(shape_, writers_, part(problem_.start, 3, row), precedence(record));
-    rows_in(shape_, readers_, part(problem_.start, 4, row), read_weights(record));
-    rows_in(shape_, writers_, part(problem_.start, 5, row), write_weights(record));
+    rows_in(shape_, writers_, part(parts, 3, row), precedence(record));
+    rows_in(shape_, readers_, part(parts, 4, row), read_weights(record));
+    rows_in(shape_, writers_, part(parts, 5, row), write_weights(record));
     list_slots(record);
   }
 
+  void start_held(void* const* parts, Size row, T* held) const {
+    rows_in(shape_, writers_ * shape_.slots, part(parts, 2, row), held);
+  }
+
   // Go on from a record.
-  void restart(T* record, T* held) const {
+  void go_on(T* record, T* held) const {
     std::memcpy(held, link(record, 0), held_size() * sizeof(T));
     list_slots(record);
   }
@@ -84,14 +89,15 @@ class DncMemory {
     rows_in(shape_, writers_, part(problem_.d_end, 5, row), d_write_weights(carry));
   }
 
-  void end_backward(Size row, T* carry) const {
-    if (T* to = part(problem_.d_start, 0, row)) memory_out(shape_, carry, to);
-    if (T* to = part(problem_.d_start, 1, row)) rows_out(shape_, 1, d_usage(carry), to);
-    if (T* to = part(problem_.d_start, 2, row))
+  // `parts` are the problem's `d_start` or `d_restart`.
+  void end_backward(void* const* parts, Size row, T* carry) const {
+    if (T* to = part(parts, 0, row)) memory_out(shape_, carry, to);
+    if (T* to = part(parts, 1, row)) rows_out(shape_, 1, d_usage(carry), to);
+    if (T* to = part(parts, 2, row))
       rows_out(shape_, writers_ * shape_.slots, d_link(carry, 0), to);
-    if (T* to = part(problem_.d_start, 3, row)) rows_out(shape_, writers_, d_precedence(carry), to);
-    if (T* to = part(problem_.d_start, 4, row)) rows_out(shape_, readers_, d_read_weights(carry), to);
-    if (T* to = part(problem_.d_start, 5, row)) rows_out(shape_, writers_, d_write_weights(carry), to);
+    if (T* to = part(parts, 3, row)) rows_out(shape_, writers_, d_precedence(carry), to);
+    if (T* to = part(parts, 4, row)) rows_out(shape_, readers_, d_read_weights(carry), to);
+    if (T* to = part(parts, 5, row)) rows_out(shape_, writers_, d_write_weights(carry), to);
   }
 
   void forward(const T* values, T* before, T* after, T* held, T* read_vectors) {

@@ -90,6 +90,7 @@ Size divide(Problem& p, T* room) {
   take(p.records, p.batch * (p.segment + 1) * memory.record_size());
   const bool several = p.times_kept && segments > 1;
   take(p.checkpoints, several ? p.batch * segments * memory.state_size() : 0);
+  take(p.fresh, p.starts ? p.batch * memory.record_size() : 0);
   return used;
 }
 

@@ -30,14 +30,17 @@ class NtmMemory {
   Size record_size() const { return state_size() + heads_ * head_rows * shape_.length; }
   Size carry_size() const { return (shape_.word + heads_) * shape_.length; }
 
-  void start(Size row, T* record, T*) const {
-    memory_in(shape_, part(problem_.start, 0, row), record, squares(record));
-    rows_in(shape_, problem_.read_heads, part(problem_.start, 1, row), weights(record, 0));
-    rows_in(shape_, problem_.write_heads, part(problem_.start, 2, row),
+  // `parts` are the problem's `start` or `restart`.
+  void start(void* const* parts, Size row, T* record, T*) const {
+    memory_in(shape_, part(parts, 0, row), record, squares(record));
+    rows_in(shape_, problem_.read_heads, part(parts, 1, row), weights(record, 0));
+    rows_in(shape_, problem_.write_heads, part(parts, 2, row),
             weights(record, problem_.read_heads));
   }
 
-  void restart(T*, T*) const {}  // a step needs nothing but the state
+  void start_held(void* const*, Size, T*) const {}
+
+  void go_on(T*, T*) const {}  // a step needs nothing but the state
 
   void end(Size row, T* record, const T*) const {
     memory_out(shape_, record, part(problem_.end, 0, row));
@@ -54,11 +57,12 @@ class NtmMemory {
             d_weights(carry, problem_.read_heads));
   }
 
-  void end_backward(Size row, T* carry) const {
-    if (T* to = part(problem_.d_start, 0, row)) memory_out(shape_, carry, to);
-    if (T* to = part(problem_.d_start, 1, row))
+  // `parts` are the problem's `d_start` or `d_restart`.
+  void end_backward(void* const* parts, Size row, T* carry) const {
+    if (T* to = part(parts, 0, row)) memory_out(shape_, carry, to);
+    if (T* to = part(parts, 1, row))
       rows_out(shape_, problem_.read_heads, d_weights(carry, 0), to);
-    if (T* to = part(problem_.d_start, 2, row))
+    if (T* to = part(parts, 2, row))
       rows_out(shape_, problem_.write_heads, d_weights(carry, problem_.read_heads), to);
   }
 

@@ -34,11 +34,15 @@ struct Layer {
   void* cell;         // kept [T + 1, B, hidden], of an LSTM
   void* start_h;      // [B, hidden]
   void* start_c;
+  void* restart_h;    // [B, hidden]: what a row begins anew from, null without `starts`
+  void* restart_c;
   void* end_h;
   void* end_c;
   void* d_gates;      // [T, B, rows]: gradient of what the activations take
   void* d_start_h;
   void* d_start_c;
+  void* d_restart_h;  // zeros at first: a row's starts add to it
+  void* d_restart_c;
   void* d_end_h;      // may be null
   void* d_end_c;
 };
@@ -81,6 +85,8 @@ struct Problem {
   Size segment;                    // memory records are kept for this many steps at once
   Layer* layers;
   Size* lengths;                   // [B], or null where every row is T long
+  uint8_t* starts;                 // [T, B]: 1 where a row begins anew before a step, 0 past its
+                                   // length; or null
 
   Size numbers, fields_count;      // of the interface
   Field* fields;
@@ -98,6 +104,8 @@ struct Problem {
   void* end_reads;
   void* d_start_reads;
   void* d_end_reads;               // may be null
+  void* restart_reads;             // null without `starts`
+  void* d_restart_reads;           // zeros at first
 
   Head* heads;                     // R + H, reads first; null for a DNC
   DncPlaces* dnc;                  // null for an NTM
@@ -107,10 +115,13 @@ struct Problem {
   void* records;                   // [B, segment + 1, record]
   Size records_spent;              // a backward before this one has overwritten the last segment
   void* checkpoints;               // [B, segments, state], where there are several segments
+  void* fresh;                     // [B, record]: that of a row that begins anew, where any may
   void* start[state_parts];        // null: zero
   void* end[state_parts];
   void* d_start[state_parts];      // null: not wanted
   void* d_end[state_parts];        // null: zero
+  void* restart[state_parts];      // null: zero
+  void* d_restart[state_parts];    // null: not wanted
 };
 
 }  // namespace memnets

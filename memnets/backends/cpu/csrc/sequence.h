@@ -31,6 +31,8 @@ class Rows {
     held_.resize(count_ * memory_.held_size());
     begin();
     for (Size t = 0; t < p_.time; ++t) {
+      for (Size b = first_; b < first_ + count_; ++b)
+        if (starts(t, b)) begin_anew(t, b);
       if (p_.checkpoints && t % p_.segment == 0) keep(t);
       for (Size l = 0; l < p_.depth; ++l) layer_forward(t, l);
       interface_forward(t);
@@ -48,6 +50,7 @@ class Rows {
     d_below_.assign(count_ * hidden, T(0));
     d_own_.assign(p_.depth * count_ * hidden, T(0));
     d_c_.assign(p_.depth * count_ * hidden, T(0));
+    if (p_.starts) d_fresh_.assign(carry_.size(), T(0));
     Size widest = 0;
     for (Size l = 0; l < p_.depth; ++l) widest = std::max(widest, p_.layers[l].width);
     d_z_.assign(count_ * widest, T(0));
@@ -59,12 +62,16 @@ class Rows {
       for (Size b = first_; b < first_ + count_; ++b) memory_backward(t, b);
       interface_backward(t);
       for (Size l = p_.depth - 1; l >= 0; --l) layer_backward(t, l);
+      for (Size b = first_; b < first_ + count_; ++b)
+        if (starts(t, b)) begin_anew_backward(b);
     }
     finish();
   }
 
  private:
   Size length(Size b) const { return p_.lengths ? p_.lengths[b] : p_.time; }
+  // Whether the row begins anew before step t.
+  bool starts(Size t, Size b) const { return p_.starts && p_.starts[t * p_.batch + b]; }
   Size kept(Size t) const { return t * p_.times_kept; }
   static T* at(void* base, Size row, Size width) { return static_cast<T*>(base) + row * width; }
   T* z(const Layer& layer, Size t, Size b) const {
@@ -74,6 +81,10 @@ class Rows {
   T* record(Size t, Size b) const {
     return at(p_.records, b * (p_.segment + 1) + t % (p_.segment + 1), record_);
   }
+  // That of a row that begins anew. It has a place of its own: step t - 1 needs for its backward what
+  // it left in the record before step t.
+  T* fresh(Size b) const { return at(p_.fresh, b, record_); }
+  T* before(Size t, Size b) const { return starts(t, b) ? fresh(b) : record(t, b); }
   // What the row's steps update in place.
   T* held(Size b) { return held_.data() + (b - first_) * memory_.held_size(); }
   T* checkpoint(Size t, Size b) const {
@@ -82,20 +93,37 @@ class Rows {
   }
 
   void begin() {
+    begun_.assign(count_, 0);
     for (Size b = first_; b < first_ + count_; ++b) {
-      memory_.start(b, record(0, b), held(b));
+      memory_.start(p_.start, b, record(0, b), held(b));
       for (Size l = 0; l < p_.depth; ++l) {
         const Layer& layer = p_.layers[l];
-        if (layer.reads >= 0)
-          std::memcpy(z(layer, 0, b) + layer.reads, at(p_.start_reads, b, reads_), reads_ * sizeof(T));
-        if (layer.own >= 0)
-          std::memcpy(z(layer, 0, b) + layer.own, at(layer.start_h, b, p_.hidden),
-                      p_.hidden * sizeof(T));
+        begin_z(layer, 0, b, p_.start_reads, layer.start_h);
         if (layer.cell)
           std::memcpy(at(layer.cell, b, p_.hidden), at(layer.start_c, b, p_.hidden),
                       p_.hidden * sizeof(T));
       }
     }
+  }
+
+  void begin_z(const Layer& layer, Size t, Size b, void* reads, void* h) const {
+    if (layer.reads >= 0)
+      std::memcpy(z(layer, t, b) + layer.reads, at(reads, b, reads_), reads_ * sizeof(T));
+    if (layer.own >= 0)
+      std::memcpy(z(layer, t, b) + layer.own, at(h, b, p_.hidden), p_.hidden * sizeof(T));
+  }
+
+  // The state before step t becomes the one to begin from (docs/derivations.md, begin_anew).
+  // `before` and `cell_row` find the memory and c where they are.
+  void begin_anew(Size t, Size b) {
+    char& begun = begun_[b - first_];
+    if (begun)
+      memory_.start_held(p_.restart, b, held(b));
+    else
+      memory_.start(p_.restart, b, fresh(b), held(b));
+    begun = 1;
+    for (Size l = 0; l < p_.depth; ++l)
+      begin_z(p_.layers[l], t, b, p_.restart_reads, p_.layers[l].restart_h);
   }
 
   // At a segment's start the state is kept.
@@ -112,9 +140,11 @@ class Rows {
     for (Size b = first_; b < first_ + count_; ++b) {
       if (from >= length(b)) continue;
       std::memcpy(record(from, b), checkpoint(from, b), memory_.state_size() * sizeof(T));
-      memory_.restart(record(from, b), held(b));
-      for (Size t = from; t < std::min(to, length(b)); ++t)
-        memory_.forward(values(t, b), record(t, b), record(t + 1, b), held(b), unused.data());
+      memory_.go_on(record(from, b), held(b));
+      for (Size t = from; t < std::min(to, length(b)); ++t) {
+        if (starts(t, b)) memory_.go_on(fresh(b), held(b));
+        memory_.forward(values(t, b), before(t, b), record(t + 1, b), held(b), unused.data());
+      }
     }
   }
 
@@ -128,7 +158,9 @@ class Rows {
   }
   CellRow<T> cell_row(const Layer& layer, Size t, Size b) const {
     const T* own = layer.own >= 0 ? z(layer, t, b) + layer.own : nullptr;
-    return {p_.hidden, gates(layer, t, b), own, cell(layer, t, b), cell(layer, t + 1, b)};
+    const bool anew = layer.cell && starts(t, b);
+    const T* c_before = anew ? at(layer.restart_c, b, p_.hidden) : cell(layer, t, b);
+    return {p_.hidden, gates(layer, t, b), own, c_before, cell(layer, t + 1, b)};
   }
   T* output(Size t, Size b, Size l) const {
     return at(p_.h, t * p_.batch + b, outputs_) + (p_.skip ? l * p_.hidden : 0);
@@ -175,7 +207,7 @@ class Rows {
 
   void memory_forward(Size t, Size b) {
     T* vectors = at(p_.read_vectors, t * p_.batch + b, reads_);
-    memory_.forward(values(t, b), record(t, b), record(t + 1, b), held(b), vectors);
+    memory_.forward(values(t, b), before(t, b), record(t + 1, b), held(b), vectors);
     for (Size l = 0; l < p_.depth; ++l) {
       const Layer& layer = p_.layers[l];
       if (layer.reads >= 0)
@@ -197,7 +229,7 @@ class Rows {
       const T* more = at(p_.d_read_vectors, t * p_.batch + b, reads_);
       for (Size i = 0; i < reads_; ++i) d_reads[i] += more[i];
     }
-    memory_.backward(values(t, b), d_values_.data(), record(t, b), record(t + 1, b), carry, d_reads);
+    memory_.backward(values(t, b), d_values_.data(), before(t, b), record(t + 1, b), carry, d_reads);
     fill(d_reads, reads_);
     activate_backward(p_.fields, p_.fields_count, raw(t, b), values(t, b), d_values_.data(), d_raw);
   }
@@ -267,10 +299,31 @@ class Rows {
     for (Size n = 0; n < p_.hidden; ++n) to[n] += from[n];
   }
 
+  // The gradient of the state before a step at which the row begins anew is added to that of the
+  // state it begins from; the step before gets none.
+  void begin_anew_backward(Size b) {
+    const Size i = b - first_, hidden = p_.hidden;
+    const auto hand_over = [](T* from, void* to, Size row, Size size) {
+      if (to)
+        for (Size n = 0; n < size; ++n) at(to, row, size)[n] += from[n];
+      fill(from, size);
+    };
+    const Size size = memory_.carry_size();
+    hand_over(carry_.data() + i * size, d_fresh_.data(), i, size);
+    hand_over(d_reads_.data() + i * reads_, p_.d_restart_reads, b, reads_);
+    for (Size l = 0; l < p_.depth; ++l) {
+      const Layer& layer = p_.layers[l];
+      hand_over(d_own_.data() + (l * count_ + i) * hidden, layer.d_restart_h, b, hidden);
+      hand_over(d_c_.data() + (l * count_ + i) * hidden, layer.d_restart_c, b, hidden);
+    }
+  }
+
   void finish() {
     for (Size b = first_; b < first_ + count_; ++b) {
       const Size i = b - first_;
-      memory_.end_backward(b, carry_.data() + i * memory_.carry_size());
+      const Size carry = i * memory_.carry_size();
+      memory_.end_backward(p_.d_start, b, carry_.data() + carry);
+      if (p_.starts) memory_.end_backward(p_.d_restart, b, d_fresh_.data() + carry);
       std::memcpy(at(p_.d_start_reads, b, reads_), d_reads_.data() + i * reads_, reads_ * sizeof(T));
       for (Size l = 0; l < p_.depth; ++l) {
         const Layer& layer = p_.layers[l];
@@ -287,7 +340,8 @@ class Rows {
   const Weights<T>& weights_;
   Memory memory_;
   Size first_, count_, outputs_, reads_, record_;
-  Room<T> held_, carry_, d_reads_, d_values_, d_outputs_, d_below_, d_own_, d_c_, d_z_;
+  Room<T> held_, carry_, d_reads_, d_values_, d_outputs_, d_below_, d_own_, d_c_, d_z_, d_fresh_;
+  std::vector<char> begun_;  // whether the row has begun anew, so that its fresh record is there
 };
 
 }  // namespace memnets
