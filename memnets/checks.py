@@ -173,6 +173,36 @@ def checked_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Tensor
     return found
 
 
+def checked_starts(starts: object, x: Tensor, *, batch_first: bool) -> Tensor:
+    """Return starts, given as x [T, B, I], [B, T, I] with `batch_first` or [T, I] is, as [T, B].
+
+    Raises:
+        TypeError: if they are no tensor of bool.
+        ValueError: if their shape or their device is not that of the steps and rows of x.
+    """
+    batched = x.dim() == 3
+    form = ("[B, T]" if batch_first else "[T, B]") if batched else "[T]"
+    must = f"starts must be a tensor of bool {form}, True where the row begins anew before the step"
+    if not isinstance(starts, Tensor):
+        raise TypeError(f"{must}; got {type(starts).__name__}.")
+    if starts.dtype is not torch.bool:
+        raise TypeError(f"{must}; got {starts.dtype}: convert it with .bool().")
+    wanted, shape = tuple(x.shape[:-1]), tuple(starts.shape)
+    if shape != wanted or starts.layout is not torch.strided:
+        hint = ": transpose it" if shape == wanted[::-1] else ""
+        hint = ": drop its last axis with .squeeze(-1)" if shape == (*wanted, 1) else hint
+        raise ValueError(
+            f"{must}, which for this x is {wanted}; got {starts.layout} of the shape {shape}{hint}."
+        )
+    if starts.device != x.device:
+        raise ValueError(
+            f"{must}; it is on {starts.device} and x on {x.device}: move it with .to()."
+        )
+    if not batched:
+        return starts.unsqueeze(1)
+    return starts.T if batch_first else starts
+
+
 def autocasts(device_type: str) -> bool:
     """Whether autocast is on for a kind of device (it is not to be had on all, meta for one)."""
     return torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from memnets.arguments import as_data, defaults, in_words
+from memnets.backends.reference import Starts
 from memnets.backends.registry import BACKENDS, Choice, choose, unroll
 from memnets.checks import (
     autocasts,
@@ -30,6 +31,7 @@ from memnets.checks import (
     checked_controller,
     checked_lengths,
     checked_parts,
+    checked_starts,
     full_precision,
 )
 from memnets.interface import Interface, Table
@@ -253,6 +255,9 @@ class MemoryLayer(nn.Module, ABC):
         x: Tensor | PackedSequence,
         state: State | None = None,
         lengths: Tensor | Sequence[int] | None = None,
+        *,
+        starts: Tensor | None = None,
+        restart: State | None = None,
     ) -> tuple[Any, State]:
         """Run over a sequence.
 
@@ -261,26 +266,48 @@ class MemoryLayer(nn.Module, ABC):
             state: from `initial_state` or an earlier call; None starts anew.
             lengths: how many steps each row has, B numbers from 1 to T; what x holds past a row's
                 length reaches nothing.
+            starts: where rows begin anew, a tensor of bool [T, B] ([B, T] with `batch_first`, [T]
+                unbatched): the state before that step is no more what the steps before it left,
+                but `restart`. What is set past a row's length changes nothing.
+            restart: the state to begin anew from, of the form of `state`: a row of it for each
+                row of the batch, at all starts of that row. None: `initial_state`. TorchRL begins
+                where `is_init` is set from the state that is stored there, which its primer made:
+                `restart` is that state, and None serves where the primer's is `initial_state`.
 
         Returns:
             Logits y of x's form with O in place of I (0 past a row's length; packed if x is), and
             the state after the last step of each row.
 
         Raises:
-            ValueError: if the shape of x, of the state or of lengths is not the layer's.
-            TypeError: if x's dtype is not the layer's, or the state is not this layer's kind.
+            ValueError: if the shape of x, of a state, of lengths or of starts is not the layer's,
+                or starts come with a PackedSequence, or `restart` without them.
+            TypeError: if x's dtype is not the layer's, a state is not this layer's kind, or starts
+                are no tensor of bool.
+
+        >>> import memnets
+        >>> layer, x = memnets.NTM(3, 2, memory_size=8, word_size=4), torch.rand(6, 1, 3)
+        >>> starts = torch.tensor([False, False, False, True, False, False])
+        >>> y, _ = layer(x, starts=starts[:, None])
+        >>> torch.allclose(y[3:], layer(x[3:])[0], atol=1e-6)
+        True
         """
         if isinstance(x, PackedSequence):
             if lengths is not None:
                 raise ValueError("A PackedSequence has its lengths; leave out the argument.")
+            if starts is not None or restart is not None:
+                raise ValueError(
+                    "starts and restart need a padded x, whose steps and rows the mask has; x is a "
+                    "PackedSequence: unpack it by pad_packed_sequence, and pass its lengths."
+                )
             return self._forward_packed(x, state)
         if isinstance(x, Tensor) and x.dim() == 2 and lengths is not None:
             raise ValueError("lengths needs a batch; x is unbatched, [T, I].")
         steps, started = self._started(x, state)
+        begins = self.prepare_starts(x, starts, restart)
         check = None
         if state is not None:
             check = partial(self._check_state, started, steps.shape[1], x.dim() == 3)
-        y, after = self._run(steps, started, checked_lengths(lengths, steps), check)
+        y, after = self._run(steps, started, checked_lengths(lengths, steps), begins, check)
         if x.dim() == 2:
             return y.squeeze(1), without_batch(after)
         return (rearrange(y, "t b o -> b t o") if self.batch_first else y), after
@@ -312,6 +339,40 @@ class MemoryLayer(nn.Module, ABC):
             x = rearrange(x, "b t i -> t b i")
         return x, self.initial_state(x.shape[1]) if state is None else state
 
+    def prepare_starts(
+        self, x: Tensor, starts: Tensor | None, restart: State | None
+    ) -> Starts | None:
+        """Check starts and the state to begin from; return the mask as [T, B], and that state.
+
+        Args:
+            x: as the layer takes it, checked by `prepare`.
+            starts: as the layer takes it.
+            restart: as the layer takes it.
+
+        Raises:
+            ValueError, TypeError: as the call of the layer.
+        """
+        if starts is None:
+            if restart is not None:
+                raise ValueError(
+                    "restart is what rows begin anew from where starts is set, and there are no "
+                    "starts: pass starts, or leave out restart; x begins from state."
+                )
+            return None
+        mask = checked_starts(starts, x, batch_first=self.batch_first)
+        rows = mask.shape[1]
+        if restart is None:
+            return Starts(mask, self.initial_state(rows))
+        if not isinstance(restart, State):
+            raise TypeError(
+                f"restart must be a memnets.State, as initial_state or a call returns; got "
+                f"{type(restart).__name__}."
+            )
+        batched = x.dim() == 3
+        fresh: State = restart if batched else with_batch(restart)
+        self._check_state(fresh, rows, batched, "restart")
+        return Starts(mask, fresh)
+
     def backend_for(self, x: Tensor, state: State | None = None) -> Choice:
         """Say which backend would run this call, and why the fused one would not.
 
@@ -337,15 +398,19 @@ class MemoryLayer(nn.Module, ABC):
         x: Tensor,
         state: State,
         lengths: Tensor | None,
+        starts: Starts | None = None,
         check: Callable[[], None] | None = None,
     ) -> tuple[Tensor, State]:
         if lengths is None:
-            h, read_vectors, state = unroll(self, x, state, None, check)
+            h, read_vectors, state = unroll(self, x, state, None, starts, check)
             return self.output(h, read_vectors), state
         padding = torch.arange(x.shape[0], device=lengths.device)[:, None] >= lengths
-        padding = padding.to(x.device)[..., None]
+        padding = padding.to(x.device)
+        if starts is not None:
+            starts = starts._replace(mask=starts.mask & ~padding)
+        padding = padding[..., None]
         x = x.masked_fill(padding, 0)
-        h, read_vectors, state = unroll(self, x, state, lengths, check)
+        h, read_vectors, state = unroll(self, x, state, lengths, starts, check)
         return self.output(h, read_vectors).masked_fill(padding, 0), state
 
     def _forward_packed(
@@ -363,13 +428,14 @@ class MemoryLayer(nn.Module, ABC):
         packed = pack_padded_sequence(y, lengths)
         return PackedSequence(packed.data, x.batch_sizes, order, x.unsorted_indices), after
 
-    def _check_state(self, state: State, rows: int, batched: bool) -> None:
+    def _check_state(self, state: State, rows: int, batched: bool, name: str = "state") -> None:
         # Under autocast a controller may carry a state in half precision.
         wanted = self.initial_state(rows)
-        found = difference(wanted, state, dtypes=not autocasts(self.readout.weight.device.type))
+        dtypes = not autocasts(self.readout.weight.device.type)
+        found = difference(wanted, state, name, dtypes=dtypes)
         if found:
             raise ValueError(
-                f"The state is not of this layer and batch: {found}. Make it with "
+                f"The {name} is not of this layer and batch: {found}. Make it with "
                 f"initial_state({rows if batched else ''})."
             )
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from memnets.backends.reference import begin_anew
 from memnets.layer import MemoryLayer
 from memnets.state import State, map_tensors
 
@@ -26,13 +27,22 @@ class Trace(NamedTuple):
 
 
 @torch.no_grad()
-def record(layer: MemoryLayer, x: Tensor, state: State | None = None) -> Trace:
+def record(
+    layer: MemoryLayer,
+    x: Tensor,
+    state: State | None = None,
+    *,
+    starts: Tensor | None = None,
+    restart: State | None = None,
+) -> Trace:
     """Run `layer` over `x` and keep every weighting, gate and memory, without gradients.
 
     Args:
         layer: an NTM, a DNC, or a layer of your own.
         x: as the layer takes it: [T, B, I], [B, T, I] with batch_first, or [T, I].
         state: where to start; None starts anew.
+        starts: where rows begin anew, and
+        restart: from what, as the layer takes them.
 
     Returns:
         A `Trace`, time first; without the batch axis if x is unbatched.
@@ -49,8 +59,11 @@ def record(layer: MemoryLayer, x: Tensor, state: State | None = None) -> Trace:
     if not isinstance(layer, MemoryLayer):
         raise TypeError(f"layer must be a memnets.NTM or DNC; got {type(layer).__name__}.")
     batched, carried = layer.prepare(x, state)
+    begins = layer.prepare_starts(x, starts, restart)
     steps = []
-    for x_t in batched:
+    for t, x_t in enumerate(batched):
+        if begins is not None:
+            carried = begin_anew(begins.mask[t], begins.state, carried)
         advanced = layer.advance(x_t, carried)
         carried = advanced.state
         outputs = layer.output(advanced.h, carried.read_vectors)

@@ -38,6 +38,10 @@ class Case:
     """The share of what could have a gradient that wants none."""
     parameter_scale: float
     input_scale: float
+    starts: float | None = None
+    """How often rows begin anew, a step; None: the layer is called without."""
+    restart: str = "none"
+    """What from, as `carried`."""
 
 
 def draw(seed: int, index: int) -> Case:
@@ -60,6 +64,8 @@ def draw(seed: int, index: int) -> Case:
         frozen=dice.choice([0.0, 0.0, 0.0, 0.3]),
         parameter_scale=dice.choice([0.5, 1.0, 1.0, 1.0, 2.0, 4.0]),
         input_scale=dice.choice([0.0, 1.0, 1.0, 1.0, 10.0]),
+        starts=dice.choice([None, None, 0.0, 0.1, 0.5, 1.0]),
+        restart=dice.choice(["none", "none", "start", "lived", "random"]),
     )
 
 
@@ -169,6 +175,9 @@ class Call(NamedTuple):
     """Of the loss, by the name of the output that they are of."""
     wanted: set[str]
     """The names of what a gradient is asked for."""
+    starts: Tensor | None
+    restart: Any
+    """None: the layer's initial state."""
 
 
 def build(case: Case) -> Call:
@@ -181,7 +190,7 @@ def build(case: Case) -> Call:
             parameter.copy_(case.parameter_scale * (parameter + 0.3 * torch.randn_like(parameter)))
     shape = (case.steps, case.batch, layer.input_size)
     x = case.input_scale * torch.randn(shape, dtype=dtype)
-    state = carried_state(case, layer)
+    state = begun(case, layer, case.carried)
     x = x.transpose(0, 1).contiguous() if layer.batch_first else x
     layer.backend = "reference"
     with torch.no_grad():
@@ -193,23 +202,28 @@ def build(case: Case) -> Call:
     gradients = {name: torch.randn_like(outputs[name]) for name in chosen.get(case.given, some)}
     sources = [name for name, _ in layer.named_parameters()] + ["x"]
     sources += [] if state is None else [f"start.{name}" for name in memnets.flatten(state)]
+    starts, restart = None, None
+    if case.starts is not None:
+        starts = torch.rand(x.shape[:2]) < case.starts
+        restart = begun(case, layer, case.restart)
+    sources += [] if restart is None else [f"restart.{name}" for name in memnets.flatten(restart)]
     wanted = {name for name in sources if dice.random() >= case.frozen}
-    return Call(layer, x, state, case.lengths, gradients, wanted)
+    return Call(layer, x, state, case.lengths, gradients, wanted, starts, restart)
 
 
-def carried_state(case: Case, layer: Any) -> Any:
-    """The state that is passed; None if the layer begins."""
-    if case.carried == "none":
+def begun(case: Case, layer: Any, kind: str) -> Any:
+    """A state that is passed; None if the layer begins."""
+    if kind == "none":
         return None
     with torch.no_grad():
         state = layer.initial_state(case.batch)
-        if case.carried == "start":
+        if kind == "start":
             return state
         layer.backend = "reference"
         for _ in range(2):
             x = torch.randn(case.batch, layer.input_size, dtype=case.options["dtype"])
             state = layer.step(x, state)[1]
-        if case.carried == "lived":
+        if kind == "lived":
             return memnets.map_tensors(Tensor.clone, state)
         tensors = memnets.flatten(state)
         return memnets.unflatten(

@@ -4,8 +4,9 @@
     python -m tests.stress.equivalence --seed 0 --case 417
 
 The second repeats one case of the first, and shows every tensor. A case draws every setting of a
-layer, sizes, lengths, a carried state, and which outputs get a gradient (`tests.stress.cases`).
-Outputs, final state and every gradient must agree to `TOLERANCES` of each tensor's largest number.
+layer, sizes, lengths, a carried state, starts and what from, and which outputs get a gradient
+(`tests.stress.cases`). Outputs, final state and every gradient must agree to `TOLERANCES` of each
+tensor's largest number.
 
 Where they do not, the reference says how well the numbers are determined: it runs again `TRIALS`
 times, each operation's result moved at random by a rounding error (Monte Carlo arithmetic, Parker
@@ -87,14 +88,17 @@ def results(call: Call, backend: str) -> dict[str, Tensor]:
         parameter.requires_grad_(name in call.wanted)
     x = call.x.clone().requires_grad_("x" in call.wanted)
     sources = {**dict(layer.named_parameters()), "x": x}
-    state = call.state
-    if state is not None:
+    states = {"start": call.state, "restart": call.restart}
+    for kind, state in states.items():
+        if state is None:
+            continue
         parts = {name: one.detach().clone() for name, one in memnets.flatten(state).items()}
         for name, part in parts.items():
-            sources[f"start.{name}"] = part.requires_grad_(f"start.{name}" in call.wanted)
-        state = memnets.unflatten(parts, state)
+            sources[f"{kind}.{name}"] = part.requires_grad_(f"{kind}.{name}" in call.wanted)
+        states[kind] = memnets.unflatten(parts, state)
     sources = {name: one for name, one in sources.items() if one.requires_grad}
-    outputs = outputs_of(layer(x, state, lengths=call.lengths))
+    begins = {"starts": call.starts, "restart": states["restart"]}
+    outputs = outputs_of(layer(x, states["start"], lengths=call.lengths, **begins))
     given = {name: one for name, one in call.gradients.items() if outputs[name].requires_grad}
     if given and sources:
         ends = [outputs[name] for name in given]

@@ -93,6 +93,41 @@ def test_the_references_results_without_lengths(name: str, steps: int) -> None:
     assert_all_same(results(BY_NAME[name].build(backend="compiled"), steps=steps), expected, 1e-10)
 
 
+@pytest.mark.parametrize("name", ["ntm_mixed_heads", "dnc_learned_initial_state"])
+@pytest.mark.parametrize("every", [None, 3])
+def test_the_references_results_with_starts(name: str, every: int | None) -> None:
+    """In a chunk of two steps and a single one, also from a state that is passed."""
+    mask = torch.tensor([[1, 0, 0], [0, 0, 1], [0, 1, 1], [1, 0, 0], [0, 1, 0]]).bool()
+    found = []
+    for backend in ("reference", "compiled"):
+        layer = BY_NAME[name].build(backend=backend, checkpoint_every=every)
+        x = inputs().requires_grad_()
+        fresh = memnets.detach(BY_NAME[name].build()(inputs(steps=2, seed=3))[1])
+        fresh = memnets.map_tensors(Tensor.requires_grad_, fresh)
+        first, state = layer(x, lengths=[5, 2, 4], starts=mask)
+        second, end = layer(x, state, starts=mask, restart=fresh)
+        total = first.square().sum() + second.sum() + sum(leaf.sum() for leaf in leaves(end))
+        wanted = [x, *leaves(fresh), *layer.parameters()]
+        gradients = torch.autograd.grad(total, wanted, materialize_grads=True)
+        found.append([first, second, *leaves(end), *gradients])
+    assert_all_same(found[1], found[0], 1e-10)
+
+
+def test_no_starts_are_compiled_for(graphs: list) -> None:
+    """Nor where they are, nor whether they come as [B, T]."""
+    layer, turned = small(), small(batch_first=True)
+    turned.load_state_dict(layer.state_dict())
+    for seed in range(3):
+        mask = torch.rand(4, 3, generator=torch.Generator().manual_seed(seed)) < 0.5
+        x = inputs(steps=4, dtype=torch.float32)
+        y, state = layer(x, starts=mask)
+        layer(x, state, starts=mask, restart=memnets.detach(state))
+        assert len(graphs) == 1
+    for _ in range(2):
+        assert_same(turned(x.transpose(0, 1), starts=mask.T)[0].transpose(0, 1), y, 1e-6)
+        assert len(graphs) == 2
+
+
 @pytest.mark.parametrize("name", ["ntm_content", "dnc_lstm"])
 @pytest.mark.parametrize("with_lengths", [False, True])
 def test_no_length_is_compiled_for(

@@ -23,28 +23,33 @@ OTHERS = [case.name for case in TABLE if not case.kernel]
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 2e-5}
 
 
-def results(layer, backend, x, lengths=None, checkpoint_every=None):
-    """Output, final state, and the gradients of x, of a carried state and of every parameter."""
+def results(layer, backend, x, lengths=None, checkpoint_every=None, starts=None):
+    """Output, final state, and the gradients of x, of the states it begins from and of every
+    parameter.
+    """
     layer.backend, layer.checkpoint_every = backend, checkpoint_every
     x = x.clone().requires_grad_()
     with torch.no_grad():
         layer.backend = "reference"
-        carried = layer(torch.ones_like(x[:2]))[1]
+        states = [layer(torch.full_like(x[:2], number))[1] for number in (1.0, -0.5)]
         layer.backend = backend
-    carried = memnets.map_tensors(lambda leaf: leaf.clone().requires_grad_(), carried)
-    y, state = layer(x, carried, lengths=lengths)
+    carried, restart = (
+        memnets.map_tensors(lambda leaf: leaf.clone().requires_grad_(), one) for one in states
+    )
+    begins = {} if starts is None else {"starts": starts, "restart": restart}
+    y, state = layer(x, carried, lengths=lengths, **begins)
     made = [y, *leaves(state)]
     weights = [torch.linspace(-1, 1, one.numel(), dtype=one.dtype).view_as(one) for one in made]
-    wanted = [x, *leaves(carried), *layer.parameters()]
+    wanted = [x, *leaves(carried), *(leaves(restart) if begins else ()), *layer.parameters()]
     gradients = torch.autograd.grad(made, wanted, weights, materialize_grads=True)
     return [one.detach() for one in (*made, *gradients)]
 
 
-def assert_agree(layer, x, lengths=None, checkpoint_every=None):
+def assert_agree(layer, x, lengths=None, checkpoint_every=None, starts=None):
     """In float32 also as far as the reference is from itself in float64: some cases round badly."""
-    expected = results(layer, "reference", x, lengths)
-    actual = results(layer, "fused", x, lengths, checkpoint_every)
-    exact = results(copy.deepcopy(layer).double(), "reference", x.double(), lengths)
+    expected = results(layer, "reference", x, lengths, None, starts)
+    actual = results(layer, "fused", x, lengths, checkpoint_every, starts)
+    exact = results(copy.deepcopy(layer).double(), "reference", x.double(), lengths, None, starts)
     sizes = [float(one.abs().max()) if one.numel() else 0.0 for one in expected]
     for one, other, best, size in zip(actual, expected, exact, sizes, strict=True):
         assert one.shape == other.shape
@@ -77,6 +82,18 @@ def test_what_it_does_not_know_runs_on_the_reference(name):
 def test_segments_and_lengths(name, every):
     x = inputs(steps=7, batch=5)
     assert_agree(BY_NAME[name].build(), x, torch.tensor([3, 7, 1, 4, 6]), every)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=["float64", "float32"])
+@pytest.mark.parametrize("name", SERVED)
+def test_starts(name, dtype):
+    """Rows that begin anew at once, twice in turn, at the last step, at their end, and never."""
+    starts = torch.tensor([[1, 0, 0, 0, 1], [0, 0, 1, 0, 1], [0, 0, 1, 0, 0], [0, 1, 0, 0, 1]])
+    x = inputs(steps=4, batch=5, dtype=dtype)
+    for every in (None, 1, 2):
+        assert_agree(BY_NAME[name].build(dtype=dtype), x, None, every, starts.bool())
+    lengths = torch.tensor([4, 4, 2, 3, 1])
+    assert_agree(BY_NAME[name].build(dtype=dtype), x, lengths, 3, starts.bool())
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -116,7 +133,9 @@ def calls(draw):
     steps, batch = draw(whole(1, 6)), draw(whole(1, 9))
     x = torch.randn(steps, batch, layer.input_size, dtype=options["dtype"])
     some = st.lists(whole(1, steps), min_size=batch, max_size=batch).map(torch.tensor)
-    return layer, x, draw(st.none() | some), draw(st.none() | whole(1, 6))
+    starts = torch.rand(steps, batch) < draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+    lengths, every = draw(st.none() | some), draw(st.none() | whole(1, 6))
+    return layer, x, lengths, every, draw(st.none() | st.just(starts))
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -137,10 +156,12 @@ def set_threads():
 def test_threads_do_not_matter(count, set_threads):
     layer, x = BY_NAME["dnc_lstm"].build(), inputs(batch=13)
     layer.backend = "fused"
+    starts = torch.arange(x[..., 0].numel()).view(x.shape[:2]) % 3 == 0
     set_threads(1)
-    expected = layer(x)[0]
+    expected = layer(x)[0], layer(x, starts=starts)[0]
     set_threads(count)
-    torch.testing.assert_close(layer(x)[0], expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(layer(x)[0], expected[0], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(layer(x, starts=starts)[0], expected[1], rtol=1e-12, atol=1e-12)
 
 
 def test_uses_no_more_threads_than_torch(set_threads):

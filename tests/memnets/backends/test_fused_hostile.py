@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import memnets
 from memnets.backends import cpu as fused
 from memnets.backends.cpu import buffers
+from memnets.backends.reference import Starts
 from tests.layers import BY_NAME, B, I, T, assert_same, inputs, leaves
 
 SERVED = ["ntm_lstm", "ntm_several_heads", "ntm_feedforward", "dnc_lstm", "dnc_several_heads"]
@@ -38,10 +39,13 @@ def on_both(name, function, **options):
 # ---------------------------------------------------------------- second derivatives
 
 
-def penalty(layer, *, of="state", lengths=None):
+def penalty(layer, *, of="state", lengths=None, starts=None):
     """The gradients of a gradient penalty, for a loss that is linear in what the kernel returns."""
-    x = inputs().requires_grad_()
-    y, state = layer(x, lengths=lengths)
+    x, restart = inputs().requires_grad_(), None
+    if starts is not None:
+        shifted = memnets.map_tensors(lambda leaf: leaf + 0.1, layer.initial_state(B))
+        restart = memnets.map_tensors(lambda leaf: leaf.detach().requires_grad_(), shifted)
+    y, state = layer(x, lengths=lengths, starts=starts, restart=restart)
     losses = {
         "output": y.square().sum(),
         "linear": y.sum(),
@@ -49,7 +53,7 @@ def penalty(layer, *, of="state", lengths=None):
         "memory": state.memory.memory.sum(),
     }
     (gradient,) = torch.autograd.grad(losses[of], x, create_graph=True)
-    wanted = [x, *layer.parameters()]
+    wanted = [x, *layer.parameters(), *([] if restart is None else leaves(restart))]
     return torch.autograd.grad(gradient.square().sum(), wanted, materialize_grads=True)
 
 
@@ -67,6 +71,14 @@ def test_gradient_penalty_with_lengths_in_segments():
     assert_same(tuple(found), tuple(expected), 1e-9)
     found, _ = on_both("dnc_lstm", lambda layer: penalty(layer), checkpoint_every=2)
     assert_same(tuple(found), tuple(on_both("dnc_lstm", penalty)[1]), 1e-9)
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_gradient_penalty_with_starts(name):
+    starts = torch.arange(T * B).view(T, B) % 4 == 1
+    found, expected = on_both(name, lambda layer: penalty(layer, starts=starts))
+    assert max(float(one.abs().max()) for one in expected[-4:]) > 1e-6
+    assert_same(tuple(found), tuple(expected), 1e-9)
 
 
 def test_gradient_penalty_with_a_frozen_readout():
@@ -177,6 +189,38 @@ def test_subclasses_of_tensors(name):
     torch.testing.assert_close(layer(x.as_subclass(Own))[0].as_subclass(torch.Tensor), expected[0])
     own = memnets.map_tensors(lambda leaf: leaf.as_subclass(Own), state)
     assert "a Own" in fused.supports(layer, x, own)
+
+
+def test_starts_that_are_no_plain_tensors():
+    """The mask and every part of the state that rows begin from."""
+    layer, x = BY_NAME["dnc_lstm"].build(), inputs()
+    state, mask = layer.initial_state(B), torch.ones(T, B, dtype=torch.bool)
+    assert fused.supports(layer, x, state, Starts(mask, state)) is None
+    parts = memnets.flatten(state)
+    for name, part in parts.items():
+        for wrong, reason in (
+            (part.as_subclass(Own), "a Own"),
+            (part.float(), "one is torch.float32, another torch.float64"),
+            (part.to("meta"), "meta"),
+            (part[..., :1], "It knows states with the shapes"),
+        ):
+            other = memnets.unflatten({**parts, name: wrong}, state)
+            assert reason in fused.supports(layer, x, state, Starts(mask, other))
+    for wrong, reason in (
+        (mask.as_subclass(Own), "a Own"),
+        (mask.to(torch.uint8), "one is torch.uint8"),
+        (mask.to("meta"), "meta"),
+        (mask[:1], "It knows starts"),
+    ):
+        assert reason in fused.supports(layer, x, state, Starts(wrong, state))
+    layer.backend = "fused"
+    own = memnets.map_tensors(lambda leaf: leaf.as_subclass(Own), state)
+    with pytest.raises(ValueError, match=r'backend="fused" cannot serve this call.*a Own'):
+        layer(x, starts=mask, restart=own)
+    layer.backend = "auto"
+    torch.testing.assert_close(
+        layer(x, starts=mask, restart=own)[0].as_subclass(torch.Tensor), layer(x, starts=mask)[0]
+    )
 
 
 def test_gradients_of_a_subclass():
