@@ -26,6 +26,7 @@ from benchmarks import (
     limits,
     machine,
     peers,
+    starts,
     timing,
     trainer_cost,
 )
@@ -493,3 +494,18 @@ def test_the_trainers_cost_is_a_share_of_an_iteration(capsys):
     whole, network = (float(one) for one in re.findall(r"([\d.]+) ms", printed))
     share = float(re.search(r"own +([-\d.]+) %", printed)[1])
     assert share == pytest.approx(100 * (1 - network / whole), abs=0.2)
+
+
+@pytest.mark.parametrize("kind", ["NTM", "DNC"])
+def test_starts_are_compared_with_separate_runs(kind, capsys, monkeypatch):
+    sizes = {"memory_size": 4, "word_size": 2, "batch": 3, "steps": 6, "rounds": 1}
+    starts.main(kind, rates=(0.0, 0.5), **sizes)
+    printed = capsys.readouterr().out
+    rows = [line.split() for line in printed.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["none", "0", "0.5"]
+    assert all(float(row[-1]) < 1e-10 for row in rows[1:])
+    # Of starts that are ignored, the difference shows.
+    run = starts.train
+    monkeypatch.setattr(starts, "train", lambda layer, x, _: run(layer, x, None))
+    starts.main(kind, rates=(0.5,), **sizes)
+    assert float(capsys.readouterr().out.split()[-1]) > 1e-3
