@@ -9,18 +9,21 @@ from memnets import (
     paper,
     parts,
 )
-from memnets.backends.registry import Choice, PerformanceWarning
-from memnets.dnc import DNC, DNCInterface, DNCMemory
+from memnets.backends.registry import Backend, Choice, PerformanceWarning
+from memnets.dnc import DNC, DNCInterface, DNCMemory, DNCParameters
 from memnets.inspect.record import Trace, record
 from memnets.layer import MemoryLayer
-from memnets.loading import load
+from memnets.loading import from_config, load, register
 from memnets.ntm import NTM, NTMInterface
 from memnets.parts import controllers
 from memnets.parts.content import Content
-from memnets.parts.controllers import Controller
-from memnets.parts.heads import NTMMemory, ReadHead, WriteHead
+from memnets.parts.controllers import Controller, Stack
+from memnets.parts.heads import Heads, NTMMemory, ReadHead, WriteHead
+from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation, Location
-from memnets.parts.usage import LeastRecentlyUsed
+from memnets.parts.start import Start
+from memnets.parts.usage import Allocation, LeastRecentlyUsed
+from memnets.parts.writing import EraseAdd
 from memnets.state import State, detach, flatten, map_tensors, unflatten
 
 __version__ = "0.1.0"
@@ -35,30 +38,41 @@ _add_safe_globals(
         Trace,
         NTMInterface,
         DNCInterface,
-        parts.heads.WriteVectors,
+        DNCParameters,
+        parts.writing.WriteVectors,
         parts.content.ContentParameters,
         parts.location.LocationParameters,
         parts.location.FocusParameters,
+        parts.usage.AllocationParameters,
         parts.usage.LeastRecentlyUsedParameters,
+        parts.linkage.LinkageParameters,
     ]
 )
 
 __all__ = [
     "DNC",
     "NTM",
+    "Allocation",
+    "Backend",
     "Choice",
     "Content",
     "ContentAndLocation",
     "Controller",
     "DNCInterface",
     "DNCMemory",
+    "DNCParameters",
+    "EraseAdd",
+    "Heads",
     "LeastRecentlyUsed",
+    "Linkage",
     "Location",
     "MemoryLayer",
     "NTMInterface",
     "NTMMemory",
     "PerformanceWarning",
     "ReadHead",
+    "Stack",
+    "Start",
     "State",
     "Trace",
     "WriteHead",
@@ -66,6 +80,7 @@ __all__ = [
     "detach",
     "dnc",
     "flatten",
+    "from_config",
     "interface",
     "load",
     "map_tensors",
@@ -73,5 +88,6 @@ __all__ = [
     "paper",
     "parts",
     "record",
+    "register",
     "unflatten",
 ]

@@ -62,13 +62,11 @@ def check_epsilons(**epsilons: object) -> None:
             raise ValueError(f"{name} must be at least 0 and finite; got {epsilon!r}.")
 
 
-def check_spread(spread: object, learned: bool) -> None:
-    """Raise a ValueError for a spread of the initial memory that is no number, or is not kept."""
-    check_epsilons(memory_spread=spread)
-    if spread and not learned:
-        raise ValueError(
-            "memory_spread must be 0 unless learned_initial_state is True, because a state dict "
-            f"holds only what is learned; got {spread!r}: pass learned_initial_state=True."
+def check_part(name: str, value: object, kind: type) -> None:
+    """Raise a TypeError for a value that is not of the class of parts that an argument takes."""
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"{name} must be a {kind.__name__}, such as {kind.__name__}(); got {value!r}."
         )
 
 
@@ -112,7 +110,7 @@ def checked_controller(controller: nn.Module, input_size: int) -> nn.Module:
     missing = [name for name in needed if not hasattr(controller, name)]
     if missing or not isinstance(controller, nn.Module):
         raise TypeError(
-            "controller must be a name or an nn.Module with input_size, output_size and "
+            "controller must be a name, a Stack, or an nn.Module with input_size, output_size and "
             f"initial_state(batch_size) (see memnets.parts.controllers); "
             f"{type(controller).__name__} "
             + (f"lacks {', '.join(missing)}." if missing else "is not an nn.Module.")

@@ -10,15 +10,18 @@ from typing import Any, NamedTuple, NoReturn
 import torch
 from torch import Tensor, nn
 
-from memnets.arguments import check_controller_sizes, check_positional, defaults
+from memnets.arguments import check_positional
 from memnets.backends.cpu.written import stock
-from memnets.checks import check_epsilons, check_name, check_sizes, check_switches
-from memnets.interface import STRENGTHS, Field, Table, real, simplex, unit
+from memnets.backends.registry import Backend
+from memnets.checks import check_sizes
+from memnets.interface import Table
 from memnets.layer import MemoryLayer
-from memnets.parts.content import content_weights
-from memnets.parts.linkage import directional_weights, update_link, update_precedence
-from memnets.parts.usage import allocate, retention, update_usage
-from memnets.parts.writing import read, write
+from memnets.parts.content import Content, ContentParameters
+from memnets.parts.controllers import Stack
+from memnets.parts.linkage import Linkage, LinkageParameters
+from memnets.parts.start import Start
+from memnets.parts.usage import Allocation, AllocationParameters
+from memnets.parts.writing import EraseAdd, WriteVectors, read
 
 
 class DNCInterface(NamedTuple):
@@ -53,9 +56,10 @@ class DNCMemory(NamedTuple):
     """[B, N, W]"""
     usage: Tensor
     """[B, N] in [0, 1]."""
-    link: Tensor
-    """[B, H, N, N]: entry i, j is how much slot i was written right after slot j."""
-    precedence: Tensor
+    link: Any
+    """[B, H, N, N]: entry i, j is how much slot i was written right after slot j; without a
+    linkage the empty tuple, and so is the precedence."""
+    precedence: Any
     """[B, H, N]: how much each slot was the last written."""
     read_weights: Tensor
     """[B, R, N], each summing to at most 1."""
@@ -63,67 +67,103 @@ class DNCMemory(NamedTuple):
     """[B, H, N], each summing to at most 1."""
 
 
+class DNCParameters(NamedTuple):
+    """What each part of a DNC receives, activated: the fields of `DNCInterface`, part by part."""
+
+    read: Any
+    """Of the read heads' content: a `ContentParameters`."""
+    write: Any
+    """Of the write heads' content: a `ContentParameters`."""
+    vectors: WriteVectors
+    allocation: Any
+    """An `AllocationParameters`."""
+    linkage: Any = ()
+    """A `LinkageParameters`; empty without a linkage."""
+
+
 def access(
     interface: DNCInterface,
     state: DNCMemory,
     *,
-    similarity_epsilon: float = 1e-6,
-    allocation_epsilon: float = 1e-6,
-    usage_resolution: float = 2**-16,
-    stop_usage_gradient: bool = False,
+    content: Content = Content(),
+    allocation: Allocation = Allocation(),
+    linkage: Linkage = Linkage(),
 ) -> tuple[Tensor, DNCMemory]:
-    """One step of the memory: free and allocate, write, link, read (DNC Methods).
+    """One step of the memory with the paper's parts: see `step`.
 
     Args:
         interface: activated parameters.
         state: the memory after the step before.
-        similarity_epsilon, allocation_epsilon, usage_resolution: see `memnets.parts`, where the
-            last is `allocation`'s resolution.
-        stop_usage_gradient: let no gradient pass from usage to the write weightings, as DeepMind's
-            code does and the paper does not say.
+        content, allocation, linkage: the parts, with their settings.
 
     Returns:
         Read vectors [B, R, W], and the memory after the step.
 
     >>> B, N, W = 1, 3, 2
     >>> one = torch.ones(B, 1)
-    >>> content = torch.tensor([[[0.0, 0.0, 1.0]]])
+    >>> modes = torch.tensor([[[0.0, 0.0, 1.0]]])
     >>> state = DNC(1, 1, memory_size=N, word_size=W, read_heads=1).initial_state(B).memory
     >>> word = torch.tensor([[[3.0, 4.0]]])
-    >>> interface = DNCInterface(word, 100 * one, word, one, 0 * word, word, one, one, one, content)
+    >>> interface = DNCInterface(word, 100 * one, word, one, 0 * word, word, one, one, one, modes)
     >>> read_vectors, state = access(interface, state)
     >>> read_vectors, state.write_weights.argmax()
     (tensor([[[3.0000, 4.0000]]]), tensor(0))
     """
-    weights_before = state.write_weights.detach() if stop_usage_gradient else state.write_weights
-    kept = retention(state.read_weights, interface.free_gates)
-    usage = update_usage(state.usage, weights_before, kept)
+    parameters = DNCParameters(
+        ContentParameters(interface.read_keys, interface.read_strengths),
+        ContentParameters(interface.write_keys, interface.write_strengths),
+        WriteVectors(interface.erase_vectors, interface.write_vectors),
+        AllocationParameters(
+            interface.free_gates, interface.allocation_gates, interface.write_gates
+        ),
+        LinkageParameters(interface.read_modes),
+    )
+    return step(parameters, state, content=content, allocation=allocation, linkage=linkage)
 
-    gates, write_gates = interface.allocation_gates[..., None], interface.write_gates[..., None]
-    allocated = allocate(
-        usage,
-        interface.write_gates * interface.allocation_gates,
-        allocation_epsilon,
-        usage_resolution,
+
+WRITING = EraseAdd(add_range="real")
+"""How every DNC writes: what is added has no range (DNC Methods)."""
+
+
+def step(
+    parameters: DNCParameters,
+    state: DNCMemory,
+    *,
+    content: Any,
+    allocation: Any,
+    linkage: Any,
+) -> tuple[Tensor, DNCMemory]:
+    """One step of the memory: free and allocate, write, link, read (DNC Methods).
+
+    Args:
+        parameters: what each part receives.
+        state: the memory after the step before.
+        content, allocation, linkage: the parts; without a linkage (None), read heads go by content.
+
+    Returns:
+        Read vectors [B, R, W], and the memory after the step.
+    """
+    usage, allocated = allocation.allocate(
+        parameters.allocation, state.usage, state.read_weights, state.write_weights
     )
-    by_content = content_weights(
-        state.memory, interface.write_keys, interface.write_strengths, similarity_epsilon
-    )
+    by_content = content.weigh(state.memory, parameters.write)
+    gates = parameters.allocation.allocation_gates[..., None]
+    write_gates = parameters.allocation.write_gates[..., None]
     write_weights = write_gates * (gates * allocated + (1 - gates) * by_content)
-    memory = write(state.memory, write_weights, interface.erase_vectors, interface.write_vectors)
+    memory = WRITING.write(state.memory, write_weights, parameters.vectors)
 
-    link = update_link(state.link, state.precedence, write_weights)
-    precedence = update_precedence(state.precedence, write_weights)
-
-    backward, forward = directional_weights(link, state.read_weights)
-    by_content = content_weights(
-        memory, interface.read_keys, interface.read_strengths, similarity_epsilon
-    )
-    ways = torch.cat([backward, forward, by_content[:, :, None]], dim=2)
-    read_weights = (interface.read_modes[..., None] * ways).sum(2)
+    link, precedence = state.link, state.precedence
+    read_weights = content.weigh(memory, parameters.read)
+    if linkage is not None:
+        link, precedence = linkage.update(link, precedence, write_weights)
+        read_weights = linkage.weigh(parameters.linkage, link, state.read_weights, read_weights)
     return read(memory, read_weights), DNCMemory(
         memory, usage, link, precedence, read_weights, write_weights
     )
+
+
+INITIAL_MEMORY = 0.0
+"""What every number of the memory is before the first step, unless `start` says otherwise."""
 
 
 @stock
@@ -131,7 +171,7 @@ class DNC(MemoryLayer):
     """A Differentiable Neural Computer as a layer that is called as `nn.LSTM` is.
 
     Each step, the controller sees the input and what was read the step before, and emits the
-    interface; the memory is freed, written, linked and read (`memnets.dnc.access`); the output is
+    interface; the memory is freed, written, linked and read (`memnets.dnc.step`); the output is
     linear in the controller's output and the read vectors.
 
     Args:
@@ -140,35 +180,32 @@ class DNC(MemoryLayer):
         memory_size: slots N. A step costs N^2 for each write head, for the link.
         word_size: numbers in a slot, W.
         read_heads, write_heads: R and H; the paper has H = 1, more follow DeepMind's code.
-        controller: the name of one of `memnets.parts.controllers.CELLS`, or a module with the
-            contract of `memnets.parts.controllers`, whose input_size is input_size + read_heads *
-            word_size.
-        hidden_size, num_layers: of a controller given by name.
-        skip_connections: the paper's deep form, every layer sees the input and the readout sees
-            every layer.
-        initial_memory: what every number of the memory holds before the first step.
-        learned_initial_state: learn memory, read vectors and controller state before the first
-            step; usage, link, precedence and weightings start at 0 all the same.
-        memory_spread: of a learned memory, the standard deviation of the normally distributed
-            numbers that are added to it at first: slots that differ can be told apart by content.
-        strength: the range of key strengths, `oneplus` (above 1) or `softplus` (above 0).
-        similarity_epsilon, allocation_epsilon, usage_resolution, stop_usage_gradient: see
-            `memnets.dnc.access`.
+        controller: the name of one of `memnets.parts.controllers.CELLS`, a `Stack` of cells, or a
+            module with the contract of `memnets.parts.controllers`, whose input_size is input_size
+            + read_heads * word_size.
+        hidden_size: of a controller given by name.
+        content: how a key is compared with the slots.
+        allocation: how usage is counted, and what is free to write to.
+        linkage: how the order of the writes is followed; None: read heads go by content alone, and
+            nothing costs N^2.
+        start: the state before the first step; a memory of 0, or all but usage, link, precedence
+            and weightings learned.
         batch_first: x and y are [B, T, ...].
-        backend: what runs the steps, `auto`, `reference` or `compiled`: see docs/backends.md.
-        checkpoint_every: K, to train in less memory: segments of K steps are computed again in the
-            backward. None keeps everything.
+        backend: what runs the steps, `auto`, `reference`, `compiled` or `fused` (see
+            docs/backends.md), or a `Backend`, which can save memory.
         device, dtype: of the parameters.
 
     Raises:
-        ValueError: if a size is below 1, a name is not known, parts do not fit together, or an
-            argument has no effect beside another.
-        TypeError: if a controller lacks a part of its contract.
+        ValueError: if a size is below 1, a number is out of its range, a name is not known, parts
+            do not fit together, or an argument has no effect beside another.
+        TypeError: if a part lacks a part of its contract.
 
     >>> layer = DNC(9, 8, memory_size=16, word_size=20, read_heads=2)
     >>> y, state = layer(torch.zeros(5, 2, 9))
     >>> y.shape, state.memory.link.shape
     (torch.Size([5, 2, 8]), torch.Size([2, 1, 16, 16]))
+    >>> DNC(9, 8, linkage=None).initial_state(2).memory.link
+    ()
     """
 
     def __init__(
@@ -180,34 +217,20 @@ class DNC(MemoryLayer):
         word_size: int = 20,
         read_heads: int = 4,
         write_heads: int = 1,
-        controller: str | nn.Module = "lstm",
+        controller: str | Stack | nn.Module = "lstm",
         hidden_size: int = 100,
-        num_layers: int = 1,
-        skip_connections: bool = False,
-        initial_memory: float = 0.0,
-        learned_initial_state: bool = False,
-        memory_spread: float = 0.0,
-        strength: str = "oneplus",
-        similarity_epsilon: float = 1e-6,
-        allocation_epsilon: float = 1e-6,
-        usage_resolution: float = 2**-16,
-        stop_usage_gradient: bool = False,
+        content: Any = Content(),
+        allocation: Any = Allocation(),
+        linkage: Any = Linkage(),
+        start: Start = Start(),
         batch_first: bool = False,
-        backend: str = "auto",
-        checkpoint_every: int | None = None,
+        backend: str | Backend = "auto",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        arguments = {name: value for name, value in locals().items() if name in _DEFAULTS}
         check_positional("DNC", more)
-        check_controller_sizes(arguments, _DEFAULTS)
         check_sizes(read_heads=read_heads, write_heads=write_heads, word_size=word_size)
-        check_switches(stop_usage_gradient=stop_usage_gradient)
-        check_epsilons(
-            similarity_epsilon=similarity_epsilon,
-            allocation_epsilon=allocation_epsilon,
-            usage_resolution=usage_resolution,
-        )
+        _check_parts(content, allocation, linkage)
         super().__init__(
             input_size=input_size,
             output_size=output_size,
@@ -216,76 +239,109 @@ class DNC(MemoryLayer):
             read_heads=read_heads,
             controller=controller,
             hidden_size=hidden_size,
-            num_layers=num_layers,
-            skip_connections=skip_connections,
-            initial_memory=initial_memory,
-            learned_initial_state=learned_initial_state,
-            memory_spread=memory_spread,
-            tables=[interface_table(read_heads, write_heads, word_size, strength)],
-            arguments=arguments,
+            start=start,
+            constant=INITIAL_MEMORY,
+            tables=tables(read_heads, write_heads, word_size, content, allocation, linkage),
             batch_first=batch_first,
             backend=backend,
-            checkpoint_every=checkpoint_every,
             device=device,
             dtype=dtype,
         )
         self.write_heads = write_heads
-        self.similarity_epsilon = similarity_epsilon
-        self.allocation_epsilon = allocation_epsilon
-        self.usage_resolution = usage_resolution
-        self.stop_usage_gradient = stop_usage_gradient
+        self.content = content
+        self.allocation = allocation
+        self.linkage = linkage
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments that make this layer, backend, device and dtype apart."""
+        return {
+            "input_size": self.input_size,
+            "output_size": self.output_size,
+            "memory_size": self.memory_size,
+            "word_size": self.word_size,
+            "read_heads": self.read_heads,
+            "write_heads": self.write_heads,
+            "controller": getattr(self.controller, "settings", self.controller),
+            "content": self.content,
+            "allocation": self.allocation,
+            "linkage": self.linkage,
+            "start": self.start,
+            "batch_first": self.batch_first,
+        }
 
     def initial_access(self, memory: Tensor) -> DNCMemory:
         """Return the memory with nothing used, written or read yet."""
         rows, slots, _ = memory.shape
-        zero = memory.new_zeros(())  # expanded, not filled: the link alone is B * H * N * N
+        zero = memory.new_zeros(())  # expanded, not filled
+        link, precedence = (), ()
+        if self.linkage is not None:
+            link, precedence = self.linkage.initial_state(memory, self.write_heads)
         return DNCMemory(
             memory,
-            usage=zero.expand(rows, slots),
-            link=zero.expand(rows, self.write_heads, slots, slots),
-            precedence=zero.expand(rows, self.write_heads, slots),
+            usage=self.allocation.initial_state(memory),
+            link=link,
+            precedence=precedence,
             read_weights=zero.expand(rows, self.read_heads, slots),
             write_weights=zero.expand(rows, self.write_heads, slots),
         )
 
-    def gather(self, emitted: tuple[DNCInterface, ...]) -> DNCInterface:
-        """Return the one NamedTuple that the interface emits."""
-        return emitted[0]
-
-    def access(self, parameters: DNCInterface, memory: DNCMemory) -> tuple[Tensor, DNCMemory]:
-        """Do one step on the memory with this layer's settings."""
-        return access(
-            parameters,
+    def access(self, parameters: Any, memory: DNCMemory) -> tuple[Tensor, DNCMemory]:
+        """Do one step on the memory with this layer's parts."""
+        return step(
+            DNCParameters(*parameters),
             memory,
-            similarity_epsilon=self.similarity_epsilon,
-            allocation_epsilon=self.allocation_epsilon,
-            usage_resolution=self.usage_resolution,
-            stop_usage_gradient=self.stop_usage_gradient,
+            content=self.content,
+            allocation=self.allocation,
+            linkage=self.linkage,
         )
 
+    def named(self, parameters: Any) -> Any:
+        """Return a `DNCInterface` for the paper's parts, a `DNCParameters` for others."""
+        kinds = [ContentParameters, ContentParameters, WriteVectors]
+        kinds += [AllocationParameters, LinkageParameters]
+        if [type(one) for one in parameters] != kinds:
+            return DNCParameters(*parameters)
+        return DNCInterface(*(one for table in parameters for one in table))
 
-_DEFAULTS: dict[str, Any] = defaults(DNC)
 
+def tables(
+    read_heads: int,
+    write_heads: int,
+    word_size: int,
+    content: Any,
+    allocation: Any,
+    linkage: Any,
+) -> list[Table]:
+    """What the interface of a DNC emits, in the order of `DNCParameters`.
 
-def interface_table(read_heads: int, write_heads: int, word_size: int, strength: str) -> Table:
-    """What the interface of a DNC emits: W*R + 3*W*H + 2*R + 3*H + R*(2H + 1) numbers.
-
-    With one write head these are the paper's W*R + 3*W + 5*R + 3.
-
-    Raises:
-        ValueError: if `strength` is not a known range.
+    With the paper's parts W*R + 3*W*H + 2*R + 3*H + R*(2H + 1) numbers, with one write head the
+    paper's W*R + 3*W + 5*R + 3.
     """
-    check_name("strength", strength, STRENGTHS)
-    fields = {
-        "read_keys": Field((read_heads, word_size), real),
-        "read_strengths": Field((read_heads,), STRENGTHS[strength]),
-        "write_keys": Field((write_heads, word_size), real),
-        "write_strengths": Field((write_heads,), STRENGTHS[strength]),
-        "erase_vectors": Field((write_heads, word_size), unit),
-        "write_vectors": Field((write_heads, word_size), real),
-        "free_gates": Field((read_heads,), unit),
-        "allocation_gates": Field((write_heads,), unit),
-        "write_gates": Field((write_heads,), unit),
-        "read_modes": Field((read_heads, 2 * write_heads + 1), simplex),
-    }
-    return Table(DNCInterface, fields)
+    found = [
+        content.table(read_heads, word_size),
+        content.table(write_heads, word_size),
+        WRITING.table(write_heads, word_size),
+        allocation.table(read_heads, write_heads),
+    ]
+    return found if linkage is None else [*found, linkage.table(read_heads, write_heads)]
+
+
+CONTRACTS = {
+    "content": ("table", "weigh"),
+    "allocation": ("table", "initial_state", "allocate"),
+    "linkage": ("table", "initial_state", "update", "weigh"),
+}
+"""The methods that each part of a DNC must have: see `Content`, `Allocation` and `Linkage`."""
+
+
+def _check_parts(content: object, allocation: object, linkage: object) -> None:
+    given = {"content": content, "allocation": allocation, "linkage": linkage}
+    for name, part in given.items():
+        missing = [method for method in CONTRACTS[name] if not hasattr(part, method)]
+        if (isinstance(part, type) or missing) and not (name == "linkage" and part is None):
+            lacks = f"lacks {', '.join(missing)}" if missing else "is a class"
+            raise TypeError(
+                f"{name} is an object with the methods {', '.join(CONTRACTS[name])}, such as "
+                f"{name.capitalize()}(); {part!r} {lacks}."
+            )

@@ -15,27 +15,26 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from memnets.arguments import as_data, defaults, in_words
+from memnets.arguments import defaults, in_words
 from memnets.backends.reference import Starts
-from memnets.backends.registry import BACKENDS, Choice, choose, unroll
+from memnets.backends.registry import Backend, Choice, choose, unroll
 from memnets.checks import (
     autocasts,
     check_input,
-    check_name,
-    check_numbers,
+    check_part,
     check_place,
     check_room,
     check_sizes,
-    check_spread,
     check_switches,
-    checked_controller,
     checked_lengths,
     checked_parts,
     checked_starts,
     full_precision,
 )
 from memnets.interface import Interface, Table
-from memnets.parts.controllers import Controller
+from memnets.parts.controllers import Stack, made_controller
+from memnets.parts.registry import as_data
+from memnets.parts.start import Start
 from memnets.state import State, difference, with_batch, without_batch
 
 
@@ -52,8 +51,8 @@ class Advanced(NamedTuple):
 class MemoryLayer(nn.Module, ABC):
     """A controller, an interface, a memory and a readout; a model says what its memory does.
 
-    A model passes its constructor's arguments on, names the tables of its interface, and defines
-    `initial_access` (the memory before the first step) and `access` (what one step does to it).
+    A model names the tables of its interface, and defines `initial_access` (the memory before the
+    first step), `access` (what one step does to it) and `arguments` (what its constructor got).
     """
 
     def __init__(
@@ -64,18 +63,13 @@ class MemoryLayer(nn.Module, ABC):
         memory_size: int,
         word_size: int,
         read_heads: int,
-        controller: str | nn.Module,
+        controller: str | Stack | nn.Module,
         hidden_size: int,
-        num_layers: int,
-        skip_connections: bool,
-        initial_memory: float,
-        learned_initial_state: bool,
-        memory_spread: float,
+        start: Start,
+        constant: float,
         tables: Sequence[Table],
-        arguments: dict[str, Any],
         batch_first: bool,
-        backend: str,
-        checkpoint_every: int | None,
+        backend: str | Backend,
         device: torch.device | str | None,
         dtype: torch.dtype | None,
     ) -> None:
@@ -87,55 +81,41 @@ class MemoryLayer(nn.Module, ABC):
             word_size=word_size,
             read_heads=read_heads,
         )
-        check_name("backend", backend, BACKENDS)
-        check_numbers(initial_memory=initial_memory)
-        check_spread(memory_spread, learned_initial_state)
-        check_switches(
-            skip_connections=skip_connections,
-            learned_initial_state=learned_initial_state,
-            batch_first=batch_first,
-        )
+        check_part("start", start, Start)
+        check_switches(batch_first=batch_first)
         check_place(device, dtype)
-        if checkpoint_every is not None:
-            check_sizes(checkpoint_every=checkpoint_every)
+        if not isinstance(backend, Backend):
+            backend = Backend(backend)
         self.input_size = input_size
         self.output_size = output_size
         self.memory_size = memory_size
         self.word_size = word_size
         self.read_heads = read_heads
         self.batch_first = batch_first
-        self.backend = backend
-        self.checkpoint_every = checkpoint_every
-        self.learned_initial_state = learned_initial_state
-        self._arguments = arguments
+        self.backend: str = backend.name
+        self.checkpoint_every: int | None = backend.checkpoint_every
+        self.start = start
+        self.constant = constant
+        """What each number of the memory starts with where `start.memory` is None."""
 
         read_size = read_heads * word_size
-        if isinstance(controller, str):
-            check_sizes(hidden_size=hidden_size, num_layers=num_layers)
-            width = input_size + read_size + hidden_size * num_layers
-            check_room(width * 4 * hidden_size * num_layers + memory_size * word_size)
-            self.controller: nn.Module = Controller(
-                controller,
-                input_size + read_size,
-                hidden_size,
-                num_layers=num_layers,
-                skip_connections=skip_connections,
-                learned_initial_state=learned_initial_state,
-                device=device,
-                dtype=dtype,
-            )
-        else:
-            self.controller = checked_controller(controller, input_size + read_size)
+        check_room(memory_size * word_size)
+        self.controller: nn.Module = made_controller(
+            controller,
+            hidden_size,
+            input_size + read_size,
+            learned_initial_state=start.learned,
+            device=device,
+            dtype=dtype,
+        )
         hidden: int = self.controller.output_size  # pyright: ignore[reportAssignmentType]
         self.interface: Interface = Interface(hidden, tables, device=device, dtype=dtype)
         self.readout: nn.Linear = nn.Linear(
             hidden + read_size, output_size, device=device, dtype=dtype
         )
-        self.initial_memory: float = float(initial_memory)
-        self.memory_spread: float = float(memory_spread)
         self.start_memory: nn.Parameter | None = None
         self.start_read_vectors: nn.Parameter | None = None
-        if learned_initial_state:
+        if start.learned:
             memory = torch.empty(memory_size, word_size, device=device, dtype=dtype)
             reads = torch.empty(read_heads, word_size, device=device, dtype=dtype)
             self.start_memory = nn.Parameter(memory)
@@ -174,9 +154,7 @@ class MemoryLayer(nn.Module, ABC):
     def _reset_start(self) -> None:
         if self.start_memory is None or self.start_read_vectors is None:
             return
-        self.start_memory.fill_(self.initial_memory)
-        if self.memory_spread:
-            self.start_memory.add_(self.memory_spread * torch.randn_like(self.start_memory))
+        self.start.fill(self.start_memory, self.constant)
         self.start_read_vectors.zero_()
 
     @abstractmethod
@@ -185,11 +163,19 @@ class MemoryLayer(nn.Module, ABC):
 
     @abstractmethod
     def access(self, parameters: Any, memory: Any) -> tuple[Tensor, Any]:
-        """Do one step on the memory; return the read vectors [B, R, W] and the memory after it."""
+        """Do one step on the memory; return the read vectors [B, R, W] and the memory after it.
 
+        `parameters` holds a NamedTuple for each table of the interface.
+        """
+
+    @property
     @abstractmethod
-    def gather(self, emitted: tuple[Any, ...]) -> Any:
-        """Put the interface's tables together as `access` takes them."""
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments that make this layer, backend, device and dtype apart."""
+
+    def named(self, parameters: Any) -> Any:
+        """Return what the heads receive as one NamedTuple where the model has one, for a record."""
+        return parameters
 
     def initial_state(self, batch_size: int | None = None) -> State:
         """Return the state before the first step; without a batch size, that of unbatched input.
@@ -207,7 +193,8 @@ class MemoryLayer(nn.Module, ABC):
             # Computed, not kept: a buffer that no checkpoint holds would be left without a value by
             # `to_empty` and `load_state_dict`.
             slots = (self.memory_size, self.word_size)
-            memory = like.new_full(slots, self.initial_memory, dtype=wide)
+            constant = self.constant if self.start.memory is None else self.start.memory
+            memory = like.new_full(slots, constant, dtype=wide)
             read_vectors = like.new_zeros((self.read_heads, self.word_size), dtype=wide)
         else:
             memory, read_vectors = self.start_memory.to(wide), self.start_read_vectors.to(wide)
@@ -221,7 +208,7 @@ class MemoryLayer(nn.Module, ABC):
         """Do one step without the readout: x_t [B, I] and a batched state; nothing is checked."""
         reads = state.read_vectors.flatten(1).to(x_t.dtype)  # einops would cost 3 % of a step
         h, controller = self.controller(torch.cat([x_t, reads], dim=-1), state.controller)
-        parameters = self.gather(self.interface(h))
+        parameters = self.interface(h)
         with full_precision(h.device.type):
             read_vectors, memory = self.access(parameters, state.memory)
         return Advanced(h, parameters, State(controller, memory, read_vectors))
@@ -441,13 +428,17 @@ class MemoryLayer(nn.Module, ABC):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The class name and the constructor's arguments, as data that JSON can hold.
+        """The class and the constructor's arguments, as data for JSON: see `memnets.from_config`.
 
         Raises:
-            ValueError: if an argument is an object (a controller or heads of your own).
+            ValueError: if an argument is an object that is not registered.
         """
-        return {"name": type(self).__name__, "arguments": as_data(self._arguments)}
+        arguments = self.arguments.items()
+        return {
+            "name": type(self).__name__,
+            "arguments": {name: as_data(value, name) for name, value in arguments},
+        }
 
     def extra_repr(self) -> str:
         """List the sizes and what differs from the defaults."""
-        return in_words(self._arguments, defaults(type(self)))
+        return in_words(self.arguments, defaults(type(self)))

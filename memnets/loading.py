@@ -1,26 +1,89 @@
-"""Rebuild a trained layer from what the trainer saved."""
+"""Layers as data: rebuilt from a configuration, or from what the trainer saved."""
 
 from __future__ import annotations
 
 import io
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from memnets.dnc import DNC
 from memnets.layer import MemoryLayer
 from memnets.ntm import NTM
+from memnets.parts import registry
+from memnets.parts.registry import from_data
 
-# A configuration names every argument there was when it was written. One that it does not name came
-# later, and the layer was as with these values, whatever the defaults are today.
-BEFORE: dict[str, dict[str, Any]] = {
-    "NTM": {"gate_bias": 0.0, "sharpening_bias": 0.0, "add_range": "real"},
-    "DNC": {},
-}
 LAYERS: dict[str, type[MemoryLayer]] = {"NTM": NTM, "DNC": DNC}
+"""Every registered layer, by the name of its class."""
+Kind = TypeVar("Kind", bound=type)
+
+
+def register(kind: Kind) -> Kind:
+    """Register a part (a frozen dataclass) or a layer (a `MemoryLayer`): decorate its class.
+
+    A layer of registered classes has a `config`, and `from_config` and `load` rebuild it.
+
+    Raises:
+        TypeError: if the class is neither.
+        ValueError: if another class is registered under its name.
+
+    >>> from dataclasses import dataclass
+    >>> @register
+    ... class Deep(NTM):
+    ...     pass
+    >>> type(from_config(Deep(3, 2).config)).__name__
+    'Deep'
+    """
+    if not issubclass(kind, MemoryLayer):
+        return registry.register(kind)
+    known = LAYERS.setdefault(kind.__name__, kind)
+    if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise ValueError(
+            f"A name is registered once; {kind.__name__} is {known.__module__}."
+            f"{known.__qualname__}: give yours another name."
+        )
+    LAYERS[kind.__name__] = kind
+    return kind
+
+
+def from_config(
+    config: Mapping[str, Any],
+    *,
+    backend: str = "auto",
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> MemoryLayer:
+    """Make a new layer from the `config` of another.
+
+    Args:
+        config: the name of a registered class, `name`, and its `arguments`, as data.
+        backend, device, dtype: see `memnets.NTM`.
+
+    Raises:
+        ValueError: if a class is not registered, or does not take its arguments.
+
+    >>> layer = NTM(9, 8, memory_size=16)
+    >>> from_config(layer.config).config == layer.config
+    True
+    """
+    try:
+        name, arguments = config["name"], dict(config["arguments"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"A config has a name and arguments; got {config!r}.") from error
+    if name not in LAYERS:
+        raise ValueError(
+            f"There is no layer {name!r}; registered are {', '.join(LAYERS)}. Import the module "
+            "that defines it first, with @memnets.register."
+        )
+    arguments = {key: from_data(value) for key, value in arguments.items()}
+    try:
+        return LAYERS[name](**arguments, backend=backend, device=device, dtype=dtype)
+    except TypeError as error:
+        raise ValueError(f"{name} cannot be made from this config: {error}.") from error
 
 
 def load(path: str | Path) -> MemoryLayer:
@@ -51,11 +114,9 @@ def load(path: str | Path) -> MemoryLayer:
             f"There is no checkpoint at {file}; give a run's folder or a checkpoint file."
         )
     name, arguments, weights = _read(file)
-    if name not in LAYERS:
-        raise ValueError(f"{file} holds a {name}; load rebuilds {', '.join(LAYERS)}.")
     try:
-        arguments = {**BEFORE[name], **arguments}
-        layer = LAYERS[name](**arguments, dtype=weights["readout.weight"].dtype)
+        dtype = weights["readout.weight"].dtype
+        layer = from_config({"name": name, "arguments": arguments}, dtype=dtype)
         layer.load_state_dict(weights)
     except (TypeError, ValueError, RuntimeError, KeyError, AttributeError) as error:
         raise ValueError(f"{file} cannot be rebuilt as a {name}: {error}") from error

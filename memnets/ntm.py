@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from memnets.arguments import check_controller_sizes, check_effective, check_positional, defaults
+from memnets.arguments import check_positional
 from memnets.backends.cpu.written import stock
-from memnets.checks import check_epsilons, check_numbers, check_sizes, check_switches
+from memnets.backends.registry import Backend
+from memnets.checks import check_sizes
 from memnets.layer import MemoryLayer
 from memnets.parts import heads as plugged
-from memnets.parts.heads import Head, NTMMemory, ReadHead, WriteHead, WriteVectors
+from memnets.parts.controllers import Stack
+from memnets.parts.heads import Head, Heads, NTMMemory, ReadHead, WriteHead, Writing
 from memnets.parts.location import ContentAndLocation, FocusParameters
+from memnets.parts.start import Start
+from memnets.parts.writing import EraseAdd, WriteVectors
 
 
 class NTMInterface(NamedTuple):
@@ -52,9 +55,8 @@ def access(
     interface: NTMInterface,
     state: NTMMemory,
     *,
+    addressing: ContentAndLocation | None = None,
     read_first: bool = False,
-    similarity_epsilon: float = 1e-6,
-    sharpen_epsilon: float = 1e-12,
 ) -> tuple[Tensor, NTMMemory]:
     """One step of the memory with the stock heads: focus and write, then focus and read.
 
@@ -64,8 +66,8 @@ def access(
     Args:
         interface: activated parameters.
         state: the memory and the weightings of the step before.
+        addressing: the heads' epsilons; None is `ContentAndLocation()`.
         read_first: read the memory as the step before left it.
-        similarity_epsilon, sharpen_epsilon: see `memnets.parts.location.focus`.
 
     Returns:
         Read vectors [B, R, W], and the memory and weightings after the step.
@@ -80,38 +82,21 @@ def access(
     >>> read_vectors
     tensor([[[3., 4.]]])
     """
-    addressing = ContentAndLocation(
-        shift_range=interface.read_shifts.shape[-1] // 2,
-        similarity_epsilon=similarity_epsilon,
-        sharpen_epsilon=sharpen_epsilon,
-    )
+    focus = ContentAndLocation() if addressing is None else addressing
     heads = (
-        ReadHead(addressing, interface.read_keys.shape[1]),
-        WriteHead(addressing, interface.write_keys.shape[1]),
+        ReadHead(focus, interface.read_keys.shape[1]),
+        WriteHead(focus, interface.write_keys.shape[1]),
     )
-    return plugged.access(heads, sections(interface), state, read_first=read_first)
-
-
-def sections(interface: NTMInterface) -> tuple[FocusParameters, FocusParameters, WriteVectors]:
-    """Split an interface into what each stock head, and then the write, takes."""
-    return (
+    parameters = (
         FocusParameters(*interface[:5]),
         FocusParameters(*interface[5:10]),
         WriteVectors(*interface[10:]),
     )
+    return plugged.access(heads, parameters, state, writing=EraseAdd(), read_first=read_first)
 
 
-STOCK_SETTINGS = (
-    "shift_range",
-    "strength",
-    "gate_bias",
-    "write_gate_bias",
-    "sharpening_bias",
-    "sharpness_limit",
-    "similarity_epsilon",
-    "sharpen_epsilon",
-)
-"""The arguments that describe the addressing of the stock heads."""
+INITIAL_MEMORY = 1e-6
+"""What every number of the memory is before the first step, unless `start` says otherwise."""
 FIRST_SLOT_WEIGHT = 0.9
 """Where a learned initial weighting starts: mostly, not wholly, on slot 0, so that it can move."""
 
@@ -131,52 +116,32 @@ class NTM(MemoryLayer):
         memory_size: slots N.
         word_size: numbers in a slot, W.
         read_heads, write_heads: R and H.
-        controller: the name of one of `memnets.parts.controllers.CELLS`, or a module with the
-            contract of `memnets.parts.controllers`, whose input_size is input_size + read_heads *
-            word_size.
-        hidden_size, num_layers, skip_connections: of a controller given by name.
-        shift_range: how far a head may move in a step, k; S = 2k + 1.
-        heads: `ReadHead` and `WriteHead` entries that replace the stock heads. What describes the
-            stock heads is then left out: read_heads, write_heads, shift_range, strength,
-            sharpness_limit, their biases and epsilons; each addressing has its own.
-        initial_memory: what every number of the memory holds before the first step.
-        learned_initial_state: learn the state before the first step (the paper's bias values):
-            memory, read vectors, weightings and controller; else memory as above, weightings on
-            slot 0, the rest 0.
-        memory_spread: of a learned memory, the standard deviation of the normally distributed
-            numbers that are added to it at first: slots that differ can be told apart by content.
-        read_first: read the memory as the step before left it.
-        strength: the range of key strengths, `oneplus` (above 1) or `softplus` (above 0).
-        gate_bias: added to the initial bias of the gates: below 0, heads start by moving from where
-            they are, above 0 by looking for content.
-        write_gate_bias: the same for the write heads alone; None is gate_bias. Below 0 beside a
-            gate_bias above 0, write heads start by moving on while read heads look for content.
-        sharpening_bias: added to the initial bias of the sharpenings. Where a weighting is torn
-            between two slots, a sharpening makes a small change of it gamma times as large, and a
-            head that goes by location does so in every step, until gradients explode; with -4,
-            gamma starts at 1.02, with 0 at 1.69.
-        sharpness_limit: no strength and no sharpening is above it; None is no limit. They grow with
-            the controller's output, and the sharper a head is, the more a small change of what it
-            looks for, or of where it was, changes: gradients explode.
-        add_range: the range of the add vectors: `bounded`, in [-1, 1] by a tanh, so that a memory
-            grows by at most a constant in a step and not with what was read, or `real`.
-        similarity_epsilon, sharpen_epsilon: see `memnets.parts.location.focus`.
+        controller: the name of one of `memnets.parts.controllers.CELLS`, a `Stack` of cells, or a
+            module with the contract of `memnets.parts.controllers`, whose input_size is input_size
+            + read_heads * word_size.
+        hidden_size: of a controller given by name.
+        heads: how the heads choose slots and when they read, a `Heads`; or a list of `ReadHead`
+            and `WriteHead` entries, which then also say how many there are.
+        writing: what a write does to the memory.
+        start: the state before the first step; a memory of 1e-6 and weightings on slot 0, or all
+            of it learned (the paper's bias values).
         batch_first: x and y are [B, T, ...].
-        backend: what runs the steps, `auto`, `reference` or `compiled`: see docs/backends.md.
-        checkpoint_every: K, to train in less memory: segments of K steps are computed again in the
-            backward. None keeps everything.
+        backend: what runs the steps, `auto`, `reference`, `compiled` or `fused` (see
+            docs/backends.md), or a `Backend`, which can save memory.
         device, dtype: of the parameters.
 
     Raises:
         ValueError: if a size is below 1, a number is out of its range, a name is not known, parts
             do not fit together, or an argument has no effect beside another.
-        TypeError: if a controller or a head lacks a part of its contract.
+        TypeError: if a part is not of its kind, or lacks a part of its contract.
 
     >>> layer = NTM(9, 8)
     >>> y, state = layer(torch.zeros(5, 2, 9))
     >>> y.shape, state.memory.memory.shape
     (torch.Size([5, 2, 8]), torch.Size([2, 128, 20]))
     >>> y, state = layer(torch.zeros(3, 2, 9), state)
+    >>> NTM(9, 8, heads=Heads(read=ContentAndLocation(shift_range=2))).interface.linear.out_features
+    94
     """
 
     def __init__(
@@ -188,87 +153,76 @@ class NTM(MemoryLayer):
         word_size: int = 20,
         read_heads: int = 1,
         write_heads: int = 1,
-        controller: str | nn.Module = "lstm",
+        controller: str | Stack | nn.Module = "lstm",
         hidden_size: int = 100,
-        num_layers: int = 1,
-        skip_connections: bool = False,
-        shift_range: int = 1,
-        heads: Sequence[Head] | None = None,
-        initial_memory: float = 1e-6,
-        learned_initial_state: bool = False,
-        memory_spread: float = 0.0,
-        read_first: bool = False,
-        strength: str = "oneplus",
-        gate_bias: float = -2.0,
-        write_gate_bias: float | None = None,
-        sharpening_bias: float = -4.0,
-        sharpness_limit: float | None = None,
-        add_range: str = "bounded",
-        similarity_epsilon: float = 1e-6,
-        sharpen_epsilon: float = 1e-12,
+        heads: Heads | Sequence[Head] = Heads(),
+        writing: Writing = EraseAdd(),
+        start: Start = Start(),
         batch_first: bool = False,
-        backend: str = "auto",
-        checkpoint_every: int | None = None,
+        backend: str | Backend = "auto",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        arguments = {name: value for name, value in locals().items() if name in _DEFAULTS}
         check_positional("NTM", more)
-        check_controller_sizes(arguments, _DEFAULTS)
-        if heads is not None:
-            _check_heads_arguments(arguments)
         check_sizes(read_heads=read_heads, write_heads=write_heads, word_size=word_size)
-        check_epsilons(similarity_epsilon=similarity_epsilon, sharpen_epsilon=sharpen_epsilon)
-        check_switches(read_first=read_first)
-        if heads is None:
-            reading = ContentAndLocation(
-                shift_range=shift_range,
-                strength=strength,
-                similarity_epsilon=similarity_epsilon,
-                sharpen_epsilon=sharpen_epsilon,
-                gate_bias=gate_bias,
-                sharpening_bias=sharpening_bias,
-                sharpness_limit=sharpness_limit,
-            )
-            writing = reading
-            if write_gate_bias is not None:
-                check_numbers(write_gate_bias=write_gate_bias)
-                writing = replace(reading, gate_bias=write_gate_bias)
-            heads = [ReadHead(reading, read_heads), WriteHead(writing, write_heads)]
-        ordered = plugged.ordered(heads)
+        if not isinstance(heads, Heads):
+            heads = Heads(entries=plugged.ordered(heads))
+        plugged.check_writing(writing)
+        entries = heads.of(read_heads, write_heads)
+        counts = plugged.counts(entries)
+        for name, asked, count in (
+            ("read_heads", read_heads, counts[0]),
+            ("write_heads", write_heads, counts[1]),
+        ):
+            if asked not in (1, count):
+                raise ValueError(
+                    f"{name}={asked!r} has no effect beside heads, which list {count}: leave it "
+                    "out, and give the count to the entry, as in ReadHead(ContentAndLocation(), 4)."
+                )
         super().__init__(
             input_size=input_size,
             output_size=output_size,
             memory_size=memory_size,
             word_size=word_size,
-            read_heads=sum(head.count for head in ordered if isinstance(head, ReadHead)),
+            read_heads=counts[0],
             controller=controller,
             hidden_size=hidden_size,
-            num_layers=num_layers,
-            skip_connections=skip_connections,
-            initial_memory=initial_memory,
-            learned_initial_state=learned_initial_state,
-            memory_spread=memory_spread,
-            tables=plugged.tables(ordered, word_size, add_range),
-            arguments=arguments,
+            start=start,
+            constant=INITIAL_MEMORY,
+            tables=plugged.tables(entries, word_size, writing),
             batch_first=batch_first,
             backend=backend,
-            checkpoint_every=checkpoint_every,
             device=device,
             dtype=dtype,
         )
-        self.heads = ordered
-        self.stock: bool = arguments["heads"] is None
-        self.write_heads: int = sum(head.count for head in ordered if isinstance(head, WriteHead))
-        self.read_first = read_first
-        for index, head in enumerate(ordered):
-            if isinstance(head.addressing, nn.Module):  # so that its parameters are the layer's
-                self.add_module(f"addressing_{index}", head.addressing)
+        self.heads: tuple[Head, ...] = entries
+        self.write_heads: int = counts[1]
+        self.read_first: bool = heads.read_first
+        self.writing: Writing = writing
+        for name, part in plugged.modules(entries, writing):  # so that parameters are the layer's
+            self.add_module(name, part)
         self.start_weights: nn.Parameter | None = None
-        if learned_initial_state:
-            size = (self.read_heads + self.write_heads, memory_size)
+        if start.learned:
+            size = (sum(counts), memory_size)
             self.start_weights = nn.Parameter(torch.empty(size, device=device, dtype=dtype))
         self._reset_weights()
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments that make this layer, backend, device and dtype apart."""
+        return {
+            "input_size": self.input_size,
+            "output_size": self.output_size,
+            "memory_size": self.memory_size,
+            "word_size": self.word_size,
+            "read_heads": self.read_heads,
+            "write_heads": self.write_heads,
+            "controller": getattr(self.controller, "settings", self.controller),
+            "heads": plugged.joined(self.heads, self.read_first),
+            "writing": self.writing,
+            "start": self.start,
+            "batch_first": self.batch_first,
+        }
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew: see `MemoryLayer.reset_parameters`."""
@@ -296,26 +250,14 @@ class NTM(MemoryLayer):
         carried = plugged.initial_addressing(self.heads, like=memory[:, :, 0])
         return NTMMemory(memory, read_weights, write_weights, carried)
 
-    def gather(self, emitted: tuple[Any, ...]) -> NTMInterface | tuple[Any, ...]:
-        """Return an `NTMInterface` for the stock heads, one NamedTuple a table for others."""
-        if not self.stock:
-            return emitted
-        return NTMInterface(*(parameter for table in emitted for parameter in table))
-
     def access(self, parameters: Any, memory: NTMMemory) -> tuple[Tensor, NTMMemory]:
         """Do one step on the memory with this layer's heads."""
-        if self.stock:
-            parameters = sections(parameters)
-        return plugged.access(self.heads, parameters, memory, read_first=self.read_first)
+        return plugged.access(
+            self.heads, parameters, memory, writing=self.writing, read_first=self.read_first
+        )
 
-
-_DEFAULTS: dict[str, Any] = defaults(NTM)
-
-
-def _check_heads_arguments(arguments: dict[str, Any]) -> None:
-    """Raise a ValueError for an argument that describes the stock heads beside `heads`."""
-    remedy = "give the count to the entry of heads, as in ReadHead(ContentAndLocation(), 4)"
-    counts = ("read_heads", "write_heads")
-    check_effective(arguments, _DEFAULTS, counts, beside="heads", remedy=remedy)
-    remedy = "give it to the addressing, as in ContentAndLocation(shift_range=2)"
-    check_effective(arguments, _DEFAULTS, STOCK_SETTINGS, beside="heads", remedy=remedy)
+    def named(self, parameters: Any) -> Any:
+        """Return an `NTMInterface` for one read and one write entry by content and location."""
+        if [type(one) for one in parameters] == [FocusParameters, FocusParameters, WriteVectors]:
+            return NTMInterface(*(one for table in parameters for one in table))
+        return parameters

@@ -6,6 +6,11 @@ import torch
 from torch import nn
 
 from memnets.ntm import NTM
+from memnets.parts.controllers import Stack
+from memnets.parts.heads import Heads
+from memnets.parts.location import ContentAndLocation
+from memnets.parts.start import Start
+from memnets.parts.writing import EraseAdd
 
 
 def ntm(
@@ -16,9 +21,8 @@ def ntm(
     word_size: int = 20,
     read_heads: int = 1,
     write_heads: int = 1,
-    controller: str | nn.Module = "lstm",
+    controller: str | Stack | nn.Module = "lstm",
     hidden_size: int = 100,
-    num_layers: int = 1,
     batch_first: bool = False,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
@@ -31,8 +35,8 @@ def ntm(
 
     Args:
         input_size, output_size: I and O.
-        memory_size, word_size, read_heads, write_heads, controller, hidden_size, num_layers,
-            batch_first, device, dtype: see `memnets.NTM`; the sizes are the paper's for copy.
+        memory_size, word_size, read_heads, write_heads, controller, hidden_size, batch_first,
+            device, dtype: see `memnets.NTM`; the sizes are the paper's for copy.
 
     Raises:
         ValueError, TypeError: as `memnets.NTM`.
@@ -49,12 +53,11 @@ def ntm(
         write_heads=write_heads,
         controller=controller,
         hidden_size=hidden_size,
-        num_layers=num_layers,
-        learned_initial_state=True,
-        strength="softplus",
-        gate_bias=0.0,
-        sharpening_bias=0.0,
-        add_range="real",
+        heads=Heads(
+            read=ContentAndLocation(strength="softplus", gate_bias=0.0, sharpening_bias=0.0)
+        ),
+        writing=EraseAdd(add_range="real"),
+        start=Start(learned=True),
         batch_first=batch_first,
         device=device,
         dtype=dtype,

@@ -16,9 +16,12 @@ from torch import Tensor, nn
 import memnets
 from memnets.interface import Field, Table, real
 from memnets.parts.content import Content
-from memnets.parts.heads import ReadHead, WriteHead
+from memnets.parts.controllers import Stack
+from memnets.parts.heads import Heads, ReadHead, WriteHead
 from memnets.parts.location import ContentAndLocation, Location
+from memnets.parts.start import Start
 from memnets.parts.usage import LeastRecentlyUsed
+from memnets.parts.writing import EraseAdd
 
 I, O, N, W, HIDDEN = 3, 2, 5, 4, 6  # noqa: E741
 T, B = 5, 3
@@ -112,7 +115,17 @@ class Case:
 
 def hidden_size(fixed: dict[str, Any]) -> dict[str, int]:
     """The controller's size, which one that is an object has itself."""
-    return {} if isinstance(fixed.get("controller"), nn.Module) else {"hidden_size": HIDDEN}
+    return {"hidden_size": HIDDEN} if isinstance(fixed.get("controller", ""), str) else {}
+
+
+def stack(**settings: Any) -> Stack:
+    """A controller of several layers."""
+    return Stack(hidden_size=HIDDEN, **settings)
+
+
+def focusing(**settings: Any) -> Heads:
+    """Stock heads with these settings."""
+    return Heads(read=ContentAndLocation(**settings))
 
 
 def ntm(**fixed: Any) -> Callable[..., Any]:
@@ -151,21 +164,27 @@ def momentum_heads(**options: Any) -> Any:
 
 TABLE = [
     Case("ntm_lstm", ntm()),
-    Case("ntm_lstm_2_layers", ntm(num_layers=2)),
-    Case("ntm_lstm_skip_connections", ntm(num_layers=2, skip_connections=True)),
+    Case("ntm_lstm_2_layers", ntm(controller=stack(num_layers=2))),
+    Case("ntm_lstm_skip_connections", ntm(controller=stack(num_layers=2, skip_connections=True))),
     Case("ntm_gru", ntm(controller="gru")),
     Case("ntm_elman", ntm(controller="elman")),
     Case("ntm_indrnn", ntm(controller="indrnn"), kernel=False),
     Case("ntm_feedforward", ntm(controller="feedforward")),
     Case("ntm_feedforward_tanh", ntm(controller="feedforward_tanh")),
-    Case("ntm_several_heads", ntm(read_heads=2, write_heads=3, shift_range=2)),
-    Case("ntm_learned_initial_state", ntm(learned_initial_state=True)),
-    Case("ntm_read_first", ntm(read_first=True)),
-    Case("ntm_softplus", ntm(strength="softplus")),
-    Case("ntm_bounded", ntm(add_range="bounded", sharpness_limit=1.7, sharpening_bias=0.2)),
-    Case("ntm_plain", ntm(add_range="real", gate_bias=0.0, sharpening_bias=0.0)),
+    Case("ntm_several_heads", ntm(read_heads=2, write_heads=3, heads=focusing(shift_range=2))),
+    Case("ntm_learned_initial_state", ntm(start=Start(learned=True))),
+    Case("ntm_read_first", ntm(heads=Heads(read_first=True))),
+    Case("ntm_softplus", ntm(heads=focusing(strength="softplus"))),
+    Case("ntm_bounded", ntm(heads=focusing(sharpness_limit=1.7, sharpening_bias=0.2))),
+    Case(
+        "ntm_plain",
+        ntm(
+            heads=focusing(gate_bias=0.0, sharpening_bias=0.0),
+            writing=EraseAdd(add_range="real"),
+        ),
+    ),
     Case("ntm_content", ntm(heads=[ReadHead(Content(), 2), WriteHead(Content())])),
-    Case("ntm_location", ntm(heads=[ReadHead(Location(2)), WriteHead(Location())])),
+    Case("ntm_location", ntm(heads=[ReadHead(Location(shift_range=2)), WriteHead(Location())])),
     Case(
         "ntm_least_recently_used",
         ntm(heads=[ReadHead(Content(), 2), WriteHead(LeastRecentlyUsed(), 2)]),
@@ -175,7 +194,7 @@ TABLE = [
         "ntm_mixed_heads",
         ntm(
             heads=[
-                WriteHead(LeastRecentlyUsed(0.9)),
+                WriteHead(LeastRecentlyUsed(decay=0.9)),
                 ReadHead(ContentAndLocation(), 2),
                 WriteHead(ContentAndLocation(shift_range=2)),
                 ReadHead(Location()),
@@ -191,15 +210,16 @@ TABLE = [
     Case("ntm_own_addressing_module", momentum_heads, kernel=False),
     Case("ntm_own_controller", own_controller(ntm, 1), own_controller=True, kernel=False),
     Case("dnc_lstm", dnc()),
-    Case("dnc_lstm_2_layers", dnc(num_layers=2)),
-    Case("dnc_lstm_skip_connections", dnc(num_layers=2, skip_connections=True)),
+    Case("dnc_lstm_2_layers", dnc(controller=stack(num_layers=2))),
+    Case("dnc_lstm_skip_connections", dnc(controller=stack(num_layers=2, skip_connections=True))),
     Case("dnc_gru", dnc(controller="gru")),
     Case("dnc_elman", dnc(controller="elman")),
     Case("dnc_jordan", dnc(controller="jordan"), kernel=False),
     Case("dnc_feedforward", dnc(controller="feedforward")),
     Case("dnc_several_heads", dnc(read_heads=3, write_heads=2)),
-    Case("dnc_learned_initial_state", dnc(learned_initial_state=True)),
+    Case("dnc_learned_initial_state", dnc(start=Start(learned=True))),
     Case("dnc_one_read_head", dnc(read_heads=1)),
+    Case("dnc_content_only", dnc(linkage=None), kernel=False),
     Case("dnc_own_controller", own_controller(dnc, 2), own_controller=True, kernel=False),
 ]
 

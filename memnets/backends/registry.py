@@ -7,6 +7,7 @@ import inspect
 import logging
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,12 +17,13 @@ from torch import Tensor
 from memnets.backends import cpu as fused
 from memnets.backends.compiled import compiled
 from memnets.backends.reference import Starts, Unrolled, reference
+from memnets.checks import check_name, check_sizes
 from memnets.state import State
 
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
 
-Backend = Callable[
+Unroll = Callable[
     ["MemoryLayer", Tensor, State, Tensor | None, int | None, Starts | None], Unrolled
 ]
 """Called with (layer, x, state, lengths, checkpoint_every, starts) as `reference` is; raises a
@@ -34,6 +36,29 @@ logger: logging.Logger = logging.getLogger("memnets")
 
 SLOWER = 30
 """How many times the reference takes of the kernel's time, on one core (docs/results.md)."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What runs the steps of a layer.
+
+    Raises:
+        ValueError: if there is no backend of that name, or `checkpoint_every` is below 1.
+
+    >>> Backend("reference", checkpoint_every=50).name
+    'reference'
+    """
+
+    name: str = "auto"
+    """`auto`, `reference`, `compiled` or `fused`: see docs/backends.md"""
+    checkpoint_every: int | None = None
+    """to train in less memory, segments of this many steps are computed again in the backward;
+    None keeps everything"""
+
+    def __post_init__(self) -> None:
+        check_name("backend", self.name, BACKENDS)
+        if self.checkpoint_every is not None:
+            check_sizes(checkpoint_every=self.checkpoint_every)
 
 
 class PerformanceWarning(UserWarning):
@@ -153,7 +178,7 @@ def _package(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
-BACKENDS: dict[str, Backend] = {
+BACKENDS: dict[str, Unroll] = {
     "auto": auto,
     "reference": reference,
     "compiled": compiled,

@@ -67,7 +67,8 @@ def record(
         advanced = layer.advance(x_t, carried)
         carried = advanced.state
         outputs = layer.output(advanced.h, carried.read_vectors)
-        steps.append((outputs, carried.read_vectors, advanced.interface, carried.memory))
+        parameters = layer.named(advanced.interface)
+        steps.append((outputs, carried.read_vectors, parameters, carried.memory))
     parts = map_tensors(lambda *tensors: torch.stack(tensors), *steps)
     if x.dim() == 2:
         parts = map_tensors(lambda tensor: tensor.squeeze(1), parts)

@@ -1,5 +1,5 @@
 """What a memory is made of: one file a part, with its equation, settings and parameters."""
 
-from memnets.parts import content, heads, linkage, location, usage, writing
+from memnets.parts import content, heads, linkage, location, registry, start, usage, writing
 
-__all__ = ["content", "heads", "linkage", "location", "usage", "writing"]
+__all__ = ["content", "heads", "linkage", "location", "registry", "start", "usage", "writing"]

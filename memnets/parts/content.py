@@ -6,13 +6,14 @@ Axes: B batch, N memory slots, W word, R read heads; a write head's H may stand 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from memnets.checks import check_epsilons, check_limit, check_name
 from memnets.interface import STRENGTHS, Field, Table, real
+from memnets.parts.registry import register
 
 if TYPE_CHECKING:
     from memnets.parts.heads import NTMMemory
@@ -64,35 +65,44 @@ class ContentParameters(NamedTuple):
     strengths: Tensor
 
 
-@dataclass(frozen=True)
+@register
+@dataclass(frozen=True, kw_only=True)
 class Content:
-    """Address by content alone: `content_weights` (NTM eq. 5 and 6).
+    """Address by content alone: `content_weights` (NTM eq. 5 and 6; DNC Methods).
 
-    No strength is above `sharpness_limit`.
+    Raises:
+        ValueError: if a number is out of its range, or the strength's range is not known.
     """
 
-    strength: str = "oneplus"
+    strength: Literal["oneplus", "softplus"] = "oneplus"
+    """range of the key strengths: above 1, or above 0"""
     similarity_epsilon: float = 1e-6
+    """keeps the cosine similarity of a zero vector finite: see `cosine_similarity`"""
     sharpness_limit: float | None = None
+    """no key strength is above it: the sharper a head is, the more a small change of its key
+    changes, and gradients explode; None: no limit"""
 
     def __post_init__(self) -> None:
+        check_name("strength", self.strength, STRENGTHS)
         check_limit("sharpness_limit", self.sharpness_limit)
         check_epsilons(similarity_epsilon=self.similarity_epsilon)
 
     def table(self, count: int, word_size: int) -> Table:
         """Keys [B, count, W] and strengths [B, count]."""
-        check_name("strength", self.strength, STRENGTHS)
         fields = {
             "keys": Field((count, word_size), real),
             "strengths": Field((count,), STRENGTHS[self.strength], limit=self.sharpness_limit),
         }
         return Table(ContentParameters, fields)
 
+    def weigh(self, memory: Tensor, parameters: ContentParameters) -> Tensor:
+        """Weightings [B, count, N] of a memory [B, N, W]."""
+        return content_weights(
+            memory, parameters.keys, parameters.strengths, self.similarity_epsilon
+        )
+
     def __call__(
         self, parameters: ContentParameters, previous_weights: Tensor, memory: NTMMemory, state: Any
     ) -> tuple[Tensor, Any]:
-        """Weigh by content."""
-        weights = content_weights(
-            memory.memory, parameters.keys, parameters.strengths, self.similarity_epsilon
-        )
-        return weights, state
+        """Weigh by content, as the addressing of an NTM's heads."""
+        return self.weigh(memory.memory, parameters), state

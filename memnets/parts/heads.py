@@ -17,16 +17,18 @@ from step to step, a third:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from memnets.checks import check_name, check_sizes
-from memnets.interface import ADD_RANGES, Field, Table, unit
-from memnets.parts.writing import read, write
+from memnets.checks import check_sizes, check_switches
+from memnets.interface import Table
+from memnets.parts.location import ContentAndLocation
+from memnets.parts.registry import register
+from memnets.parts.writing import read
 
 
 class NTMMemory(NamedTuple):
@@ -56,13 +58,7 @@ class Addressing(Protocol):
         ...
 
 
-class WriteVectors(NamedTuple):
-    """What all write heads together write: two tensors [B, H, W]."""
-
-    erase_vectors: Tensor
-    add_vectors: Tensor
-
-
+@register
 @dataclass(frozen=True)
 class ReadHead:
     """`count` read heads that share an addressing (each with parameters of its own).
@@ -79,9 +75,10 @@ class ReadHead:
         _check_head(self)
 
 
+@register
 @dataclass(frozen=True)
 class WriteHead:
-    """`count` write heads that share an addressing; each also emits an erase and an add vector.
+    """`count` write heads that share an addressing; each also emits what it writes.
 
     Raises:
         TypeError: if the addressing lacks a part of its contract.
@@ -98,13 +95,66 @@ class WriteHead:
 Head = ReadHead | WriteHead
 
 
-def _check_head(head: Head) -> None:
-    addressing = head.addressing
+class Writing(Protocol):
+    """How write heads write: `memnets.parts.writing.EraseAdd` is the NTM's."""
+
+    def table(self, write_heads: int, word_size: int) -> Table:
+        """What it wants emitted for all write heads together."""
+        ...
+
+    def write(self, memory: Tensor, weights: Tensor, vectors: Any) -> Tensor:
+        """The memory [B, N, W] after a write by weightings [B, H, N]."""
+        ...
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Heads:
+    """The heads of an NTM: how they choose slots, and when they read.
+
+    Raises:
+        TypeError: if an addressing lacks a part of its contract, or an entry is no head.
+        ValueError: if there are entries without a read or a write head.
+
+    >>> Heads(write=ContentAndLocation(gate_bias=-3.0)).of(4, 1)[0].count
+    4
+    """
+
+    read: Addressing = ContentAndLocation()
+    """how the read heads choose slots"""
+    write: Addressing | None = None
+    """how the write heads choose slots; None: as the read heads"""
+    read_first: bool = False
+    """read the memory as the step before left it; else read it after the write"""
+    entries: tuple[Head, ...] = ()
+    """heads one by one, in place of `read` and `write`"""
+
+    def __post_init__(self) -> None:
+        check_switches(read_first=self.read_first)
+        object.__setattr__(self, "entries", ordered(self.entries) if self.entries else ())
+        for addressing in (self.read, self.write):
+            if addressing is not None:
+                check_addressing(addressing)
+
+    def of(self, read_heads: int, write_heads: int) -> tuple[Head, ...]:
+        """The heads one by one, reads first: the entries, or as many as asked for."""
+        if self.entries:
+            return self.entries
+        write = self.read if self.write is None else self.write
+        return ReadHead(self.read, read_heads), WriteHead(write, write_heads)
+
+
+def check_addressing(addressing: object) -> None:
+    """Raise a TypeError for what lacks a part of an addressing's contract."""
     if isinstance(addressing, type) or not (callable(addressing) and hasattr(addressing, "table")):
         raise TypeError(
             "An addressing is an object with table(count, word_size) and a call (see "
             f"memnets.parts.heads), such as ContentAndLocation(); got {addressing!r}."
         )
+
+
+def _check_head(head: Head) -> None:
+    check_addressing(head.addressing)
     check_sizes(count=head.count)
 
 
@@ -134,21 +184,48 @@ def ordered(heads: Sequence[Head]) -> tuple[Head, ...]:
     return readers + writers
 
 
-def tables(heads: Sequence[Head], word_size: int, add_range: str = "real") -> list[Table]:
-    """What the interface of `heads` emits: each head's parameters, then all write vectors.
+def counts(heads: Sequence[Head]) -> tuple[int, int]:
+    """How many read heads and write heads there are."""
+    readers = sum(head.count for head in heads if isinstance(head, ReadHead))
+    return readers, sum(head.count for head in heads) - readers
 
-    Raises:
-        ValueError: if `add_range` is not a known range.
+
+def joined(heads: Sequence[Head], read_first: bool) -> Heads:
+    """Undo `Heads.of`.
+
+    >>> joined(Heads().of(4, 2), read_first=False) == Heads()
+    True
     """
-    check_name("add_range", add_range, ADD_RANGES)
+    if [type(head) for head in heads] != [ReadHead, WriteHead]:
+        return Heads(entries=tuple(heads), read_first=read_first)
+    read, write = (head.addressing for head in heads)
+    return Heads(read=read, write=None if write == read else write, read_first=read_first)
+
+
+def modules(heads: Sequence[Head], writing: Writing) -> Iterator[tuple[str, nn.Module]]:
+    """The parts that are modules, and the names under which a layer has them."""
+    for index, head in enumerate(heads):
+        if isinstance(head.addressing, nn.Module):
+            yield f"addressing_{index}", head.addressing
+    if isinstance(writing, nn.Module):
+        yield "write_rule", writing
+
+
+def check_writing(writing: object) -> None:
+    """Raise a TypeError for what lacks a part of a writing rule's contract."""
+    if isinstance(writing, type) or not (hasattr(writing, "table") and hasattr(writing, "write")):
+        raise TypeError(
+            "writing is an object with table(write_heads, word_size) and write(memory, weights, "
+            f"vectors), such as EraseAdd(); got {writing!r}."
+        )
+
+
+def tables(heads: Sequence[Head], word_size: int, writing: Writing) -> list[Table]:
+    """What the interface of `heads` emits: each head's parameters, then what is written."""
     count = sum(head.count for head in heads if isinstance(head, WriteHead))
-    vectors = {
-        "erase_vectors": Field((count, word_size), unit),
-        "add_vectors": Field((count, word_size), ADD_RANGES[add_range]),
-    }
     return [
         *(head.addressing.table(head.count, word_size) for head in heads),
-        Table(WriteVectors, vectors),
+        writing.table(count, word_size),
     ]
 
 
@@ -161,14 +238,20 @@ def initial_addressing(heads: Sequence[Head], like: Tensor) -> tuple[Any, ...]:
 
 
 def access(
-    heads: Sequence[Head], parameters: Sequence[Any], state: NTMMemory, *, read_first: bool = False
+    heads: Sequence[Head],
+    parameters: Sequence[Any],
+    state: NTMMemory,
+    *,
+    writing: Writing,
+    read_first: bool = False,
 ) -> tuple[Tensor, NTMMemory]:
-    """One step of a memory with any heads: write, then read (or read, then write).
+    """One step of a memory with any heads: focus and write, then focus and read (or read first).
 
     Args:
-        heads: as `ordered` returns them.
-        parameters: one NamedTuple for each entry of `tables(heads, word_size)`.
+        heads: as `ordered` returns them, reads first.
+        parameters: one NamedTuple for each entry of `tables(heads, word_size, writing)`.
         state: the memory and the weightings of the step before.
+        writing: how the write heads write.
         read_first: read the memory as the step before left it.
 
     Returns:
@@ -177,15 +260,17 @@ def access(
     *emitted, vectors = parameters
     carried = state.addressing or ((),) * len(heads)
     readers = sum(isinstance(head, ReadHead) for head in heads)
+    reading, writers = slice(readers), slice(readers, None)
 
-    def weigh(which: slice, previous: Tensor, seen: NTMMemory) -> tuple[Tensor, tuple[Any, ...]]:
-        return _weigh(heads[which], emitted[which], previous, seen, carried[which])
+    write_weights, write_carried = _weigh(
+        heads[writers], emitted[writers], state.write_weights, state, carried[writers]
+    )
+    memory = writing.write(state.memory, write_weights, vectors)
 
-    reading, writing = slice(readers), slice(readers, None)
-    write_weights, write_carried = weigh(writing, state.write_weights, state)
-    memory = write(state.memory, write_weights, vectors.erase_vectors, vectors.add_vectors)
     seen = state if read_first else state._replace(memory=memory)
-    read_weights, read_carried = weigh(reading, state.read_weights, seen)
+    read_weights, read_carried = _weigh(
+        heads[reading], emitted[reading], state.read_weights, seen, carried[reading]
+    )
     kept = read_carried + write_carried if state.addressing else ()
     return read(seen.memory, read_weights), NTMMemory(memory, read_weights, write_weights, kept)
 

@@ -5,8 +5,14 @@ Axes: B batch, N memory slots, R read heads, H write heads.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+
+from memnets.interface import Field, Table, simplex
+from memnets.parts.registry import register
 
 
 def update_precedence(precedence: Tensor, write_weights: Tensor) -> Tensor:
@@ -49,3 +55,59 @@ def directional_weights(link: Tensor, read_weights: Tensor) -> tuple[Tensor, Ten
     weights = read_weights[:, None]
     backward, forward = weights @ link, weights @ link.transpose(-1, -2)
     return backward.transpose(1, 2), forward.transpose(1, 2)
+
+
+class LinkageParameters(NamedTuple):
+    """What `Linkage` takes: read modes [B, R, 2H + 1] on the simplex.
+
+    They are those of going backward by each write head, forward by each, and of content.
+    """
+
+    read_modes: Tensor
+
+
+@register
+@dataclass(frozen=True)
+class Linkage:
+    """Follow the order of the writes, backward and forward: the DNC's own (DNC Methods)."""
+
+    def table(self, read_heads: int, write_heads: int) -> Table:
+        """Read modes [B, R, 2H + 1]."""
+        fields = {"read_modes": Field((read_heads, 2 * write_heads + 1), simplex)}
+        return Table(LinkageParameters, fields)
+
+    def initial_state(self, memory: Tensor, write_heads: int) -> tuple[Tensor, Tensor]:
+        """Nothing is written yet: link [B, H, N, N] and precedence [B, H, N] of zeros."""
+        rows, slots, _ = memory.shape
+        zero = memory.new_zeros(())  # expanded, not filled: the link alone is B * H * N * N
+        link = zero.expand(rows, write_heads, slots, slots)
+        return link, zero.expand(rows, write_heads, slots)
+
+    def update(
+        self, link: Tensor, precedence: Tensor, write_weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Link and precedence after a write; the link looks at the precedence before it."""
+        link = update_link(link, precedence, write_weights)
+        return link, update_precedence(precedence, write_weights)
+
+    def weigh(
+        self,
+        parameters: LinkageParameters,
+        link: Tensor,
+        read_weights: Tensor,
+        by_content: Tensor,
+    ) -> Tensor:
+        """Mix the ways to read (DNC Methods, "Memory reading").
+
+        Args:
+            parameters: the read modes.
+            link: [B, H, N, N] of this step.
+            read_weights: [B, R, N] of the step before.
+            by_content: content weightings [B, R, N].
+
+        Returns:
+            Read weightings [B, R, N].
+        """
+        backward, forward = directional_weights(link, read_weights)
+        ways = torch.cat([backward, forward, by_content[:, :, None]], dim=2)
+        return (parameters.read_modes[..., None] * ways).sum(2)

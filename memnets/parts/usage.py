@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from memnets.checks import check_epsilons, check_switches
 from memnets.interface import Field, Table, unit
+from memnets.parts.registry import register
 from memnets.parts.writing import product
 
 if TYPE_CHECKING:
@@ -102,6 +104,72 @@ def allocate(
     return torch.stack(weights, dim=1)
 
 
+class AllocationParameters(NamedTuple):
+    """What `Allocation` takes: free gates [B, R], allocation gates and write gates [B, H]."""
+
+    free_gates: Tensor
+    allocation_gates: Tensor
+    write_gates: Tensor
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Allocation:
+    """Count what is in use, and write to what is free: the DNC's own (DNC Methods, eq. 1).
+
+    Raises:
+        ValueError: if a number is out of its range.
+    """
+
+    epsilon: float = 1e-6
+    """keeps the gradient of the allocation finite at usage 0: see `allocation`"""
+    resolution: float = 2**-16
+    """usage nearer than this counts as equal in the free list: see `allocation`"""
+    stop_gradient: bool = False
+    """let no gradient pass from usage to the write weightings, as DeepMind's code does and the
+    paper does not say"""
+
+    def __post_init__(self) -> None:
+        check_epsilons(epsilon=self.epsilon, resolution=self.resolution)
+        check_switches(stop_gradient=self.stop_gradient)
+
+    def table(self, read_heads: int, write_heads: int) -> Table:
+        """The gates, of which `AllocationParameters` tells."""
+        fields = {
+            "free_gates": Field((read_heads,), unit),
+            "allocation_gates": Field((write_heads,), unit),
+            "write_gates": Field((write_heads,), unit),
+        }
+        return Table(AllocationParameters, fields)
+
+    def initial_state(self, memory: Tensor) -> Tensor:
+        """Nothing is used before the first step: usage [B, N] for a memory [B, N, W]."""
+        return memory.new_zeros(()).expand(memory.shape[:2])
+
+    def allocate(
+        self,
+        parameters: AllocationParameters,
+        usage: Tensor,
+        read_weights: Tensor,
+        write_weights: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Free what was read, count what was written, and choose among what is free.
+
+        Args:
+            parameters: the gates.
+            usage: [B, N] of the step before.
+            read_weights, write_weights: [B, R, N] and [B, H, N] of the step before.
+
+        Returns:
+            Usage [B, N] of this step, and the allocation weightings [B, H, N].
+        """
+        if self.stop_gradient:
+            write_weights = write_weights.detach()
+        usage = update_usage(usage, write_weights, retention(read_weights, parameters.free_gates))
+        gates = parameters.write_gates * parameters.allocation_gates
+        return usage, allocate(usage, gates, self.epsilon, self.resolution)
+
+
 def least_used(usage: Tensor, count: int) -> Tensor:
     """One-hot weightings of the `count` least-used slots (Santoro et al. 2016, eq. 22).
 
@@ -134,7 +202,8 @@ class LeastRecentlyUsedParameters(NamedTuple):
     gates: Tensor
 
 
-@dataclass(frozen=True)
+@register
+@dataclass(frozen=True, kw_only=True)
 class LeastRecentlyUsed:
     """Write where the memory was just read, or where it was least used (Santoro et al. 2016).
 
@@ -150,6 +219,7 @@ class LeastRecentlyUsed:
     """
 
     decay: float = 0.95
+    """share of the usage that is left after a step"""
 
     def __post_init__(self) -> None:
         if not isinstance(self.decay, float | int) or not 0 <= self.decay < 1:

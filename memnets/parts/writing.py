@@ -5,10 +5,16 @@ Axes: B batch, N memory slots, W word, R read heads, H write heads.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import reduce
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+
+from memnets.checks import check_name
+from memnets.interface import ADD_RANGES, Field, Table, unit
+from memnets.parts.registry import register
 
 
 def product(factors: Tensor, dim: int) -> Tensor:
@@ -58,3 +64,39 @@ def write(memory: Tensor, weights: Tensor, erase_vectors: Tensor, add_vectors: T
     for w, e in zip(weights.split(1, dim=1), erase_vectors.split(1, dim=1), strict=True):
         memory = memory * torch.baddbmm(one, w.transpose(1, 2), e, alpha=-1)
     return torch.baddbmm(memory, weights.transpose(1, 2), add_vectors)
+
+
+class WriteVectors(NamedTuple):
+    """What all write heads together write: two tensors [B, H, W]."""
+
+    erase_vectors: Tensor
+    add_vectors: Tensor
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class EraseAdd:
+    """Erase, then add: `write` (NTM eq. 3 and 4).
+
+    Raises:
+        ValueError: if `add_range` is not a known range.
+    """
+
+    add_range: Literal["bounded", "real"] = "bounded"
+    """range of the add vectors: within [-1, 1] by a tanh, so that a memory grows by at most a
+    constant in a step and not with what was read, or any number"""
+
+    def __post_init__(self) -> None:
+        check_name("add_range", self.add_range, ADD_RANGES)
+
+    def table(self, write_heads: int, word_size: int) -> Table:
+        """Erase and add vectors [B, H, W]."""
+        fields = {
+            "erase_vectors": Field((write_heads, word_size), unit),
+            "add_vectors": Field((write_heads, word_size), ADD_RANGES[self.add_range]),
+        }
+        return Table(WriteVectors, fields)
+
+    def write(self, memory: Tensor, weights: Tensor, vectors: WriteVectors) -> Tensor:
+        """The memory [B, N, W] after a write by weightings [B, H, N]."""
+        return write(memory, weights, vectors.erase_vectors, vectors.add_vectors)

@@ -22,30 +22,29 @@ from memnets.backends.cpu.plan import ADDRESSINGS, CELLS, RANGES
 from memnets.backends.cpu.written import LAYERS, rewritten
 from memnets.interface import Field, Interface, Table, bounded, real, simplex
 from memnets.parts import heads
+from memnets.parts.content import Content
 from memnets.parts.controllers import Cell, Controller
 from memnets.parts.heads import ReadHead, WriteHead
+from memnets.parts.linkage import Linkage
+from memnets.parts.usage import Allocation
+from memnets.parts.writing import EraseAdd
 
-REPLACED = frozenset({"advance", "access", "gather"})
+REPLACED = frozenset({"advance", "access"})
 """The methods of a layer that the kernel runs in place of."""
 INITIAL = frozenset({"initial_state", "initial_access"})
 """Those that say what form its states have."""
-SETTINGS = (
-    "input_size",
-    "memory_size",
-    "word_size",
-    "read_heads",
-    "write_heads",
-    "stock",
-    "read_first",
-    "stop_usage_gradient",
-    "similarity_epsilon",
-    "allocation_epsilon",
-    "usage_resolution",
-)
+SETTINGS = ("input_size", "memory_size", "word_size", "read_heads", "write_heads", "read_first")
 WATCHED = (*SETTINGS, *sorted(INITIAL))
+SLOTS: dict[str, type] = {
+    "writing": EraseAdd,
+    "content": Content,
+    "allocation": Allocation,
+    "linkage": Linkage,
+}
+"""The attributes of a layer that hold one part, and the one class that the kernel knows."""
 SHARPNESS = ("strengths", "sharpenings")
 """Fields that multiply what a softmax is taken of."""
-SWITCHES = ("stock", "read_first", "stop_usage_gradient")
+SWITCHES = ("read_first", "stop_gradient")
 PLAIN = (Tensor, nn.Parameter)
 RECURRENT = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 LINEAR = ("linear.weight", "linear.bias")
@@ -81,10 +80,9 @@ def evidence(layer: Any, modules: Sequence[nn.Module]) -> tuple[Any, ...]:
         *map(attributes.get, WATCHED),
         [None if p is None else p.shape for p in layer._parameters.values()],
     ]
-    for head in attributes.get("heads", ()):
-        part = head.addressing
-        settings = getattr(part, "__dict__", None)
-        found.append((type(head), head.count, type(part), settings and dict(settings)))
+    heads_there = attributes.get("heads", ())
+    found += [(type(head), head.count, *_as_found(head.addressing)) for head in heads_there]
+    found += [_as_found(attributes[name]) for name in SLOTS if name in attributes]
     for module in modules:
         parameters = module._parameters
         shapes = [None if p is None else p.shape for p in parameters.values()]
@@ -97,6 +95,18 @@ def evidence(layer: Any, modules: Sequence[nn.Module]) -> tuple[Any, ...]:
         elif type(module) is Controller:
             found += (module.hidden_size, module.skip_connections, module.state_shape)
     return tuple(found)
+
+
+def _as_found(part: Any) -> tuple[Any, ...]:
+    """A part's class and its settings."""
+    settings = getattr(part, "__dict__", None)
+    return type(part), settings and dict(settings)
+
+
+def parts_of(layer: Any) -> list[Any]:
+    """The parts that a layer is made of, of whatever class."""
+    found = [head.addressing for head in getattr(layer, "heads", ())]
+    return found + [getattr(layer, name) for name in SLOTS if hasattr(layer, name)]
 
 
 def inner_modules(layer: nn.Module) -> list[nn.Module]:
@@ -129,7 +139,8 @@ def reason_against(layer: Any) -> str | None:
     if own:
         return f"It computes what the class does; this layer has a method {own[0]} of its own."
     return (
-        _reason_in_heads(layer)
+        _reason_in_parts(layer)
+        or _reason_in_heads(layer)
         or _reason_in_controller(layer.controller)
         or _reason_in_interface(layer)
         or _reason_in_settings(layer)
@@ -140,6 +151,14 @@ def reason_against(layer: Any) -> str | None:
 
 def _first(reasons: Iterable[str | None]) -> str | None:
     return next((reason for reason in reasons if reason is not None), None)
+
+
+def _reason_in_parts(layer: Any) -> str | None:
+    for name, kind in SLOTS.items():
+        part = getattr(layer, name, None)
+        if hasattr(layer, name) and type(part) is not kind:
+            return f"It knows {kind.__name__} as {name}; this layer has {part!r}."
+    return None
 
 
 def _reason_in_heads(layer: Any) -> str | None:
@@ -160,8 +179,8 @@ def _reason_in_heads(layer: Any) -> str | None:
 def _reason_in_settings(layer: Any) -> str | None:
     """What is wrong with the settings: a tensor may be learned, and changes in place."""
     settings = [(name, getattr(layer, name, None)) for name in SETTINGS]
-    for head in getattr(layer, "heads", ()):
-        settings += vars(head.addressing).items()
+    for part in parts_of(layer):
+        settings += vars(part).items()
     for table in layer.interface.tables:
         settings += [(f"the limit of {name}", f.limit) for name, f in table.fields.items()]
     for name, value in settings:
@@ -218,10 +237,11 @@ def _reason_in_interface(layer: Any) -> str | None:
 def _expected_tables(layer: Any) -> list[Table]:
     """The tables that the parts of a layer in stock take, whatever ranges their fields have."""
     if hasattr(layer, "heads"):
-        return heads.tables(layer.heads, layer.word_size)
+        return heads.tables(layer.heads, layer.word_size, layer.writing)
     # The DNC's own module makes its table; its class comes with the module that defined it.
-    make = sys.modules[type(layer).__module__].interface_table
-    return [make(layer.read_heads, layer.write_heads, layer.word_size, "oneplus")]
+    make = sys.modules[type(layer).__module__].tables
+    parts = (layer.content, layer.allocation, layer.linkage)
+    return make(layer.read_heads, layer.write_heads, layer.word_size, *parts)
 
 
 def _reason_in_module(module: nn.Module) -> str | None:

@@ -260,7 +260,7 @@ class Plan:
         if hasattr(layer, "heads"):
             self._plan_ntm(layer, where)
         else:
-            self._plan_dnc(layer, where[0])
+            self._plan_dnc(layer, where)
 
     def shapes(self, batch: int) -> list[tuple[int, ...]]:
         """The shapes of a state's tensors, in the order of `memnets.state.leaves`."""
@@ -283,13 +283,21 @@ class Plan:
         self.problem.erase_vectors = where[-1]["erase_vectors"]
         self.problem.write_vectors = where[-1]["add_vectors"]
 
-    def _plan_dnc(self, layer: Any, where: dict[str, int]) -> None:
-        names = [field[0] for field in DncPlaces._fields_]
-        self.dnc: DncPlaces = DncPlaces(**{name: where[name] for name in names if name in where})
-        self.dnc.stop_usage_gradient = layer.stop_usage_gradient
-        self.dnc.similarity_epsilon = layer.similarity_epsilon
-        self.dnc.allocation_epsilon = layer.allocation_epsilon
-        self.dnc.usage_resolution = layer.usage_resolution
+    def _plan_dnc(self, layer: Any, where: list[dict[str, int]]) -> None:
+        read, write, vectors, gates, modes = where
+        content, allocation = layer.content, layer.allocation
+        self.dnc: DncPlaces = DncPlaces(
+            read_keys=read["keys"],
+            read_strengths=read["strengths"],
+            write_keys=write["keys"],
+            write_strengths=write["strengths"],
+            **gates,
+            **modes,
+            stop_usage_gradient=allocation.stop_gradient,
+            similarity_epsilon=content.similarity_epsilon,
+            allocation_epsilon=allocation.epsilon,
+            usage_resolution=allocation.resolution,
+        )
         self.problem.dnc = ctypes.pointer(self.dnc)
-        self.problem.erase_vectors = where["erase_vectors"]
-        self.problem.write_vectors = where["write_vectors"]
+        self.problem.erase_vectors = vectors["erase_vectors"]
+        self.problem.write_vectors = vectors["add_vectors"]

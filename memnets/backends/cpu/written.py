@@ -17,7 +17,11 @@ from memnets import interface
 from memnets.backends.cpu.plan import ADDRESSINGS, CELLS
 from memnets.interface import Field, Interface
 from memnets.parts import content, heads, linkage, location, usage, writing
+from memnets.parts.content import Content
 from memnets.parts.controllers import Cell, Controller
+from memnets.parts.linkage import Linkage
+from memnets.parts.usage import Allocation
+from memnets.parts.writing import EraseAdd
 
 Kind = TypeVar("Kind", bound=type)
 
@@ -67,7 +71,18 @@ for _space in (
     *(nn.Linear, nn.ModuleList),
     *(interface, content, location, usage, linkage, writing, heads),
     *(sys.modules[kind.__module__] for kind in (Controller, Cell, *CELLS)),
-    *(Controller, Cell, *CELLS, Interface, Field, *ADDRESSINGS),
+    *(
+        Controller,
+        Cell,
+        *CELLS,
+        Interface,
+        Field,
+        *ADDRESSINGS,
+        EraseAdd,
+        Content,
+        Allocation,
+        Linkage,
+    ),
 ):
     _remember(_space)
 

@@ -26,3 +26,4 @@ from memnets.parts.controllers.registry import CELLS as CELLS
 from memnets.parts.controllers.registry import register as register
 from memnets.parts.controllers.stack import Controller as Controller
 from memnets.parts.controllers.stack import Stack as Stack
+from memnets.parts.controllers.stack import made_controller as made_controller

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memnets.checks import check_name, check_sizes, check_switches
+from memnets.checks import check_name, check_room, check_sizes, check_switches, checked_controller
 from memnets.parts.controllers.cell import Device
 from memnets.parts.controllers.registry import CELLS
+from memnets.parts.registry import register
 
 
 class Controller(nn.Module):
@@ -56,6 +57,7 @@ class Controller(nn.Module):
         check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         self.input_size = input_size
         self.hidden_size = hidden_size
+        self.cell = cell
         self.num_layers = num_layers
         self.skip_connections = skip_connections
         self.output_size: int = hidden_size * num_layers if skip_connections else hidden_size
@@ -71,6 +73,16 @@ class Controller(nn.Module):
         self.start: nn.Parameter | None = None
         if learned_initial_state:
             self.start = nn.Parameter(torch.zeros(self.state_shape, device=device, dtype=dtype))
+
+    @property
+    def settings(self) -> Stack:
+        """What it was built from."""
+        return Stack(
+            cell=self.cell,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            skip_connections=self.skip_connections,
+        )
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew, in the order and from the distribution of a new controller."""
@@ -111,6 +123,7 @@ class Controller(nn.Module):
         return h, tuple(states)
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
 class Stack:
     """The settings of a `Controller`: all but the size of its input, which the layer knows.
@@ -124,17 +137,17 @@ class Stack:
     """
 
     cell: str = "lstm"
-    """The name of one of `memnets.parts.controllers.CELLS`."""
+    """the name of one of `memnets.parts.controllers.CELLS`"""
     hidden_size: int = 100
-    """Hidden units in each cell."""
+    """hidden units in each cell"""
     num_layers: int = 1
-    """How many cells."""
+    """how many cells"""
     skip_connections: bool = False
-    """The papers' deep form (DNC Methods, "Controller network"): every cell also sees the
-    controller's input, and the output is that of all cells side by side."""
+    """the papers' deep form (DNC Methods, "Controller network"): every cell also sees the
+    controller's input, and the output is that of all cells side by side"""
 
     def __post_init__(self) -> None:
-        check_name("cell", self.cell, CELLS)
+        check_name("controller", self.cell, CELLS)
         check_sizes(hidden_size=self.hidden_size, num_layers=self.num_layers)
         check_switches(skip_connections=self.skip_connections)
 
@@ -155,8 +168,10 @@ class Stack:
             dtype: of the parameters.
 
         Raises:
-            ValueError: if the input size is below 1.
+            ValueError: if the input size is below 1, or no machine holds the weights.
         """
+        width = input_size + self.hidden_size * self.num_layers
+        check_room(width * 4 * self.hidden_size * self.num_layers)
         return Controller(
             self.cell,
             input_size,
@@ -167,3 +182,39 @@ class Stack:
             device=device,
             dtype=dtype,
         )
+
+
+def made_controller(
+    controller: Any,
+    hidden_size: int,
+    input_size: int,
+    *,
+    learned_initial_state: bool,
+    device: Device,
+    dtype: torch.dtype | None,
+) -> nn.Module:
+    """Return the controller that a layer's arguments ask for.
+
+    Args:
+        controller: the name of a cell, a part with `build` as `Stack` has it, or a module.
+        hidden_size: of a controller given by name.
+        input_size: what the controller must take.
+        learned_initial_state, device, dtype: see `Stack.build`.
+
+    Raises:
+        TypeError: if it is none of these, or a module that lacks a part of the contract.
+        ValueError: if a size does not fit, or has no effect.
+    """
+    if isinstance(controller, str):
+        controller = Stack(cell=controller, hidden_size=hidden_size)
+    elif hidden_size != Stack.hidden_size:
+        raise ValueError(
+            f"hidden_size={hidden_size!r} has no effect beside a controller that is an object: "
+            "leave it out, and make the controller with it."
+        )
+    build = None if isinstance(controller, type) else getattr(controller, "build", None)
+    if build is not None:
+        controller = build(
+            input_size, learned_initial_state=learned_initial_state, device=device, dtype=dtype
+        )
+    return checked_controller(controller, input_size)
