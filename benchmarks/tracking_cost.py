@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 import tyro
 
+import memnets
 from training.machine.signals import Stop
 from training.options.config import Config, to_json
 from training.options.recipes import recipe
@@ -50,9 +51,7 @@ def configuration(model: str, backend: str, steps: int, histograms: bool) -> Con
     return replace(
         config,
         run=replace(run, checkpoint_every=steps + 1),
-        model_options=type(config.model_options)(
-            **{**vars(config.model_options), "backend": backend}
-        ),
+        model_options=replace(config.model_options, backend=memnets.Backend(backend)),
         wandb_options=replace(config.wandb_options, histograms_every=50 if histograms else 0),
     )
 

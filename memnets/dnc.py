@@ -179,7 +179,8 @@ class DNC(MemoryLayer):
         output_size: numbers in each output, O; they are logits.
         memory_size: slots N. A step costs N^2 for each write head, for the link.
         word_size: numbers in a slot, W.
-        read_heads, write_heads: R and H; the paper has H = 1, more follow DeepMind's code.
+        read_heads, write_heads: heads that read, R, and heads that write, H; the paper has H = 1,
+            more follow DeepMind's code.
         controller: the name of one of `memnets.parts.controllers.CELLS`, a `Stack` of cells, or a
             module with the contract of `memnets.parts.controllers`, whose input_size is input_size
             + read_heads * word_size.

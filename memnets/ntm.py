@@ -20,7 +20,7 @@ from memnets.checks import check_sizes
 from memnets.layer import MemoryLayer
 from memnets.parts import heads as plugged
 from memnets.parts.controllers import Stack
-from memnets.parts.heads import Head, Heads, NTMMemory, ReadHead, WriteHead, Writing
+from memnets.parts.heads import Head, Heads, NTMMemory, ReadHead, WriteHead
 from memnets.parts.location import ContentAndLocation, FocusParameters
 from memnets.parts.start import Start
 from memnets.parts.writing import EraseAdd, WriteVectors
@@ -115,7 +115,7 @@ class NTM(MemoryLayer):
         output_size: numbers in each output, O; they are logits.
         memory_size: slots N.
         word_size: numbers in a slot, W.
-        read_heads, write_heads: R and H.
+        read_heads, write_heads: heads that read, R, and heads that write, H.
         controller: the name of one of `memnets.parts.controllers.CELLS`, a `Stack` of cells, or a
             module with the contract of `memnets.parts.controllers`, whose input_size is input_size
             + read_heads * word_size.
@@ -156,7 +156,7 @@ class NTM(MemoryLayer):
         controller: str | Stack | nn.Module = "lstm",
         hidden_size: int = 100,
         heads: Heads | Sequence[Head] = Heads(),
-        writing: Writing = EraseAdd(),
+        writing: Any = EraseAdd(),
         start: Start = Start(),
         batch_first: bool = False,
         backend: str | Backend = "auto",
@@ -198,7 +198,7 @@ class NTM(MemoryLayer):
         self.heads: tuple[Head, ...] = entries
         self.write_heads: int = counts[1]
         self.read_first: bool = heads.read_first
-        self.writing: Writing = writing
+        self.writing: Any = writing
         for name, part in plugged.modules(entries, writing):  # so that parameters are the layer's
             self.add_module(name, part)
         self.start_weights: nn.Parameter | None = None

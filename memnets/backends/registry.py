@@ -18,6 +18,7 @@ from memnets.backends import cpu as fused
 from memnets.backends.compiled import compiled
 from memnets.backends.reference import Starts, Unrolled, reference
 from memnets.checks import check_name, check_sizes
+from memnets.parts.registry import register
 from memnets.state import State
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ SLOWER = 30
 """How many times the reference takes of the kernel's time, on one core (docs/results.md)."""
 
 
+@register
 @dataclass(frozen=True)
 class Backend:
     """What runs the steps of a layer.

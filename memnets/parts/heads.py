@@ -120,10 +120,10 @@ class Heads:
     4
     """
 
-    read: Addressing = ContentAndLocation()
-    """how the read heads choose slots"""
-    write: Addressing | None = None
-    """how the write heads choose slots; None: as the read heads"""
+    read: Any = ContentAndLocation()
+    """how the read heads choose slots, an addressing"""
+    write: Any = None
+    """how the write heads choose slots, an addressing; None: as the read heads"""
     read_first: bool = False
     """read the memory as the step before left it; else read it after the write"""
     entries: tuple[Head, ...] = ()

@@ -30,7 +30,10 @@ class Look(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """Values of an option that give a model a row and a colour of its own in the results."""
+    """Values of an option that give a model a row and a colour of its own in the results.
+
+    The option of a part has a dot: `controller.cell`.
+    """
 
     look: Look
     option: str
@@ -53,6 +56,11 @@ class Model:
     """the settings of the optimiser that its first guess starts from"""
     guess: Mapping[str, Any] = field(default_factory=dict)
     """what the first guess adds, by the names of the flags"""
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    """what the trainer gives, in place of the constructor's default, for an argument that takes
+    a part: the flags below its name are the part's"""
+    not_flags: tuple[str, ...] = ()
+    """arguments that a part has too"""
     variants: tuple[Variant, ...] = ()
     notes: Callable[[str, str], list[str]] = nothing_to_note
     """says for a device and a precision what will be computed otherwise than asked for"""
@@ -66,31 +74,39 @@ class Model:
     def look_of(self, options: Mapping[str, object]) -> Look:
         """The look under these options: that of the first variant that they match, or its own.
 
-        >>> MODELS["ntm"].look_of({"controller": "feedforward"}).label
+        >>> MODELS["ntm"].look_of({"controller": {"cell": "feedforward"}}).label
         'NTM, feed-forward'
         """
         for variant in self.variants:
-            if options.get(variant.option) in variant.values:
+            value: Any = options
+            for name in variant.option.split("."):
+                value = value.get(name) if isinstance(value, Mapping) else None
+            if value in variant.values:
                 return variant.look
         return self.look
 
+
+PARTS: dict[str, Any] = {"controller": memnets.Stack(), "backend": memnets.Backend()}
+"""what every memory layer takes by a name, or as a part"""
 
 MODELS: dict[str, Model] = {
     "ntm": Model(
         look=Look("NTM", "#0072B2", "-"),
         constructor=memnets.NTM,
+        parts=PARTS,
+        not_flags=("hidden_size",),
         family="steady",
         # What an NTM had before its defaults became those that train copy.
         guess={
-            "model.gate_bias": 0.0,
-            "model.sharpening_bias": 0.0,
-            "model.add_range": "real",
+            "model.heads.read.gate_bias": 0.0,
+            "model.heads.read.sharpening_bias": 0.0,
+            "model.writing.add_range": "real",
             "run.sequences": 100_000,
         },
         variants=(
             Variant(
                 Look("NTM, feed-forward", "#E69F00", "--"),
-                "controller",
+                "controller.cell",
                 ("feedforward", "feedforward_tanh"),
             ),
         ),
@@ -98,6 +114,8 @@ MODELS: dict[str, Model] = {
     "dnc": Model(
         look=Look("DNC", "#009E73", "-."),
         constructor=memnets.DNC,
+        parts=PARTS,
+        not_flags=("hidden_size",),
         family="steady",
         guess={"model.read_heads": 1, "run.sequences": 100_000},
     ),

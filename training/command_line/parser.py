@@ -15,7 +15,7 @@ import tasks
 from tasks.curriculum import CURRICULA
 from tasks.levels import levels
 from training.command_line.help_text import short_help
-from training.command_line.spelling import Words, check, joined, split
+from training.command_line.spelling import Words, check, joined, split, with_parts
 from training.files import checkpoint
 from training.machine import device, distributed
 from training.options.config import (
@@ -57,7 +57,8 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
     """
     try:
         words = split(sys.argv[1:] if arguments is None else arguments)
-        defaults = _defaults(words)
+        saved = _defaults(words)
+        words, defaults = with_parts(words, saved)
         if defaults.streams is None and distributed.processes() > 1:
             defaults = dataclasses.replace(defaults, streams=distributed.processes())
         check(words, defaults)
@@ -69,7 +70,7 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
     config = _fill_in(defaults, joined(words, defaults))
     found = [*problems(config), *device.problems(config), *distributed.problems(config)]
     if config.resume:
-        found += _changes(defaults, config)
+        found += _changes(saved, config)
     if found:
         fail("\n".join(found))
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from training.options.config import GROUPS, Config, choices, option_class
+from training.options.parts import flags, full_path, replaced
 
 HELP = ("-h", "--help", "--help-all")
 ALONE = (*HELP, "--no-wandb")
@@ -85,13 +86,50 @@ def fields(config: Config) -> dict[str, Any]:
     for name, hint in typing.get_type_hints(Config).items():
         value = getattr(config, name)
         if dataclasses.is_dataclass(value):
-            hints = typing.get_type_hints(type(value))
             group = name.removesuffix("_options")
-            inner = [field.name for field in dataclasses.fields(value)]
-            found |= {f"{group}.{field}": hints[field] for field in inner}
+            found |= {f"{group}.{flag.path}": flag.hint for flag in flags(value)}
         else:
             found[name] = hint
     return {f"--{name}".replace("_", "-"): hint for name, hint in found.items()}
+
+
+def with_parts(words: Words, config: Config) -> tuple[Words, Config]:
+    """Give a model the parts that are chosen by name, and write out what is left.
+
+    A flag of a part may leave out where the part is, if no other flag ends alike.
+
+    >>> from training.options.recipes import recipe
+    >>> words = [("--model.controller", "gru"), ("--model.num-layers", "2")]
+    >>> left, config = with_parts(words, recipe("copy", "ntm"))
+    >>> left, config.model_options.controller.cell
+    ([('--model.controller.num-layers', '2')], 'gru')
+
+    Raises:
+        ValueError: there is no such part.
+    """
+    left: Words = []
+    for name, value in words:
+        options = config.model_options
+        path = _path(options, name)
+        if path is not None and value and _hint(options, path) is None:
+            options = replaced(options, {path: value})
+            config = dataclasses.replace(config, model_options=options)
+        else:
+            left.append((name, value))
+    found = [(name, value, _path(config.model_options, name)) for name, value in left]
+    return [
+        (name if path is None else f"--model.{path}".replace("_", "-"), value)
+        for name, value, path in found
+    ], config
+
+
+def _path(options: Any, name: str) -> str | None:
+    group, _, rest = name.partition(".")
+    return full_path(options, rest.replace("-", "_")) if group == "--model" and rest else None
+
+
+def _hint(options: Any, path: str) -> Any:
+    return next(flag.hint for flag in flags(options) if flag.path == path)
 
 
 def joined(words: Words, config: Config) -> list[str]:
@@ -167,8 +205,7 @@ def _owners(group: str | None, name: str) -> Iterator[str]:
         having = [
             choice
             for choice in choices(one)
-            if name.replace("-", "_")
-            in {f.name for f in dataclasses.fields(option_class(one, choice))}
+            if full_path(option_class(one, choice)(), name.replace("-", "_"))
         ]
         if having:
             yield f"--{one}.{name} goes with --{one} {', '.join(having)}"

@@ -144,7 +144,7 @@ def build(config: Config, saved: dict[str, Any], memory_size: int | None) -> nn.
         raise ValueError(
             f"--memory-size {memory_size} does not fit: the run learned its initial state, and the "
             f"shapes of {', '.join(other)} depend on the number of slots; train with "
-            "--model.learned-initial-state False to evaluate with other sizes"
+            "--model.learned False to evaluate with other sizes"
         )
     layer.load_state_dict(weights)
     return layer

@@ -48,7 +48,7 @@ def _is(value: Any, hint: Any) -> bool:
         return isinstance(value, float | int) and not isinstance(value, bool)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
+    return hint is Any or isinstance(value, hint)
 
 
 OPTIONAL = ("curriculum", "non_finite", "processes", "surroundings")

@@ -14,7 +14,7 @@ import tyro
 from torch import nn
 
 import tasks
-from memnets.loading import BEFORE
+from memnets.parts.registry import as_data, from_data
 from tasks.base import Task
 from tasks.curriculum import CURRICULA, Curriculum
 from training.files.form import check_types
@@ -179,7 +179,9 @@ def option_class(group: str, name: str) -> type:
 
 def to_json(config: Config) -> dict[str, Any]:
     """The configuration as nested dictionaries of plain values."""
-    return dataclasses.asdict(config)
+    parts = {name: as_data(value, name) for name, value in vars(config.model_options).items()}
+    values = dataclasses.asdict(dataclasses.replace(config, model_options=None))
+    return {**values, "model_options": parts}
 
 
 def from_json(values: dict[str, Any]) -> Config:
@@ -193,8 +195,8 @@ def from_json(values: dict[str, Any]) -> Config:
         # A run from before there were curricula had the one that changes nothing.
         old = {"curriculum": "fixed", "curriculum_options": {}, "wandb_options": {}}
         values = {**old, **values}
-        before = BEFORE.get(values["model"].upper(), {})
-        values["model_options"] = {**before, **values["model_options"]}
+        parts = values["model_options"].items()
+        values["model_options"] = {name: from_data(value) for name, value in parts}
         for group in GROUPS:
             chosen = option_class(group, values[group])
             values[f"{group}_options"] = chosen(**values[f"{group}_options"])
@@ -290,14 +292,18 @@ def make_optimizer(config: Config, layer: nn.Module) -> torch.optim.Optimizer:
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration under the names of its flags.
 
-    >>> flat({"task": "copy", "task_options": {"bits": 8}})
-    {'task': 'copy', 'task.bits': 8}
+    >>> flat({"task": "copy", "model_options": {"start": {"part": "Start", "learned": True}}})
+    {'task': 'copy', 'model.start': 'Start', 'model.start.learned': True}
     """
     values: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
             group = name.removesuffix("_options")
-            values |= {f"{group}.{inner}": content for inner, content in value.items()}
+            inside = flat(value).items()
+            values |= {
+                group if inner == "part" else f"{group}.{inner}": content
+                for inner, content in inside
+            }
         else:
             values[name] = value
     return values

@@ -10,6 +10,7 @@ from typing import Any
 
 from training.options.config import GROUPS, Config, option_class
 from training.options.models import MODELS
+from training.options.parts import replaced
 
 # Adam at a high rate, made steady: with the usual second-moment decay of 0.999, the step after a
 # rare large gradient is so long that a solved task is unlearned, and with an epsilon of 1e-8 a
@@ -44,9 +45,9 @@ BASELINE: dict[str, Any] = {
 # What an NTM had before its defaults became those that train copy. The recipes that were found with
 # them say so.
 PLAIN: dict[str, Any] = {
-    "model.gate_bias": 0.0,
-    "model.sharpening_bias": 0.0,
-    "model.add_range": "real",
+    "model.heads.read.gate_bias": 0.0,
+    "model.heads.read.sharpening_bias": 0.0,
+    "model.writing.add_range": "real",
 }
 
 FAMILIES = {"steady": STEADY, "calm": CALM, "baseline": BASELINE}
@@ -73,9 +74,9 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     # bounded, it does not relapse (docs/log.md).
     ("copy", "ntm"): {
         **CALM,
-        "model.gate_bias": -2.0,
-        "model.sharpening_bias": -4.0,
-        "model.add_range": "bounded",
+        "model.heads.read.gate_bias": -2.0,
+        "model.heads.read.sharpening_bias": -4.0,
+        "model.writing.add_range": "bounded",
         "run.sequences": 30_000,
     },
     # With 24 slots, a head that goes on writing while the answer is given overwrites what is still
@@ -90,9 +91,9 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     ("copy", "lstm"): {**BASELINE, "model.hidden_size": 256, "run.sequences": 15_000},
     ("repeat_copy", "ntm"): {
         **CALM,
-        "model.gate_bias": -2.0,
-        "model.sharpening_bias": -4.0,
-        "model.add_range": "bounded",
+        "model.heads.read.gate_bias": -2.0,
+        "model.heads.read.sharpening_bias": -4.0,
+        "model.writing.add_range": "bounded",
         "run.sequences": 100_000,
     },
     # With one read head, one seed of three learns it in 100,000 sequences.
@@ -122,9 +123,9 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     ("dynamic_ngram", "ntm"): {
         **CALM,
         **PLAIN,
-        "model.learned_initial_state": True,
-        "model.memory_spread": 0.5,
-        "model.gate_bias": 3.0,
+        "model.start.learned": True,
+        "model.start.spread": 0.5,
+        "model.heads.read.gate_bias": 3.0,
         "optimizer.epsilon": 1e-6,
         "optimizer.clip_norm": 0.3,
         "run.sequences": 60_000,
@@ -134,8 +135,8 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         **STEADY,
         "model.read_heads": 1,
         "model.memory_size": 64,
-        "model.learned_initial_state": True,
-        "model.memory_spread": 0.5,
+        "model.start.learned": True,
+        "model.start.spread": 0.5,
         "run.sequences": 60_000,
     },
     ("dynamic_ngram", "lstm"): {**BASELINE, "model.hidden_size": 128, "run.sequences": 6_000},
@@ -145,9 +146,10 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         **STEADY,
         **PLAIN,
         "model.read_heads": 4,
-        "model.gate_bias": 2.0,
-        "model.write_gate_bias": -3.0,
-        "model.sharpening_bias": -4.0,
+        "model.heads.read.gate_bias": 2.0,
+        "model.heads.write": "ContentAndLocation",
+        "model.heads.write.gate_bias": -3.0,
+        "model.heads.read.sharpening_bias": -4.0,
         "optimizer.cooldown": 0.7,
         "run.sequences": 200_000,
     },
@@ -210,14 +212,14 @@ def recipe(
     }
     options: dict[str, dict[str, Any]] = {group: {} for group in (*GROUPS, "run")}
     for key, value in overrides.items():
-        group, name = key.split(".")
+        group, name = key.split(".", 1)
         options[group][name] = value
     if chosen["optimizer"] != default:
         options["optimizer"] = {}
     config = Config(
         **chosen,
         **{
-            f"{group}_options": option_class(group, chosen[group])(**options[group])
+            f"{group}_options": replaced(option_class(group, chosen[group])(), options[group])
             for group in GROUPS
         },
     )

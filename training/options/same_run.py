@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
-from training.options.config import GROUPS, Config, flat
+from training.options.config import GROUPS, Config, flat, to_json
 
 CHANGEABLE = ("run.sequences", "run.non_finite", "device")
 """What may be asked for beside --resume, apart from what W&B is told."""
@@ -23,12 +22,12 @@ def differences(before: Config, after: Config) -> dict[str, tuple[Any, Any]]:
     >>> differences(recipe("copy", "ntm"), dataclasses.replace(recipe("copy", "ntm"), seed=3))
     {'seed': (0, 3)}
     """
-    old, new = (flat(dataclasses.asdict(one)) for one in (before, after))
+    old, new = (flat(to_json(one)) for one in (before, after))
     others = [f"{group}." for group in GROUPS if old[group] != new[group]]
     return {
-        name: (old[name], new[name])
-        for name in new
-        if not name.startswith(("wandb", *others)) and old[name] != new[name]
+        name: (old.get(name), new.get(name))
+        for name in {**new, **old}
+        if not name.startswith(("wandb", *others)) and old.get(name) != new.get(name)
     }
 
 
