@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 import tyro
 
-import memnets
 from training.machine.signals import Stop
 from training.options.config import Config, to_json
+from training.options.parts import replaced
 from training.options.recipes import recipe
 from training.report.console import Console
 from training.report.tracker import NullTracker
@@ -51,7 +51,7 @@ def configuration(model: str, backend: str, steps: int, histograms: bool) -> Con
     return replace(
         config,
         run=replace(run, checkpoint_every=steps + 1),
-        model_options=replace(config.model_options, backend=memnets.Backend(backend)),
+        model_options=replaced(config.model_options, {"backend": backend}),
         wandb_options=replace(config.wandb_options, histograms_every=50 if histograms else 0),
     )
 

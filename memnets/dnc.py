@@ -156,7 +156,7 @@ def step(
     read_weights = content.weigh(memory, parameters.read)
     if linkage is not None:
         link, precedence = linkage.update(link, precedence, write_weights)
-        read_weights = linkage.weigh(parameters.linkage, link, state.read_weights, read_weights)
+        read_weights = linkage.mix(parameters.linkage, link, state.read_weights, read_weights)
     return read(memory, read_weights), DNCMemory(
         memory, usage, link, precedence, read_weights, write_weights
     )
@@ -331,7 +331,7 @@ def tables(
 CONTRACTS = {
     "content": ("table", "weigh"),
     "allocation": ("table", "initial_state", "allocate"),
-    "linkage": ("table", "initial_state", "update", "weigh"),
+    "linkage": ("table", "initial_state", "update", "mix"),
 }
 """The methods that each part of a DNC must have: see `Content`, `Allocation` and `Linkage`."""
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from tasks.base import Batch
 from tasks.costs import Cost
 from training.options.models import MODELS
+from training.options.parts import replaced
 from training.options.recipes import recipe
 from training.run import loop, non_finite
 from training.run.state import Training, start
@@ -100,12 +101,12 @@ class Extreme:
 def begin(model: str, optimizer: str, seed: int):
     """A configuration with its recipe's settings and a small memory, and its training."""
     config = recipe("copy", model, optimizer)
-    sizes = {"memory_size": 8, "word_size": 6, "hidden_size": 16}
+    sizes = {"memory_size": 8, "word_size": 6, "controller.hidden_size": 16}
     config = replace(
         config,
         seed=seed,
         task_options=replace(config.task_options, bits=BITS),
-        model_options=replace(config.model_options, **sizes),
+        model_options=replaced(config.model_options, sizes),
         # The rate never falls, so that the weights wander far.
         optimizer_options=replace(config.optimizer_options, cooldown=0.0),
     )

@@ -132,9 +132,9 @@ class Heads:
     def __post_init__(self) -> None:
         check_switches(read_first=self.read_first)
         object.__setattr__(self, "entries", ordered(self.entries) if self.entries else ())
-        for addressing in (self.read, self.write):
-            if addressing is not None:
-                check_addressing(addressing)
+        check_addressing(self.read)
+        if self.write is not None:
+            check_addressing(self.write)
 
     def of(self, read_heads: int, write_heads: int) -> tuple[Head, ...]:
         """The heads one by one, reads first: the entries, or as many as asked for."""

@@ -90,7 +90,7 @@ class Linkage:
         link = update_link(link, precedence, write_weights)
         return link, update_precedence(precedence, write_weights)
 
-    def weigh(
+    def mix(
         self,
         parameters: LinkageParameters,
         link: Tensor,

@@ -57,7 +57,11 @@ def short_help(config: Config) -> str:
         group = field.name.removesuffix("_options")
         heading = f"{group} {getattr(config, group)}" if group in GROUPS else group
         found = [flag._replace(path=f"{group}.{flag.path}") for flag in flags(options)]
-        if found:
+        if group == "wandb":
+            named = " ".join(f"--{flag.path}".replace("_", "-") for flag in found)
+            filled = textwrap.fill(named, WIDTH - 2, break_on_hyphens=False)
+            lines += ["", f"{heading} (docs/tracking.md)", textwrap.indent(filled, "  ")]
+        elif found:
             lines += ["", heading, *_lines(found)]
     return "\n".join(lines)
 

@@ -29,6 +29,7 @@ from training.options.config import (
     make_task,
     problems,
 )
+from training.options.parts import in_words
 from training.options.recipes import recipe, standing
 from training.options.same_run import CHANGEABLE, cooldown, differences
 
@@ -39,6 +40,8 @@ DESCRIPTION = f"""Train a memory-augmented network on an algorithmic task.
 --model takes {", ".join(MODELS)}. --optimizer takes {", ".join(OPTIMIZERS)}.
 
 --curriculum takes {", ".join(CURRICULA)}.
+
+{{parts}}
 
 The options below are those of the chosen ones. {{standing}} For others, ask for help with them:
 train.py --task priority_sort --model dnc --help-all
@@ -113,7 +116,10 @@ def _fill_in(defaults: Config, arguments: Sequence[str]) -> Config:
         default=defaults,
         args=["--help" if word == "--help-all" else word for word in arguments],
         prog="train.py",
-        description=DESCRIPTION.format(standing=standing(defaults.task, defaults.model)),
+        description=DESCRIPTION.format(
+            standing=standing(defaults.task, defaults.model),
+            parts="\n\n".join(f"--model.{line}" for line in in_words(defaults.model_options)),
+        ),
         # `--flag True` instead of a bare `--flag`: the form that a sweep's ${args} has.
         config=(tyro.conf.FlagConversionOff,),
     )

@@ -260,11 +260,18 @@ def make_curriculum(config: Config) -> Curriculum:
 
 
 def make_layer(config: Config) -> nn.Module:
-    """The layer of a configuration, on its device, with weights from torch's global generator."""
-    task = make_task(config)
-    return MODELS[config.model].constructor(
-        task.input_size, task.output_size, device=config.device, **vars(config.model_options)
-    )
+    """The layer of a configuration, on its device, with weights from torch's global generator.
+
+    Raises:
+        ValueError: an option is out of its range, or a part does not fit its place.
+    """
+    task, model = make_task(config), MODELS[config.model]
+    try:
+        return model.constructor(
+            task.input_size, task.output_size, device=config.device, **vars(config.model_options)
+        )
+    except TypeError as error:  # a part in a place where it does not fit
+        raise ValueError(str(error)) from error
 
 
 def make_optimizer(config: Config, layer: nn.Module) -> torch.optim.Optimizer:

@@ -43,8 +43,9 @@ def options_class(name: str) -> type:
                 "because it becomes a flag"
             )
         default, text = model.parts.get(key, parameter.default), texts[key]
-        # tyro takes the type of a part from the part.
-        kind = Any if dataclasses.is_dataclass(default) else parameter.annotation
+        kind = parameter.annotation
+        if dataclasses.is_dataclass(default) and kind is not Any:
+            kind = type(default)  # in place of the ways to write it in Python
         kept = dataclasses.field(default=default, metadata={"help": text})
         found.append((key, Annotated[kind, tyro.conf.arg(help=text)], kept))
     return dataclasses.make_dataclass(f"{name.upper()}Options", found, frozen=True)
@@ -53,7 +54,7 @@ def options_class(name: str) -> type:
 def argument_texts(docstring: str) -> dict[str, str]:
     """The text of each argument under `Args:`.
 
-    >>> argument_texts("A layer.\n\nArgs:\n    size: width of it,\n        in units")
+    >>> argument_texts("A layer.\\n\\nArgs:\\n    size: width of it,\\n        in units")
     {'size': 'width of it, in units'}
     """
     parsed = docstring_parser.parse(docstring, docstring_parser.DocstringStyle.GOOGLE)

@@ -47,11 +47,11 @@ def flags(options: Any, prefix: str = "") -> Iterator[Flag]:
         text = texts.get(field.name) or field.metadata.get("help", "")
         if isinstance(value, tuple):
             continue  # heads one by one are for Python
-        if field.name not in places:
+        if field.name in places:
+            yield Flag(path, None, value, text)
+        elif not dataclasses.is_dataclass(value):
             yield Flag(path, hints[field.name], value, text)
-            continue
-        yield Flag(path, None, value, text)
-        if value is not None:
+        if dataclasses.is_dataclass(value):
             yield from flags(value, f"{path}.")
 
 
@@ -96,7 +96,7 @@ def replaced(options: Any, values: Mapping[str, Any]) -> Any:
         else:
             changes[first] = value
     for name in changes.keys() & set(slots(options)):
-        changes[name] = _part(getattr(options, name), str(changes[name]))
+        changes[name] = _part(name, getattr(options, name), str(changes[name]))
     for name, below in inner.items():
         changes[name] = replaced(changes.get(name, getattr(options, name)), below)
     try:
@@ -106,32 +106,46 @@ def replaced(options: Any, values: Mapping[str, Any]) -> Any:
 
 
 def slots(options: Any) -> list[str]:
-    """The fields that take a part."""
+    """The fields that take a part of another class, or by the name of what it has."""
     hints = typing.get_type_hints(type(options))
     return [
         field.name
         for field in dataclasses.fields(options)
-        if dataclasses.is_dataclass(getattr(options, field.name))
-        or (hints[field.name] is Any and not isinstance(getattr(options, field.name), tuple))
+        if type(getattr(options, field.name)) in BY_FIELD or hints[field.name] is Any
     ]
 
 
-def _part(current: Any, word: str) -> Any:
+def _part(name: str, current: Any, word: str) -> Any:
     if type(current) in BY_FIELD:
         field, valid = BY_FIELD[type(current)]
         if word not in valid:
-            raise ValueError(f"there is no {field} {word!r}: choose one of {', '.join(valid)}")
+            raise ValueError(f"{name} must be one of {', '.join(valid)}; got {word!r}")
         return dataclasses.replace(current, **{field: word})
     if word.lower() == "none":
         return None
-    known = {_plain(name): kind for name, kind in PARTS.items()}
+    known = {_plain(kind.__name__): kind for kind in PARTS.values()}
     if _plain(word) not in known:
-        raise ValueError(f"there is no part {word!r}: choose one of {', '.join(PARTS)}")
+        raise ValueError(f"{name} must be None or one of {', '.join(PARTS)}; got {word!r}")
     return known[_plain(word)]()
 
 
 def _plain(name: str) -> str:
     return name.replace("-", "").replace("_", "").lower()
+
+
+def in_words(options: Any) -> list[str]:
+    """Say what each flag that takes a part by its name can be given.
+
+    >>> in_words(Backend("fused"))
+    []
+    """
+    found = []
+    for path, hint, value, _ in flags(options):
+        if hint is None:
+            _, names = BY_FIELD.get(type(value), ("", PARTS))
+            flag = path.replace("_", "-")
+            found.append(f"{flag} is {name_of(value)}, and takes {', '.join(names)}.")
+    return found
 
 
 def full_path(options: Any, name: str) -> str | None:

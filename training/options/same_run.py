@@ -18,8 +18,9 @@ def differences(before: Config, after: Config) -> dict[str, tuple[Any, Any]]:
 
     Of another task, model, optimiser or curriculum, only the choice: its options are others.
 
+    >>> from dataclasses import replace
     >>> from training.options.recipes import recipe
-    >>> differences(recipe("copy", "ntm"), dataclasses.replace(recipe("copy", "ntm"), seed=3))
+    >>> differences(recipe("copy", "ntm"), replace(recipe("copy", "ntm"), seed=3))
     {'seed': (0, 3)}
     """
     old, new = (flat(to_json(one)) for one in (before, after))

@@ -9,7 +9,7 @@ from tasks.base import Task
 from tasks.solved import GAP, Solved
 from training.evaluate.solved import SEQUENCES, Outcome, amount, column, rule, unit
 from training.machine.distributed import command
-from training.options.config import Config, make_task
+from training.options.config import Config, make_task, to_json
 from training.options.models import MODELS
 from training.report.console import duration
 
@@ -177,7 +177,7 @@ def _paper(config: Config, task: Task) -> list[str]:
     paper = task.solved.paper
     if paper is None or task != type(task)():
         return []
-    label = MODELS[config.model].look_of(vars(config.model_options)).label
+    label = MODELS[config.model].look_of(to_json(config)["model_options"]).label
     if label not in paper.figures:
         label = next(iter(paper.figures))
     return [f"The paper's {label}: {paper.figures[label]} ({paper.place})."]

@@ -26,6 +26,7 @@ from memnets.parts.content import Content
 from memnets.parts.controllers import Cell, Controller
 from memnets.parts.heads import ReadHead, WriteHead
 from memnets.parts.linkage import Linkage
+from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.usage import Allocation
 from memnets.parts.writing import EraseAdd
 
@@ -42,6 +43,23 @@ SLOTS: dict[str, type] = {
     "linkage": Linkage,
 }
 """The attributes of a layer that hold one part, and the one class that the kernel knows."""
+HONOURED: dict[type, frozenset[str]] = {
+    Content: frozenset({"strength", "similarity_epsilon", "sharpness_limit"}),
+    Location: frozenset({"shift_range", "sharpen_epsilon", "sharpening_bias", "sharpness_limit"}),
+    ContentAndLocation: frozenset(
+        {
+            *("shift_range", "strength", "gate_bias", "sharpening_bias", "sharpness_limit"),
+            *("similarity_epsilon", "sharpen_epsilon"),
+        }
+    ),
+    EraseAdd: frozenset({"add_range"}),
+    Allocation: frozenset({"epsilon", "resolution", "stop_gradient"}),
+    Linkage: frozenset(),
+}
+"""The settings of each part that the kernel follows: one that is added to a part is refused until
+it is here, or has the value in `NEUTRAL`."""
+NEUTRAL: dict[type, dict[str, object]] = {}
+"""Settings that the kernel does not follow, and the value with which they change nothing."""
 SHARPNESS = ("strengths", "sharpenings")
 """Fields that multiply what a softmax is taken of."""
 SWITCHES = ("read_first", "stop_gradient")
@@ -180,6 +198,11 @@ def _reason_in_settings(layer: Any) -> str | None:
     """What is wrong with the settings: a tensor may be learned, and changes in place."""
     settings = [(name, getattr(layer, name, None)) for name in SETTINGS]
     for part in parts_of(layer):
+        kind, neutral = type(part), NEUTRAL.get(type(part), {})
+        for name, value in vars(part).items():
+            known = name in HONOURED[kind] or (name in neutral and value is neutral[name])
+            if not known:
+                return f"It does not know the setting {name}={value!r} of {kind.__name__}."
         settings += vars(part).items()
     for table in layer.interface.tables:
         settings += [(f"the limit of {name}", f.limit) for name, f in table.fields.items()]

@@ -136,12 +136,15 @@ task=copy | Did you mean --task=copy?
 --model.controller rnn | controller
 --model.backend cuda | backend
 --model.checkpoint-every 0 | checkpoint_every must be
---model.initial-memory nan | initial_memory must be
+--model.start.memory nan | memory must be
 --model.shift-range -1 | shift_range must be
 --model.similarity-epsilon -1 | similarity_epsilon must be
 --model.sharpen-epsilon nan | sharpen_epsilon must be
 --model.gate-bias inf | gate_bias must be
---model.write-gate-bias inf | write_gate_bias must be
+--model.heads.write ContentAndLocation --model.heads.write.gate-bias inf | gate_bias must be
+--model.heads.write nothing | write must be None or one of
+--model.spread 1 | spread must be 0 unless learned is True
+--model.learned maybe | learned
 --model.sharpening-bias nan | sharpening_bias must be
 --model.sharpness-limit 1 | sharpness_limit must be
 --model.add-range tanh | add-range
@@ -149,8 +152,10 @@ task=copy | Did you mean --task=copy?
 --model.read-first 2 | read-first
 --model lstm --model.memory-size 8 | there is no flag --model.memory-size
 --model dnc --model.shift-range 1 | there is no flag --model.shift-range
---model dnc --model.usage-resolution -1 | usage_resolution must be
---model dnc --model.allocation-epsilon inf | allocation_epsilon must be
+--model dnc --model.resolution -1 | resolution must be
+--model dnc --model.epsilon inf | epsilon must be
+--model dnc --model.content linkage | content is an object with the methods
+--model dnc --model.allocation none | allocation is an object with the methods
 --model lstm --model.num-layers 0 | num_layers must be
 --task.bits 0 | bits must be
 --task.min-length 9 --task.max-length 3 | min_length must be

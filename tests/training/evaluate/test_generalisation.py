@@ -112,7 +112,7 @@ def test_another_memory_size(model):
 
 
 def test_what_cannot_be_evaluated(capsys):
-    trained("learned", more=["--model.learned-initial-state", "True"])
+    trained("learned", more=["--model.learned", "True"])
     trained("lstm", model="lstm")
     capsys.readouterr()
     for words, message in (

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import tasks
+from memnets import Stack
 from tasks.solved import GAP
 from training.compare import data, summary
 from training.evaluate import evaluation, solved
@@ -277,7 +278,7 @@ def test_a_task_of_numbers_has_no_bits():
     ("model", "options", "label"),
     [
         ("ntm", {}, "NTM"),
-        ("ntm", {"controller": "feedforward_tanh"}, "NTM, feed-forward"),
+        ("ntm", {"controller": Stack(cell="feedforward_tanh")}, "NTM, feed-forward"),
         ("lstm", {}, "LSTM"),
         ("dnc", {}, "NTM"),  # the paper has no DNC
     ],

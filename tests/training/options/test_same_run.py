@@ -17,6 +17,7 @@ from tests.training.tiny import arguments, assert_same_run
 from training.command_line.parser import parse
 from training.options.config import Config, flat, from_json, to_json
 from training.options.models import MODELS
+from training.options.parts import flags, replaced
 from training.run import loop
 from training.run.state import restore, snapshot, start
 
@@ -59,12 +60,14 @@ def variants(config: Config) -> dict[str, Config]:
             if field not in ("task", "model", "optimizer", "curriculum"):
                 found[field] = dataclasses.replace(config, **{field: another(value, hint)})
             continue
-        for name, inner in typing.get_type_hints(type(value)).items():
+        for path, inner, before, _ in flags(value):
+            if inner is None:  # a part: its settings follow
+                continue
             try:
-                changed = dataclasses.replace(value, **{name: another(vars(value)[name], inner)})
+                changed = replaced(value, {path: another(before, inner)})
             except ValueError:  # a task checks its sizes
                 continue
-            flag = f"{field.removesuffix('_options')}.{name}"
+            flag = f"{field.removesuffix('_options')}.{path}"
             found[flag] = dataclasses.replace(config, **{field: changed})
     return found
 
@@ -116,16 +119,16 @@ def test_a_config_edited_by_hand_is_refused_until_it_is_put_back(capsys: Any) ->
     path = Path("runs/run/config.json")
     before = path.read_bytes()
     values = json.loads(before)
-    values["model_options"]["read_first"] = True
+    values["model_options"]["heads"]["read_first"] = True
     values["precision"] = "bf16"
     path.write_text(json.dumps(values))
     error = refused(["--resume", "runs/run"], capsys)
     assert "the checkpoint does not fit the configuration: " in error
-    assert "model.read_first is True in config.json and False in the checkpoint" in error
+    assert "model.heads.read_first is True in config.json and False in the checkpoint" in error
     assert "precision is bf16 in config.json and float32 in the checkpoint" in error
     assert "without a config.json, --resume makes it again from the checkpoint" in error
     assert train.main(["--evaluate", "runs/run", "--sequences", "4"]) == 2
-    assert "model.read_first is True in config.json" in capsys.readouterr().err
+    assert "model.heads.read_first is True in config.json" in capsys.readouterr().err
     path.unlink()
     assert train.main(["--resume", "runs/run"]) == 0
     assert path.read_bytes() == before
@@ -137,7 +140,9 @@ def test_a_checkpoint_of_a_model_that_differs_in_what_has_no_shape(capsys: Any) 
         assert train.main(arguments("copy", "dnc", steps=2, more=more)) == 0
     shutil.copy("runs/other/checkpoints/last.pt", "runs/run/checkpoints/last.pt")
     error = refused(["--resume", "runs/run"], capsys)
-    assert "model.strength is oneplus in config.json and softplus in the checkpoint" in error
+    assert (
+        "model.content.strength is oneplus in config.json and softplus in the checkpoint" in error
+    )
 
 
 def test_of_another_choice_only_the_choice_is_named() -> None:

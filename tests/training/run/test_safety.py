@@ -121,7 +121,7 @@ def test_a_gradient_that_overflows_is_named(monkeypatch, capsys):
 def test_a_gradient_that_overflows_is_named_beside_a_weight_without_elements(monkeypatch, capsys):
     # A feed-forward controller has no state, and so an initial state of no elements to learn.
     poison(monkeypatch, [3], set_huge_targets)
-    options = ["--model.controller", "feedforward", "--model.learned-initial-state", "True"]
+    options = ["--model.controller", "feedforward", "--model.learned", "True"]
     run(*options, model="ntm", status=1)
     assert "squares overflow; the largest gradient is" in capsys.readouterr().err
 
