@@ -99,7 +99,7 @@ def check_place(device: object, dtype: object) -> None:
         ) from error
 
 
-def checked_controller(controller: nn.Module, input_size: int) -> nn.Module:
+def checked_controller(controller: Any, input_size: int) -> nn.Module:
     """Return a controller of the user's if it fulfils the contract of `memnets.parts.controllers`.
 
     Raises:

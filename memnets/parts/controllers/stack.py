@@ -212,9 +212,9 @@ def made_controller(
             f"hidden_size={hidden_size!r} has no effect beside a controller that is an object: "
             "leave it out, and make the controller with it."
         )
-    build = None if isinstance(controller, type) else getattr(controller, "build", None)
-    if build is not None:
-        controller = build(
+    made: Any = controller
+    if hasattr(made, "build") and not isinstance(made, type):
+        made = made.build(
             input_size, learned_initial_state=learned_initial_state, device=device, dtype=dtype
         )
-    return checked_controller(controller, input_size)
+    return checked_controller(made, input_size)
