@@ -8,9 +8,11 @@ from memnets import (
     ntm,
     paper,
     parts,
+    state,
 )
 from memnets.backends.registry import Backend, Choice, PerformanceWarning
 from memnets.dnc import DNC, DNCInterface, DNCMemory, DNCParameters
+from memnets.inspect import record as _record
 from memnets.inspect.record import Trace, record
 from memnets.layer import MemoryLayer
 from memnets.loading import from_config, load, register
@@ -30,22 +32,13 @@ __version__ = "0.1.0"
 
 # So that `torch.load` takes a saved state or trace with `weights_only=True`, its default. torch
 # knows no other way than this list; nothing in a NamedTuple of tensors can run code.
+_MODULES = [getattr(parts, name) for name in parts.__all__] + [dnc, ntm, state, _record]
 _add_safe_globals(
     [
-        State,
-        NTMMemory,
-        DNCMemory,
-        Trace,
-        NTMInterface,
-        DNCInterface,
-        DNCParameters,
-        parts.writing.WriteVectors,
-        parts.content.ContentParameters,
-        parts.location.LocationParameters,
-        parts.location.FocusParameters,
-        parts.usage.AllocationParameters,
-        parts.usage.LeastRecentlyUsedParameters,
-        parts.linkage.LinkageParameters,
+        kind
+        for module in _MODULES
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, tuple) and kind.__module__ == module.__name__
     ]
 )
 

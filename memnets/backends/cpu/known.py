@@ -202,7 +202,7 @@ def _reason_in_settings(layer: Any) -> str | None:
         for name, value in vars(part).items():
             known = name in HONOURED[kind] or (name in neutral and value is neutral[name])
             if not known:
-                return f"It does not know the setting {name}={value!r} of {kind.__name__}."
+                return f"It knows {kind.__name__} without the setting {name}={value!r}."
         settings += vars(part).items()
     for table in layer.interface.tables:
         settings += [(f"the limit of {name}", f.limit) for name, f in table.fields.items()]
