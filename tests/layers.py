@@ -220,6 +220,7 @@ TABLE = [
     Case("dnc_learned_initial_state", dnc(start=Start(learned=True))),
     Case("dnc_one_read_head", dnc(read_heads=1)),
     Case("dnc_content_only", dnc(linkage=None), kernel=False),
+    Case("dnc_masked", dnc(content=Content(masked=True)), kernel=False),
     Case("dnc_own_controller", own_controller(dnc, 2), own_controller=True, kernel=False),
 ]
 

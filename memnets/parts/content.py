@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from memnets.checks import check_epsilons, check_limit, check_name
-from memnets.interface import STRENGTHS, Field, Table, real
+from memnets.checks import check_epsilons, check_limit, check_name, check_switches
+from memnets.interface import STRENGTHS, Field, Table, real, unit
 from memnets.parts.registry import register
 
 if TYPE_CHECKING:
@@ -58,6 +58,39 @@ def content_weights(
     return torch.softmax(strengths[..., None] * cosine_similarity(memory, keys, epsilon), dim=-1)
 
 
+def masked_similarity(memory: Tensor, keys: Tensor, masks: Tensor, epsilon: float = 1e-6) -> Tensor:
+    """Cosine of the masked key with each masked slot, `cos(mask * k, mask * m)`.
+
+    Csordas and Schmidhuber 2019 (arXiv 1904.10278), section 3.1: a head compares the numbers that
+    its mask leaves, so that it can find a slot by a part of its content and read the rest.
+
+    Args:
+        memory: [B, N, W].
+        keys, masks: [B, R, W]; the masks are in [0, 1].
+        epsilon: see `cosine_similarity`.
+
+    Returns:
+        Similarities [B, R, N] in [-1, 1].
+
+    >>> key, mask = torch.tensor([[[0.0, 3.0]]]), torch.tensor([[[0.0, 1.0]]])
+    >>> masked_similarity(torch.tensor([[[5.0, 1.0], [1.0, 0.0]]]), key, mask, epsilon=1e-12)
+    tensor([[[1., 0.]]])
+    """
+    squared_masks = masks.square()
+    squared_keys = torch.linalg.vecdot(keys.square(), squared_masks)[:, :, None]
+    squared_slots = torch.bmm(squared_masks, memory.square().transpose(1, 2))
+    products = torch.bmm(keys * squared_masks, memory.transpose(1, 2))
+    return products * torch.rsqrt(squared_keys * squared_slots + epsilon)
+
+
+class MaskedContentParameters(NamedTuple):
+    """What `Content` takes if it is masked; keys and masks [B, count, W], strengths [B, count]."""
+
+    keys: Tensor
+    strengths: Tensor
+    masks: Tensor
+
+
 class ContentParameters(NamedTuple):
     """What `Content` takes: keys [B, count, W], strengths [B, count]."""
 
@@ -81,28 +114,38 @@ class Content:
     sharpness_limit: float | None = None
     """no key strength is above it: the sharper a head is, the more a small change of its key
     changes, and gradients explode; None: no limit"""
+    masked: bool = False
+    """compare through a mask that each head emits: see `masked_similarity`"""
 
     def __post_init__(self) -> None:
         check_name("strength", self.strength, STRENGTHS)
         check_limit("sharpness_limit", self.sharpness_limit)
         check_epsilons(similarity_epsilon=self.similarity_epsilon)
+        check_switches(masked=self.masked)
 
     def table(self, count: int, word_size: int) -> Table:
-        """Keys [B, count, W] and strengths [B, count]."""
+        """Keys [B, count, W] and strengths [B, count]; if masked, masks [B, count, W]."""
         fields = {
             "keys": Field((count, word_size), real),
             "strengths": Field((count,), STRENGTHS[self.strength], limit=self.sharpness_limit),
         }
+        if self.masked:
+            masks = Field((count, word_size), unit)
+            return Table(MaskedContentParameters, {**fields, "masks": masks})
         return Table(ContentParameters, fields)
 
-    def weigh(self, memory: Tensor, parameters: ContentParameters) -> Tensor:
+    def weigh(
+        self, memory: Tensor, parameters: ContentParameters | MaskedContentParameters
+    ) -> Tensor:
         """Weightings [B, count, N] of a memory [B, N, W]."""
-        return content_weights(
-            memory, parameters.keys, parameters.strengths, self.similarity_epsilon
-        )
+        keys, strengths, *masks = parameters
+        if not masks:
+            return content_weights(memory, keys, strengths, self.similarity_epsilon)
+        similarity = masked_similarity(memory, keys, masks[0], self.similarity_epsilon)
+        return torch.softmax(strengths[..., None] * similarity, dim=-1)
 
     def __call__(
-        self, parameters: ContentParameters, previous_weights: Tensor, memory: NTMMemory, state: Any
+        self, parameters: Any, previous_weights: Tensor, memory: NTMMemory, state: Any
     ) -> tuple[Tensor, Any]:
         """Weigh by content, as the addressing of an NTM's heads."""
         return self.weigh(memory.memory, parameters), state

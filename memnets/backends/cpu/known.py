@@ -58,7 +58,7 @@ HONOURED: dict[type, frozenset[str]] = {
 }
 """The settings of each part that the kernel follows: one that is added to a part is refused until
 it is here, or has the value in `NEUTRAL`."""
-NEUTRAL: dict[type, dict[str, object]] = {}
+NEUTRAL: dict[type, dict[str, object]] = {Content: {"masked": False}}
 """Settings that the kernel does not follow, and the value with which they change nothing."""
 SHARPNESS = ("strengths", "sharpenings")
 """Fields that multiply what a softmax is taken of."""
