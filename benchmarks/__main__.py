@@ -104,7 +104,7 @@ def run_memory(options: Namespace) -> list[dict[str, Any]]:
         print(f"{case.title}: peak of a training step, MiB\n")
         for backend in _wanted(options):
             every = options.checkpoint_every or max(math.isqrt(case.steps), 1)
-            for segment in (None, every) if contestants.can_checkpoint(case.kind) else (None,):
+            for segment in (None, every):
                 row = isolated.peak_memory(case, backend, segment)
                 found.append(
                     {"case": asdict(case), "backend": backend, "checkpoint_every": segment, **row}

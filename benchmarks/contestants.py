@@ -5,7 +5,6 @@ Axes: B batch, T time, I input, O output.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 import memnets
 from benchmarks.cases import Case
-from memnets.backends.registry import BACKENDS
+from memnets.backends.registry import BACKENDS, Backend
 
 LSTM = "torch.nn.LSTM"
 
@@ -56,7 +55,9 @@ def constructor(kind: str) -> Callable[..., Any]:
     return getattr(memnets, kind)
 
 
-def layer(case: Case, backend: str, **options: object) -> memnets.MemoryLayer:
+def layer(
+    case: Case, backend: str | Backend, dtype: torch.dtype | None = None
+) -> memnets.MemoryLayer:
     """Build memnets' layer of a case, with one write head."""
     return constructor(case.kind)(
         case.input_size,
@@ -66,15 +67,15 @@ def layer(case: Case, backend: str, **options: object) -> memnets.MemoryLayer:
         hidden_size=case.hidden_size,
         read_heads=case.read_heads,
         backend=backend,
-        **options,
+        dtype=dtype,
     )
 
 
-def own(backend: str, **options: object) -> Build:
+def own(backend: str, checkpoint_every: int | None = None) -> Build:
     """Return a builder of memnets' layer on a backend."""
 
     def build(case: Case) -> Contestant:
-        model = layer(case, backend, **options)
+        model = layer(case, Backend(backend, checkpoint_every))
         name = own_name(case.kind, backend)
         return Contestant(name, model, lambda x: model(x)[0], case.output_size, own=True)
 
@@ -106,11 +107,6 @@ def timed_backends(backends: Mapping[str, object] = BACKENDS) -> list[str]:
     """
     reference = backends["reference"]
     return [name for name, run in backends.items() if run is not reference and name != "auto"]
-
-
-def can_checkpoint(kind: str) -> bool:
-    """Whether memnets' layer of that kind has the option `checkpoint_every`."""
-    return "checkpoint_every" in inspect.signature(constructor(kind)).parameters
 
 
 def inputs(case: Case, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -106,10 +106,7 @@ def measure_first_call(case: Case, options: Mapping[str, Any]) -> dict[str, floa
 
 
 def _contestant(case: Case, options: Mapping[str, Any]) -> contestants.Contestant:
-    every = options.get("checkpoint_every")
-    return contestants.own(
-        options["backend"], **({} if every is None else {"checkpoint_every": every})
-    )(case)
+    return contestants.own(options["backend"], options.get("checkpoint_every"))(case)
 
 
 MEASURES: dict[str, Callable[[Case, Mapping[str, Any]], dict[str, float]]] = {

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from memnets.backends.registry import Backend
 from memnets.dnc import DNC
 from memnets.layer import MemoryLayer
 from memnets.ntm import NTM
@@ -38,7 +39,7 @@ def register(kind: Kind) -> Kind:
     >>> type(from_config(Deep(3, 2).config)).__name__
     'Deep'
     """
-    if not issubclass(kind, MemoryLayer):
+    if not (isinstance(kind, type) and issubclass(kind, MemoryLayer)):
         return registry.register(kind)
     known = LAYERS.setdefault(kind.__name__, kind)
     if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
@@ -53,7 +54,7 @@ def register(kind: Kind) -> Kind:
 def from_config(
     config: Mapping[str, Any],
     *,
-    backend: str = "auto",
+    backend: str | Backend = "auto",
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> MemoryLayer:
@@ -74,7 +75,7 @@ def from_config(
         name, arguments = config["name"], dict(config["arguments"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"A config has a name and arguments; got {config!r}.") from error
-    if name not in LAYERS:
+    if not isinstance(name, str) or name not in LAYERS:
         raise ValueError(
             f"There is no layer {name!r}; registered are {', '.join(LAYERS)}. Import the module "
             "that defines it first, with @memnets.register."

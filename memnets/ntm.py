@@ -141,7 +141,7 @@ class NTM(MemoryLayer):
     (torch.Size([5, 2, 8]), torch.Size([2, 128, 20]))
     >>> y, state = layer(torch.zeros(3, 2, 9), state)
     >>> NTM(9, 8, heads=Heads(read=ContentAndLocation(shift_range=2))).interface.linear.out_features
-    94
+    96
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class NTM(MemoryLayer):
         self.write_heads: int = counts[1]
         self.read_first: bool = heads.read_first
         self.writing: Any = writing
-        for name, part in plugged.modules(entries, writing):  # so that parameters are the layer's
+        for name, part in plugged.modules(entries):  # so that parameters are the layer's
             self.add_module(name, part)
         self.start_weights: nn.Parameter | None = None
         if start.learned:

@@ -73,6 +73,24 @@ class Momentum(nn.Module):
         return torch.softmax(scores, dim=-1), mean
 
 
+class Fading(nn.Module):
+    """A user's own rule of writing, with a parameter: all slots fade before anything is added."""
+
+    def __init__(self, **factory: Any) -> None:
+        super().__init__()
+        self.rate = nn.Parameter(torch.zeros((), **factory))
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.rate)
+
+    def table(self, write_heads: int, word_size: int) -> Table:
+        return Table(Query, {"keys": Field((write_heads, word_size), real)})
+
+    def write(self, memory: Tensor, weights: Tensor, vectors: Query) -> Tensor:
+        added = weights.transpose(1, 2) @ vectors.keys
+        return torch.sigmoid(self.rate).to(memory) * memory + added
+
+
 class OwnGRU(nn.Module):
     """A user's own controller: torch's GRU cell, ten lines."""
 
@@ -162,6 +180,10 @@ def momentum_heads(**options: Any) -> Any:
     return ntm(heads=heads)(**options)
 
 
+def fading(**options: Any) -> Any:
+    return ntm(writing=Fading(**factory(options)))(**options)
+
+
 TABLE = [
     Case("ntm_lstm", ntm()),
     Case("ntm_lstm_2_layers", ntm(controller=stack(num_layers=2))),
@@ -208,6 +230,7 @@ TABLE = [
         kernel=False,
     ),
     Case("ntm_own_addressing_module", momentum_heads, kernel=False),
+    Case("ntm_own_writing", fading, kernel=False),
     Case("ntm_own_controller", own_controller(ntm, 1), own_controller=True, kernel=False),
     Case("dnc_lstm", dnc()),
     Case("dnc_lstm_2_layers", dnc(controller=stack(num_layers=2))),

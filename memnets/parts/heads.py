@@ -114,7 +114,8 @@ class Heads:
 
     Raises:
         TypeError: if an addressing lacks a part of its contract, or an entry is no head.
-        ValueError: if there are entries without a read or a write head.
+        ValueError: if there are entries without a read or a write head, or `read` or `write`
+            beside them.
 
     >>> Heads(write=ContentAndLocation(gate_bias=-3.0)).of(4, 1)[0].count
     4
@@ -131,10 +132,19 @@ class Heads:
 
     def __post_init__(self) -> None:
         check_switches(read_first=self.read_first)
-        object.__setattr__(self, "entries", ordered(self.entries) if self.entries else ())
-        check_addressing(self.read)
+        check_addressing(self.read, "read")
         if self.write is not None:
-            check_addressing(self.write)
+            check_addressing(self.write, "write")
+        if isinstance(self.entries, list | tuple) and not self.entries:
+            object.__setattr__(self, "entries", ())
+            return
+        object.__setattr__(self, "entries", ordered(self.entries, "entries"))
+        for name, usual in (("read", Heads.read), ("write", None)):
+            if getattr(self, name) != usual:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} has no effect beside entries: leave it out, "
+                    "and give it to an entry, as in ReadHead(ContentAndLocation(), 4)."
+                )
 
     def of(self, read_heads: int, write_heads: int) -> tuple[Head, ...]:
         """The heads one by one, reads first: the entries, or as many as asked for."""
@@ -144,12 +154,12 @@ class Heads:
         return ReadHead(self.read, read_heads), WriteHead(write, write_heads)
 
 
-def check_addressing(addressing: object) -> None:
+def check_addressing(addressing: object, name: str = "addressing") -> None:
     """Raise a TypeError for what lacks a part of an addressing's contract."""
     if isinstance(addressing, type) or not (callable(addressing) and hasattr(addressing, "table")):
         raise TypeError(
             "An addressing is an object with table(count, word_size) and a call (see "
-            f"memnets.parts.heads), such as ContentAndLocation(); got {addressing!r}."
+            f"memnets.parts.heads), such as ContentAndLocation(); got {name}={addressing!r}."
         )
 
 
@@ -158,7 +168,7 @@ def _check_head(head: Head) -> None:
     check_sizes(count=head.count)
 
 
-def ordered(heads: Sequence[Head]) -> tuple[Head, ...]:
+def ordered(heads: Sequence[Head], name: str = "heads") -> tuple[Head, ...]:
     """Check a list of heads and put the read heads first, as the interface does.
 
     Raises:
@@ -166,19 +176,19 @@ def ordered(heads: Sequence[Head]) -> tuple[Head, ...]:
         ValueError: if there is no read or no write head.
     """
     if isinstance(heads, ReadHead | WriteHead):
-        raise TypeError(f"heads is a list; got {heads!r} alone: put it into one.")
+        raise TypeError(f"{name} is a list; got {heads!r} alone: put it into one.")
     if not isinstance(heads, list | tuple):
-        raise TypeError(f"heads is a list; got {heads!r}.")
+        raise TypeError(f"{name} is a list of heads; got {heads!r}.")
     wrong = next((h for h in heads if not isinstance(h, ReadHead | WriteHead)), None)
     if wrong is not None:
         raise TypeError(
-            f"heads lists ReadHead(addressing) and WriteHead(addressing); got {wrong!r}."
+            f"{name} lists ReadHead(addressing) and WriteHead(addressing); got {wrong!r}."
         )
     readers = tuple(head for head in heads if isinstance(head, ReadHead))
     writers = tuple(head for head in heads if isinstance(head, WriteHead))
     if not readers or not writers:
         raise ValueError(
-            f"heads needs at least one ReadHead and one WriteHead; got {len(readers)} and "
+            f"{name} needs at least one ReadHead and one WriteHead; got {len(readers)} and "
             f"{len(writers)}."
         )
     return readers + writers
@@ -202,13 +212,11 @@ def joined(heads: Sequence[Head], read_first: bool) -> Heads:
     return Heads(read=read, write=None if write == read else write, read_first=read_first)
 
 
-def modules(heads: Sequence[Head], writing: Writing) -> Iterator[tuple[str, nn.Module]]:
-    """The parts that are modules, and the names under which a layer has them."""
+def modules(heads: Sequence[Head]) -> Iterator[tuple[str, nn.Module]]:
+    """The addressings that are modules, and the names under which a layer has them."""
     for index, head in enumerate(heads):
         if isinstance(head.addressing, nn.Module):
             yield f"addressing_{index}", head.addressing
-    if isinstance(writing, nn.Module):
-        yield "write_rule", writing
 
 
 def check_writing(writing: object) -> None:

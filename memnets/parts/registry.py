@@ -30,8 +30,9 @@ def register(kind: Kind) -> Kind:
     >>> from_data(as_data(Sharp(factor=3.0)))
     Sharp(factor=3.0)
     """
-    parameters = getattr(kind, "__dataclass_params__", None)
-    if "__dataclass_params__" not in vars(kind) or not getattr(parameters, "frozen", False):
+    if not isinstance(kind, type):
+        raise TypeError(f"register decorates a class; got {kind!r}.")
+    if not getattr(vars(kind).get("__dataclass_params__"), "frozen", False):
         raise TypeError(
             f"A part is a frozen dataclass; {kind.__name__} is none: decorate it with "
             "@dataclass(frozen=True, kw_only=True) below @register."
@@ -85,7 +86,7 @@ def from_data(data: Any) -> Any:
         return data
     settings = {name: from_data(value) for name, value in data.items() if name != "part"}
     name = data.get("part")
-    if name not in PARTS:
+    if not isinstance(name, str) or name not in PARTS:
         raise ValueError(
             f"There is no part {name!r}; registered are {', '.join(PARTS)}. Import the module that "
             "defines it first, with @memnets.register."

@@ -121,8 +121,9 @@ def test_stopping_the_usage_gradient() -> None:
     (weights,) = wanting(state.write_weights)
     results, gradients = [], []
     for stop in (False, True):
+        allocation = memnets.Allocation(stop_gradient=stop)
         vectors, after = memnets.dnc.access(
-            parameters, state._replace(write_weights=weights), stop_usage_gradient=stop
+            parameters, state._replace(write_weights=weights), allocation=allocation
         )
         results.append([vectors, *leaves(after)])
         if stop:

@@ -116,9 +116,9 @@ def evidence(layer: Any, modules: Sequence[nn.Module]) -> tuple[Any, ...]:
 
 
 def _as_found(part: Any) -> tuple[Any, ...]:
-    """A part's class and its settings."""
+    """A part's class and its settings: a copy, also of none, which may become some."""
     settings = getattr(part, "__dict__", None)
-    return type(part), settings and dict(settings)
+    return type(part), None if settings is None else dict(settings)
 
 
 def parts_of(layer: Any) -> list[Any]:

@@ -95,6 +95,8 @@ def link_figure(trace: Trace, *, step: int = -1, head: int = 0, title: str = "")
         raise ValueError(
             f"trace must be of a DNC: a {type(trace.memory).__name__} has no link matrix."
         )
+    if isinstance(trace.memory.link, tuple):
+        raise ValueError("trace must be of a DNC with a linkage: with linkage=None it has no link.")
     links = array(trace.memory.link)
     (step,) = _within("step", [step], len(links))
     (head,) = _within("head", [head], links.shape[1])

@@ -147,7 +147,7 @@ class Stack:
     controller's input, and the output is that of all cells side by side"""
 
     def __post_init__(self) -> None:
-        check_name("controller", self.cell, CELLS)
+        check_name("cell", self.cell, CELLS)
         check_sizes(hidden_size=self.hidden_size, num_layers=self.num_layers)
         check_switches(skip_connections=self.skip_connections)
 
@@ -206,6 +206,7 @@ def made_controller(
         ValueError: if a size does not fit, or has no effect.
     """
     if isinstance(controller, str):
+        check_name("controller", controller, CELLS)
         controller = Stack(cell=controller, hidden_size=hidden_size)
     elif hidden_size != Stack.hidden_size:
         raise ValueError(

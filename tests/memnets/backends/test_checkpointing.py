@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import memnets
+from memnets.backends.registry import Backend
 from tests.layers import BY_NAME, TABLE, B, Case, I, T, W, assert_same, inputs, results
 
 LENGTHS = [2, 5, 1]
@@ -16,7 +17,7 @@ LENGTHS = [2, 5, 1]
 def test_nothing_changes(case: Case) -> None:
     """T = 5 is two segments of 2 and one of 1, with rows that end inside of them."""
     expected = results(case.build(), lengths=LENGTHS)
-    found = results(case.build(checkpoint_every=2), lengths=LENGTHS)
+    found = results(case.build(backend=Backend(checkpoint_every=2)), lengths=LENGTHS)
     for actual, wanted in zip(found, expected, strict=True):
         assert_same(actual, wanted)
 
@@ -27,7 +28,7 @@ def test_nothing_changes(case: Case) -> None:
 def test_segments_of_any_length(name: str, every: int, lengths: Any) -> None:
     """Also from the initial state, whose parameters get their gradient through every segment."""
     gradients = []
-    for options in ({}, {"checkpoint_every": every}):
+    for options in ({}, {"backend": Backend(checkpoint_every=every)}):
         layer = BY_NAME[name].build(**options)
         y, state = layer(inputs(), lengths=lengths)
         (y.square().sum() + state.memory.memory.sum()).backward()
@@ -55,12 +56,12 @@ def kept(layer: Any, steps: int) -> int:
 def test_less_is_kept(name: str) -> None:
     """Between segments only states, which are kept by the graph itself and not by hooks."""
     everything = kept(BY_NAME[name].build(backend="reference"), 40)
-    segments = kept(BY_NAME[name].build(backend="reference", checkpoint_every=8), 40)
+    segments = kept(BY_NAME[name].build(backend=Backend("reference", checkpoint_every=8)), 40)
     assert segments < everything / 10
 
 
 def test_the_steps_are_run_again_in_the_backward_only() -> None:
-    layer, count = BY_NAME["ntm_lstm"].build(checkpoint_every=2), 0
+    layer, count = BY_NAME["ntm_lstm"].build(backend=Backend(checkpoint_every=2)), 0
 
     def counting(*_: Any) -> None:
         nonlocal count
@@ -100,7 +101,7 @@ def test_dropout_in_a_controller_is_the_same_when_run_again() -> None:
 
 def test_a_gradient_of_a_gradient() -> None:
     found = []
-    for options in ({}, {"checkpoint_every": 2}):
+    for options in ({}, {"backend": Backend(checkpoint_every=2)}):
         layer = BY_NAME["dnc_lstm"].build(**options)
         wanted = list(layer.parameters())
         y, _ = layer(inputs())
@@ -112,7 +113,7 @@ def test_a_gradient_of_a_gradient() -> None:
 
 def test_under_autocast() -> None:
     gradients = []
-    for options in ({}, {"checkpoint_every": 2}):
+    for options in ({}, {"backend": Backend(checkpoint_every=2)}):
         layer = BY_NAME["ntm_lstm"].build(dtype=torch.float32, **options)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             y, _ = layer(inputs(dtype=torch.float32))
@@ -122,14 +123,14 @@ def test_under_autocast() -> None:
 
 
 def test_inside_a_compiled_model() -> None:
-    layer, x = BY_NAME["ntm_lstm"].build(checkpoint_every=2), inputs(steps=3)
+    layer, x = BY_NAME["ntm_lstm"].build(backend=Backend(checkpoint_every=2)), inputs(steps=3)
     expected = BY_NAME["ntm_lstm"].build()(x)
     compiled = torch.compile(layer, backend="eager", fullgraph=True)
     assert_same(compiled(x), expected)
 
 
 def test_inside_a_transform_of_torch_func() -> None:
-    layer, x = BY_NAME["ntm_lstm"].build(checkpoint_every=2), inputs()
+    layer, x = BY_NAME["ntm_lstm"].build(backend=Backend(checkpoint_every=2)), inputs()
 
     def loss(parameters: dict) -> Tensor:
         return torch.func.functional_call(layer, parameters, (x,))[0].sum()
@@ -141,13 +142,18 @@ def test_inside_a_transform_of_torch_func() -> None:
 
 
 @pytest.mark.parametrize("kind", [memnets.NTM, memnets.DNC])
-def test_the_option_is_checked_and_is_data(kind: type) -> None:
+def test_the_option_is_checked_and_is_no_part_of_the_layer(kind: Any) -> None:
+    """It changes what a call costs, not what the layer is: no configuration holds it."""
     for wrong in (0, -1, 2.5, True):
         with pytest.raises(ValueError, match=f"checkpoint_every must be .*at least 1; got {wrong}"):
-            kind(3, 2, checkpoint_every=wrong)
-    layer = kind(3, 2, memory_size=5, checkpoint_every=7)
-    assert layer.config["arguments"]["checkpoint_every"] == 7
-    assert kind(**layer.config["arguments"]).checkpoint_every == 7
-    assert "checkpoint_every=7" in repr(layer)
-    assert layer.state_dict().keys() == kind(3, 2, memory_size=5).state_dict().keys()
+            kind(3, 2, backend=Backend(checkpoint_every=wrong))
+    layer = kind(3, 2, memory_size=5, backend=Backend("reference", checkpoint_every=7))
+    assert (layer.backend, layer.checkpoint_every) == ("reference", 7)
+    plain = kind(3, 2, memory_size=5)
+    assert (plain.backend, plain.checkpoint_every) == ("auto", None)
+    assert layer.config == plain.config
+    backend = Backend("reference", checkpoint_every=7)
+    again = memnets.from_config(layer.config, backend=backend)
+    assert (again.backend, again.checkpoint_every) == ("reference", 7)
+    assert layer.state_dict().keys() == plain.state_dict().keys()
     assert layer.initial_state(B).memory.memory.shape[0] == B

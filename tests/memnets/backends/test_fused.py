@@ -16,6 +16,12 @@ from memnets.backends import cpu as fused
 from memnets.backends import registry
 from memnets.backends.cpu import buffers, library
 from memnets.backends.cpu.plan import CELL_NAMES
+from memnets.parts.controllers import Stack
+from memnets.parts.heads import Heads
+from memnets.parts.location import ContentAndLocation
+from memnets.parts.start import Start
+from memnets.parts.usage import Allocation
+from memnets.parts.writing import EraseAdd
 from tests.layers import BY_NAME, TABLE, B, I, T, inputs, leaves
 
 SERVED = [case.name for case in TABLE if case.kernel]
@@ -112,22 +118,25 @@ def calls(draw):
     options = {
         "memory_size": draw(whole(1, 40)),
         "word_size": draw(whole(1, 20)),
-        "hidden_size": draw(whole(1, 20)),
         "read_heads": draw(whole(1, 6)),
         "write_heads": draw(whole(1, 3)),
-        "controller": draw(st.sampled_from(CELL_NAMES)),
-        "num_layers": draw(whole(1, 3)),
-        "skip_connections": draw(st.booleans()),
-        "learned_initial_state": draw(st.booleans()),
+        "controller": Stack(
+            cell=draw(st.sampled_from(CELL_NAMES)),
+            hidden_size=draw(whole(1, 20)),
+            num_layers=draw(whole(1, 3)),
+            skip_connections=draw(st.booleans()),
+        ),
+        "start": Start(learned=draw(st.booleans())),
         "dtype": draw(st.sampled_from(list(TOLERANCES))),
     }
     kind = draw(st.sampled_from([memnets.NTM, memnets.DNC]))
     if kind is memnets.DNC and options["dtype"] == torch.float32:
         # The free list is a step function of usage: coarser, rounding errors hardly ever decide it.
-        options["usage_resolution"] = 2**-4
+        options["allocation"] = Allocation(resolution=2**-4)
     if kind is memnets.NTM:
-        options["add_range"] = draw(st.sampled_from(["real", "bounded"]))
-        options["sharpness_limit"] = draw(st.none() | st.just(1.7))
+        options["writing"] = EraseAdd(add_range=draw(st.sampled_from(["real", "bounded"])))
+        limit = draw(st.none() | st.just(1.7))
+        options["heads"] = Heads(read=ContentAndLocation(sharpness_limit=limit))
     torch.manual_seed(draw(whole(0, 2**31)))
     layer = kind(draw(whole(1, 9)), 2, **options)
     steps, batch = draw(whole(1, 6)), draw(whole(1, 9))

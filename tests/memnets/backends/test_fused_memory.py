@@ -11,6 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import memnets
 from memnets.backends import cpu as fused
+from memnets.parts.content import Content
+from memnets.parts.heads import Heads
+from memnets.parts.location import ContentAndLocation
 from tests.layers import BY_NAME, B, I, inputs, leaves
 from tests.memnets.backends.test_guard import follows_or_refuses
 
@@ -107,10 +110,9 @@ def test_a_number_of_heads_that_the_heads_do_not_have():
 
 @pytest.mark.parametrize("kind", [torch.tensor, lambda value: nn.Parameter(torch.tensor(value))])
 def test_tensors_as_settings_are_refused(kind):
-    layer = BY_NAME["dnc_lstm"].build()
+    layer = BY_NAME["dnc_lstm"].build(content=Content())  # of its own: it is changed in place
     layer(inputs())
-    del layer.similarity_epsilon
-    layer.similarity_epsilon = kind(1e-3)
+    object.__setattr__(layer.content, "similarity_epsilon", kind(1e-3))
     assert "plain numbers; similarity_epsilon" in follows_or_refuses(layer)
     layer = BY_NAME["ntm_lstm"].build()
     table = layer.interface.tables[0]
@@ -119,10 +121,16 @@ def test_tensors_as_settings_are_refused(kind):
     assert "the limit of strengths" in reason
 
 
-@pytest.mark.parametrize("name", ["ntm_lstm", "dnc_lstm"])
+NO_EPSILON = {
+    "ntm_lstm": {"heads": Heads(read=ContentAndLocation(similarity_epsilon=0.0))},
+    "dnc_lstm": {"content": Content(similarity_epsilon=0.0)},
+}
+
+
+@pytest.mark.parametrize("name", NO_EPSILON)
 def test_no_epsilon_is_refused(name):
     """The padded slots would divide 0 by it."""
-    layer = BY_NAME[name].build(similarity_epsilon=0.0)
+    layer = BY_NAME[name].build(**NO_EPSILON[name])
     reason = fused.supports(layer, inputs(), layer.initial_state(B))
     assert "similarity_epsilon=0" in reason
 

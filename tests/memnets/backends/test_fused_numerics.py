@@ -8,14 +8,17 @@ import torch
 
 import memnets
 from memnets.parts.content import Content
-from memnets.parts.heads import ReadHead, WriteHead
-from memnets.parts.location import Location
+from memnets.parts.heads import Heads, ReadHead, WriteHead
+from memnets.parts.location import ContentAndLocation, Location
 from tests.layers import leaves
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 LAYERS = {
     "ntm": (memnets.NTM, {}),
-    "ntm_softplus_read_first": (memnets.NTM, {"strength": "softplus", "read_first": True}),
+    "ntm_softplus_read_first": (
+        memnets.NTM,
+        {"heads": Heads(read=ContentAndLocation(strength="softplus"), read_first=True)},
+    ),
     "ntm_content": (memnets.NTM, {"heads": [ReadHead(Content(), 2), WriteHead(Content())]}),
     "ntm_location": (memnets.NTM, {"heads": [ReadHead(Location()), WriteHead(Location())]}),
     "dnc": (memnets.DNC, {"read_heads": 2, "write_heads": 2}),

@@ -6,6 +6,7 @@ must compute what the reference computes, and `fused` that or an error with the 
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -16,11 +17,15 @@ from torch.nn.utils import parametrizations, parametrize, prune
 import memnets
 from memnets import dnc, interface, ntm, parts
 from memnets.backends import cpu as fused
-from memnets.backends.cpu import plan
+from memnets.backends.cpu import known, plan
+from memnets.backends.cpu.known import SLOTS
 from memnets.interface import Field, Interface
+from memnets.parts.content import Content
 from memnets.parts.controllers import CELLS, Controller, ElmanCell
 from memnets.parts.location import ContentAndLocation
-from tests.layers import BY_NAME, B, inputs, leaves
+from memnets.parts.start import Start
+from memnets.parts.usage import Allocation
+from tests.layers import BY_NAME, B, inputs, leaves, stack
 
 NAMES = [
     "ntm_lstm",
@@ -166,14 +171,13 @@ def test_changed_methods_of_a_cell(name):
         assert method in follows_or_refuses(layer)
 
 
-@pytest.mark.parametrize("method", ["access", "gather", "advance"])
+@pytest.mark.parametrize("method", ["access", "advance"])
 @pytest.mark.parametrize("name", NAMES)
 def test_changed_methods_of_the_layer(name, method):
     layer = BY_NAME[name].build()
     stock = results(layer, "auto")[0]
     own = {
         "access": shrunk(layer.access),
-        "gather": shrunk(layer.gather),
         "advance": lambda x, state: type(layer).advance(layer, 2 * x, state),
     }
     setattr(layer, method, own[method])
@@ -198,15 +202,18 @@ def classes(layer: Any) -> list[type]:
         Field,
         type(layer.controller.cells[0]),
     ]
-    return [*found, *(type(head.addressing) for head in getattr(layer, "heads", ()))]
+    return [*found, *{type(part) for part in known.parts_of(layer)}]
+
+
+METHODS_OF_CLASSES = ["forward", "access", "advance", "from_input", "values", "__call__"]
+METHODS_OF_CLASSES += ["weigh", "allocate", "update", "write"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_methods_changed_for_all_objects_of_a_class(name, monkeypatch):
     """What they compute is not compared: it is enough that none is missed."""
     for kind in classes(BY_NAME[name].build()):
-        methods = ("forward", "access", "gather", "advance", "from_input", "values", "__call__")
-        for method in methods:
+        for method in METHODS_OF_CLASSES:
             if method not in vars(kind):
                 continue
             layer = BY_NAME[name].build()
@@ -249,7 +256,7 @@ def test_the_kernel_has_a_list_of_cells_of_its_own():
 @pytest.mark.parametrize("name", ["ntm_elman", "dnc_elman"])
 def test_a_cell_that_was_registered_since_is_refused_by_its_name(name, monkeypatch):
     monkeypatch.setitem(CELLS, "halved", Halved)
-    layer = BY_NAME[name].build(controller="halved", num_layers=2)
+    layer = BY_NAME[name].build(controller=stack(cell="halved", num_layers=2))
     assert type(layer.controller.cells[1]) is Halved
     reason = follows_or_refuses(layer)
     assert "It knows the cells LSTMCell, GRUCell, ElmanCell, FeedforwardCell, Tanh" in reason
@@ -266,16 +273,16 @@ def test_cells_of_two_kinds():
 
 FUNCTIONS = [
     (parts.content, "content_weights"),
+    (parts.content, "cosine_similarity"),
     (parts.location, "sharpen"),
     (parts.location, "content_weights"),
-    *((parts.usage, n) for n in ("update_usage", "allocate")),
+    *((parts.usage, n) for n in ("retention", "update_usage", "allocate")),
+    *((parts.linkage, n) for n in ("update_link", "update_precedence", "directional_weights")),
     *((parts.writing, n) for n in ("read", "write", "product")),
-    *((parts.heads, n) for n in ("read", "write", "access")),
+    *((parts.heads, n) for n in ("read", "access")),
     (interface, "shaped"),
-    (dnc, "access"),
-    (dnc, "write"),
-    (dnc, "content_weights"),
-    (ntm, "sections"),
+    *((dnc, n) for n in ("access", "step", "read")),
+    (ntm, "access"),
 ]
 
 
@@ -377,16 +384,31 @@ def read_first(layer: Any) -> None:
 
 
 def epsilons(layer: Any) -> None:
-    if hasattr(layer, "allocation_epsilon"):
-        layer.similarity_epsilon = layer.allocation_epsilon = 1e-2
-        layer.usage_resolution = 2**-3
-        layer.stop_usage_gradient = True
+    if hasattr(layer, "allocation"):
+        layer.content = Content(similarity_epsilon=1e-2)
+        layer.allocation = Allocation(epsilon=1e-2, resolution=2**-3, stop_gradient=True)
 
 
-def mutated_addressing(layer: Any) -> None:
-    for head in getattr(layer, "heads", ()):
-        if hasattr(head.addressing, "similarity_epsilon"):
-            object.__setattr__(head.addressing, "similarity_epsilon", 1e-2)
+def parts_of_its_own(layer: Any) -> None:
+    """Copies, as the defaults are shared by all layers."""
+    if hasattr(layer, "heads"):
+        layer.heads = tuple(
+            dataclasses.replace(head, addressing=dataclasses.replace(head.addressing))
+            for head in layer.heads
+        )
+    for name in SLOTS:
+        if hasattr(layer, name):
+            setattr(layer, name, dataclasses.replace(getattr(layer, name)))
+
+
+def mutated_parts(layer: Any) -> None:
+    """Settings changed in place, after the layer has run with them."""
+    parts_of_its_own(layer)
+    results(layer, "auto")
+    changes = {"similarity_epsilon": 1e-2, "epsilon": 1e-2, "stop_gradient": True}
+    for part in known.parts_of(layer):
+        for name in changes.keys() & vars(part).keys():
+            object.__setattr__(part, name, changes[name])
 
 
 def own_addressing(layer: Any) -> None:
@@ -403,7 +425,7 @@ def own_addressing(layer: Any) -> None:
 
 
 def own_initial_memory(layer: Any) -> None:
-    layer.initial_memory = 0.7
+    layer.start = Start(memory=0.7)
 
 
 def attribute(layer: Any) -> None:
@@ -433,7 +455,7 @@ FOLLOWED = [
     twice_the_cell,
     read_first,
     epsilons,
-    mutated_addressing,
+    mutated_parts,
     own_initial_memory,
     attribute,
     evaluating,
@@ -468,3 +490,48 @@ def test_own_addressing(name):
     own_addressing(layer)
     if hasattr(layer, "heads") and isinstance(layer.heads[0].addressing, ContentAndLocation):
         assert "Own" in follows_or_refuses(layer)
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_own_parts(name, slot):
+    """Of a class of the user's: even one that computes what its base computes."""
+    layer = BY_NAME[name].build()
+    if not hasattr(layer, slot):
+        return
+    results(layer, "auto")
+    kind = type(getattr(layer, slot))
+    settings = {one.name: getattr(getattr(layer, slot), one.name) for one in fields(kind)}
+    setattr(layer, slot, type("Own", (kind,), {})(**settings))
+    assert f"It knows {kind.__name__} as {slot}; this layer has Own" in follows_or_refuses(layer)
+
+
+@pytest.mark.parametrize("method", ["weigh", "allocate", "update", "write"])
+@pytest.mark.parametrize("name", ["ntm_lstm", "dnc_lstm"])
+def test_own_methods_of_a_part(name, method):
+    """A method that one part alone has, in place of its class's."""
+    layer = BY_NAME[name].build()
+    parts_of_its_own(layer)
+    stock = results(layer, "auto")[0]
+    for slot in SLOTS:
+        part = getattr(layer, slot, None)
+        if hasattr(part, method):
+            object.__setattr__(part, method, shrunk(getattr(part, method)))
+            assert not torch.equal(results(layer, "reference")[0], stock)
+            assert f"plain numbers; {method}" in follows_or_refuses(layer)
+            object.__delattr__(part, method)
+
+
+@pytest.mark.parametrize("name", ["ntm_own_writing", "dnc_content_only"])
+def test_parts_that_it_does_not_know(name):
+    layer = BY_NAME[name].build()
+    known_part = "EraseAdd as writing" if name.startswith("ntm") else "Linkage as linkage"
+    assert f"It knows {known_part}; this layer has" in follows_or_refuses(layer)
+
+
+def test_a_linkage_that_is_taken_away():
+    layer = BY_NAME["dnc_lstm"].build()
+    results(layer, "auto")
+    layer.linkage = None
+    state = BY_NAME["dnc_content_only"].build().initial_state(B)
+    assert "this layer has None" in fused.supports(layer, inputs(), state)

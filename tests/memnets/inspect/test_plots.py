@@ -50,7 +50,8 @@ def test_the_heads_of_every_layer(case: Case) -> None:
 
 def test_the_gates_and_the_mean_shift_of_an_ntm() -> None:
     torch.manual_seed(0)
-    layer = memnets.NTM(3, 2, memory_size=6, word_size=4, shift_range=2)
+    heads = memnets.Heads(read=memnets.ContentAndLocation(shift_range=2))
+    layer = memnets.NTM(3, 2, memory_size=6, word_size=4, heads=heads)
     trace = memnets.record(layer, torch.randn(T, 3))
     figure = plots.heads_figure(trace)
     write, read = find(figure, "mean shift (slots)")

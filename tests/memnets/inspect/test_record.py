@@ -59,9 +59,8 @@ def names_and_shapes(values: tuple) -> dict[str, tuple[int, ...]]:
 
 
 def test_record_has_the_whole_interface_of_an_ntm() -> None:
-    layer = memnets.NTM(
-        3, 2, memory_size=N, word_size=W, read_heads=2, write_heads=3, shift_range=2
-    )
+    heads = memnets.Heads(read=memnets.ContentAndLocation(shift_range=2))
+    layer = memnets.NTM(3, 2, memory_size=N, word_size=W, read_heads=2, write_heads=3, heads=heads)
     interface = memnets.record(layer, torch.randn(T, B, 3)).interface
     assert isinstance(interface, memnets.ntm.NTMInterface)
     expected: dict[str, tuple[int, ...]] = {}

@@ -13,6 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import memnets
+from memnets.parts.content import Content
+from memnets.parts.location import ContentAndLocation
+from memnets.parts.usage import Allocation
 from tests import oracles, samples
 from tests.layers import BY_NAME, B, I, inputs
 from tests.samples import as_arrays, as_tensors, assert_equal_to
@@ -38,9 +41,8 @@ def test_ntm_access(s: SimpleNamespace, read_first: bool, epsilon: float) -> Non
         vectors, actual = memnets.ntm.access(
             as_tensors(memnets.ntm.NTMInterface, interface),
             actual,
+            addressing=ContentAndLocation(similarity_epsilon=epsilon, sharpen_epsilon=1e-9),
             read_first=read_first,
-            similarity_epsilon=epsilon,
-            sharpen_epsilon=1e-9,
         )
         assert_equal_to(vectors, expected_vectors)
         assert_state(actual, state)
@@ -73,8 +75,8 @@ def test_dnc_access(s: SimpleNamespace, start: tuple[bool, float]) -> None:
         vectors, actual = memnets.dnc.access(
             as_tensors(memnets.dnc.DNCInterface, interface),
             actual,
-            similarity_epsilon=epsilon,
-            allocation_epsilon=epsilon,
+            content=Content(similarity_epsilon=epsilon),
+            allocation=Allocation(epsilon=epsilon),
         )
         assert_equal_to(vectors, expected_vectors)
         assert_state(actual, state)
@@ -129,8 +131,8 @@ def test_dnc_access_reproduces_the_published_trajectory() -> None:
         vectors, state = memnets.dnc.access(
             as_tensors(memnets.dnc.DNCInterface, interface),
             state,
-            similarity_epsilon=1e-6,
-            allocation_epsilon=1e-6,
+            content=Content(similarity_epsilon=1e-6),
+            allocation=Allocation(epsilon=1e-6),
         )
         assert_equal_to(vectors, expected.read_vectors, tolerance=2e-6)
         for name, tensor in state._asdict().items():
@@ -169,13 +171,12 @@ RANGES = {
 
 
 def ranges_of(layer: Any) -> dict[str, Any]:
-    """The ranges that an NTM's arguments choose."""
-    arguments = layer.config["arguments"]
-    limit = arguments["sharpness_limit"] or np.inf
+    """The ranges that an NTM's parts choose."""
+    limit = layer.heads[0].addressing.sharpness_limit or np.inf
     limited = {
         name: lambda x: np.minimum(oneplus(x), limit) for name in ("strengths", "sharpenings")
     }
-    add = np.tanh if arguments["add_range"] == "bounded" else RANGES["add_vectors"]
+    add = np.tanh if layer.writing.add_range == "bounded" else RANGES["add_vectors"]
     return {**RANGES, **limited, "add_vectors": add}
 
 
@@ -277,5 +278,6 @@ def test_the_initial_state_of_each_model() -> None:
     dnc = memnets.DNC(1, 1, memory_size=5, word_size=3).initial_state(4)
     assert not any(leaf.any() for leaf in dnc.memory)
     assert not dnc.read_vectors.any()
-    filled = memnets.DNC(1, 1, memory_size=5, word_size=3, initial_memory=0.5).initial_state(4)
+    half = memnets.Start(memory=0.5)
+    filled = memnets.DNC(1, 1, memory_size=5, word_size=3, start=half).initial_state(4)
     assert torch.equal(filled.memory.memory, torch.full((4, 5, 3), 0.5))
