@@ -87,14 +87,15 @@ def access(
     *,
     content: Content = Content(),
     allocation: Allocation = Allocation(),
-    linkage: Linkage = Linkage(),
+    linkage: Linkage | None = Linkage(),
 ) -> tuple[Tensor, DNCMemory]:
     """One step of the memory with the paper's parts: see `step`.
 
     Args:
         interface: activated parameters.
         state: the memory after the step before.
-        content, allocation, linkage: the parts, with their settings.
+        content, allocation, linkage: the parts, with their settings; without a linkage (None), read
+            heads go by content and the read modes are not looked at.
 
     Returns:
         Read vectors [B, R, W], and the memory after the step.

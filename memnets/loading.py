@@ -116,7 +116,7 @@ def load(path: str | Path) -> MemoryLayer:
         )
     name, arguments, weights = _read(file)
     try:
-        dtype = weights["readout.weight"].dtype
+        dtype = getattr(weights.get("readout.weight"), "dtype", None)
         layer = from_config({"name": name, "arguments": arguments}, dtype=dtype)
         layer.load_state_dict(weights)
     except (TypeError, ValueError, RuntimeError, KeyError, AttributeError) as error:

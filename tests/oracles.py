@@ -301,6 +301,24 @@ def dnc_access(
     return read(memory, read_weights), new_state
 
 
+def dnc_content_access(
+    interface: Any, state: Any, similarity: Similarity, allocation_epsilon: float = 0.0
+) -> tuple[Array, Any]:
+    """One step of a DNC without a linkage: it reads by content alone, and has no read modes."""
+    free = retention(state.read_weights, interface.free_gates)
+    usage = update_usage(state.usage, state.write_weights, free)
+    shares = interface.allocation_gates * interface.write_gates
+    allocated = allocate(usage, shares, allocation_epsilon)
+    found = content_weights(
+        state.memory, interface.write_keys, interface.write_strengths, similarity
+    )
+    writes = dnc_write_weights(interface, found, allocated)
+    memory = write(state.memory, writes, interface.erase_vectors, interface.write_vectors)
+    reads = content_weights(memory, interface.read_keys, interface.read_strengths, similarity)
+    after = SimpleNamespace(memory=memory, usage=usage, read_weights=reads, write_weights=writes)
+    return read(memory, reads), after
+
+
 def sigmoid(x: float) -> float:
     """1 / (1 + e^-x)."""
     return 1 / (1 + math.exp(-x))

@@ -1,6 +1,7 @@
 """What a user gets wrong gets an error that names the argument, what it must be and what it was."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,13 +15,15 @@ from torch.nn.utils.rnn import pack_sequence
 import memnets
 from memnets.arguments import defaults
 from memnets.interface import Field, Interface, Table, real
-from memnets.ntm import STOCK_SETTINGS
 from memnets.parts.content import Content
 from memnets.parts.controllers import CELLS
-from memnets.parts.heads import ReadHead, WriteHead
-from memnets.parts.location import ContentAndLocation
-from memnets.parts.usage import LeastRecentlyUsed
-from tests.layers import BY_NAME, B, I, N, O, T, W, inputs, rows
+from memnets.parts.heads import Heads, ReadHead, WriteHead
+from memnets.parts.linkage import Linkage
+from memnets.parts.location import ContentAndLocation, Location
+from memnets.parts.start import Start
+from memnets.parts.usage import Allocation, LeastRecentlyUsed
+from memnets.parts.writing import EraseAdd
+from tests.layers import BY_NAME, B, DotProduct, I, N, O, T, W, inputs, rows
 
 FLOAT = {"dtype": torch.float32}
 
@@ -39,7 +42,7 @@ def small(options: dict[str, Any]) -> dict[str, int]:
 
 
 MODELS = pytest.mark.parametrize("model", [ntm, dnc])
-SIZES = ("memory_size", "word_size", "read_heads", "write_heads", "hidden_size", "num_layers")
+SIZES = ("memory_size", "word_size", "read_heads", "write_heads", "hidden_size")
 
 
 @MODELS
@@ -48,6 +51,9 @@ SIZES = ("memory_size", "word_size", "read_heads", "write_heads", "hidden_size",
 def test_a_size_below_one(model: Callable[..., Any], name: str, size: int) -> None:
     with pytest.raises(ValueError, match=rf"{name} must be .*at least 1; got {size}"):
         model(**{name: size})
+    for field in ("hidden_size", "num_layers"):
+        with pytest.raises(ValueError, match=rf"{field} must be .*at least 1; got {size}"):
+            model(controller=memnets.Stack(**{field: size}))
 
 
 @MODELS
@@ -69,8 +75,7 @@ def test_input_and_output_sizes(kind: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"controller": "rnn"}, f"controller must be one of {', '.join(CELLS)}, or .*'rnn'"),
-        ({"strength": "exp"}, "strength must be one of oneplus, softplus; got 'exp'"),
+        ({"controller": "rnn"}, f"controller must be one of {', '.join(CELLS)}; got 'rnn'"),
         ({"backend": "magic"}, "backend must be one of .*reference.*; got 'magic'"),
     ],
 )
@@ -79,9 +84,35 @@ def test_a_name_that_is_not_known(model: Callable[..., Any], options: dict, mess
         model(**options)
 
 
+def test_a_name_in_a_part_that_is_not_known() -> None:
+    for part in (Content, ContentAndLocation):
+        with pytest.raises(ValueError, match="strength must be one of oneplus, softplus; got 'exp"):
+            part(strength="exp")
+    with pytest.raises(ValueError, match="add_range must be one of real, bounded; got 'exp'"):
+        EraseAdd(add_range="exp")
+    with pytest.raises(ValueError, match="cell must be one of lstm, gru, elman.*; got 'rnn'"):
+        memnets.Stack(cell="rnn")
+
+
 def test_an_argument_that_is_not_known() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument"):
         ntm(read_head=3)
+
+
+def test_settings_by_position() -> None:
+    """A part is read by the names of its settings."""
+    for part in (Content, ContentAndLocation, LeastRecentlyUsed, EraseAdd, Heads, Start):
+        with pytest.raises(TypeError, match="takes 1 positional argument but 2 were given"):
+            part(0.5)
+
+
+@pytest.mark.parametrize("kind", [memnets.NTM, memnets.DNC])
+def test_a_constructor_has_at_most_sixteen_arguments(kind: type) -> None:
+    """What is more belongs into a part."""
+    assert len(defaults(kind)) <= 16
+    parameters = inspect.signature(kind).parameters.values()
+    more = [one.name for one in parameters if one.kind is not one.KEYWORD_ONLY]
+    assert more == ["input_size", "output_size", "more"]
 
 
 @MODELS
@@ -94,66 +125,71 @@ def test_a_third_argument_by_position(model: Callable[..., Any]) -> None:
 
 
 @MODELS
-@pytest.mark.parametrize(
-    ("name", "value"), [("hidden_size", 50), ("num_layers", 2), ("skip_connections", True)]
-)
-def test_a_size_of_the_controller_beside_one(
-    model: Callable[..., Any], name: str, value: Any
-) -> None:
-    sizes = {"memory_size": N, "word_size": W, "read_heads": 1}
+@pytest.mark.parametrize("make", [memnets.Controller, lambda *sizes: memnets.Stack(hidden_size=6)])
+def test_a_size_of_the_controller_beside_one(model: Callable[..., Any], make: Any) -> None:
+    controller = make("gru", I + W, 6)
+    sizes = {"memory_size": N, "word_size": W, "read_heads": 1, "controller": controller}
     kind: Any = type(model())
-    controller = memnets.Controller("gru", I + W, 6)
     with pytest.raises(
-        ValueError, match=rf"{name}={value} has no effect beside a controller .*leave it out, and m"
+        ValueError, match=r"hidden_size=50 has no effect beside a controller .*leave it out, and m"
     ):
-        kind(I, O, controller=controller, **{**sizes, name: value})
-    default = defaults(kind)[name]
-    layer = kind(I, O, controller=controller, **{**sizes, name: default})
+        kind(I, O, hidden_size=50, **sizes)
+    layer = kind(I, O, hidden_size=defaults(kind)["hidden_size"], **sizes)
     assert (layer.hidden_size, layer.num_layers) == (6, 1)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("read_heads", 4),
-        ("write_heads", 2),
-        ("shift_range", 2),
-        ("strength", "softplus"),
-        ("gate_bias", 0.5),
-        ("write_gate_bias", 0.5),
-        ("sharpening_bias", 0.5),
-        ("sharpness_limit", 10.0),
-        ("similarity_epsilon", 1e-3),
-        ("sharpen_epsilon", 1e-3),
-    ],
-)
-def test_a_setting_of_the_stock_heads_beside_heads(name: str, value: Any) -> None:
-    heads = [ReadHead(Content(), 2), WriteHead(Content())]
+@pytest.mark.parametrize(("name", "value"), [("read_heads", 4), ("write_heads", 2)])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_count_beside_heads(name: str, value: int, wrapped: bool) -> None:
+    entries = [ReadHead(Content(), 2), WriteHead(Content(), 3)]
+    heads: Any = Heads(entries=tuple(entries)) if wrapped else entries
     with pytest.raises(
-        ValueError, match=rf"{name}={value!r} has no effect beside heads: .*, and give.* as in"
+        ValueError, match=rf"{name}={value!r} has no effect beside heads.*, and give.* as in"
     ):
         ntm(heads=heads, **{name: value})
-    layer = ntm(heads=heads, **{name: defaults(memnets.NTM)[name]})
-    assert layer.read_heads == 2
+    counts = {"read_heads": 2, "write_heads": 3}
+    for same in (defaults(memnets.NTM)[name], counts[name]):
+        layer = ntm(heads=heads, **{name: same})
+        assert (layer.read_heads, layer.write_heads) == (2, 3)
 
 
-def test_the_settings_that_heads_replace_are_all_those_of_an_addressing() -> None:
-    """What the constructor hands to its own heads and not to the layer is refused beside others."""
-    described = {field.name for field in dataclasses.fields(ContentAndLocation)}
-    assert {*described, "write_gate_bias"} == set(STOCK_SETTINGS)
+@pytest.mark.parametrize("field", dataclasses.fields(ContentAndLocation), ids=lambda f: f.name)
+def test_a_setting_of_the_stock_heads_beside_entries(field: Any) -> None:
+    """What would say how heads address that are listed one by one."""
+    values = {"strength": "softplus", "shift_range": 2, "sharpness_limit": 10.0}
+    other = ContentAndLocation(**{field.name: values.get(field.name, 0.5)})
+    assert other != ContentAndLocation()
+    entries = (ReadHead(Content(), 2), WriteHead(Content()))
+    with pytest.raises(ValueError, match=r"read=Con.* has no effect beside entries: .*, and give"):
+        Heads(read=other, entries=entries)
+    with pytest.raises(ValueError, match=r"write=Con.* has no effect beside entries: .*, and give"):
+        Heads(write=other, entries=entries)
+    assert ntm(heads=Heads(read=ContentAndLocation(), entries=entries)).read_heads == 2
 
 
 def test_numbers_that_are_true_or_false() -> None:
-    for name in ("initial_memory", "sharpness_limit", "gate_bias", "similarity_epsilon"):
+    for part, name in (
+        (Start, "memory"),
+        (Start, "spread"),
+        (Content, "sharpness_limit"),
+        (Content, "similarity_epsilon"),
+        (Location, "sharpening_bias"),
+        (ContentAndLocation, "sharpness_limit"),
+        (ContentAndLocation, "gate_bias"),
+        (ContentAndLocation, "similarity_epsilon"),
+        (Allocation, "epsilon"),
+        (Allocation, "resolution"),
+    ):
         with pytest.raises(ValueError, match=rf"{name} must be .*; got True"):
-            ntm(**{name: True})
+            part(**{name: True})
 
 
-def test_a_negative_shift_range() -> None:
+@pytest.mark.parametrize("part", [Location, ContentAndLocation])
+def test_a_negative_shift_range(part: Any) -> None:
     with pytest.raises(
         ValueError, match="shift_range must be a whole number of at least 0; got -1"
     ):
-        ntm(shift_range=-1)
+        part(shift_range=-1)
 
 
 @MODELS
@@ -181,22 +217,56 @@ def test_a_controller_of_another_input_size(model: Callable[..., Any]) -> None:
         ([WriteHead(Content())], ValueError, "got 0 and 1"),
         ([Content()], TypeError, r"heads lists ReadHead.*and WriteHead.*got Content"),
         (ReadHead(Content()), TypeError, r"heads is a list; got ReadHead\(.*put it into one"),
-        (
-            [ReadHead(Content(strength="exp")), WriteHead(Content())],
-            ValueError,
-            "strength must be one of oneplus, softplus; got 'exp'",
-        ),
+        (Content(), TypeError, r"heads is a list of heads; got Content\("),
     ],
 )
 def test_heads(heads: list, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         ntm(heads=heads)
+    if heads != []:  # which is to list none
+        with pytest.raises(error, match=message.replace("heads", "entries", 1)):
+            Heads(entries=heads)
+
+
+@pytest.mark.parametrize("addressing", ["content", Content, None, 3])
+def test_heads_of_what_is_no_addressing(addressing: Any) -> None:
+    with pytest.raises(TypeError, match=r"An addressing is an object with table.*got read="):
+        Heads(read=addressing)
+    if addressing is not None:
+        with pytest.raises(TypeError, match=r"An addressing is an object with table.*got write="):
+            Heads(write=addressing)
+
+
+@pytest.mark.parametrize("part", ["erase", EraseAdd, None, 3, Content()])
+def test_a_writing_without_the_contract(part: Any) -> None:
+    with pytest.raises(TypeError, match=r"writing is an object with table\(.*EraseAdd\(\); got"):
+        ntm(writing=part)
+
+
+@pytest.mark.parametrize("name", ["content", "allocation", "linkage"])
+def test_a_part_of_a_dnc_without_the_contract(name: str) -> None:
+    kind: Any = {"content": Content, "allocation": Allocation, "linkage": Linkage}[name]
+    for part, said in ((kind, "is a class"), (3, "3 lacks table"), (EraseAdd(), "lacks")):
+        with pytest.raises(
+            TypeError, match=rf"{name} is an object with the methods table,.*{said}"
+        ):
+            dnc(**{name: part})
+    if name != "linkage":  # without which heads read by content alone
+        with pytest.raises(TypeError, match=rf"{name} is an object .*None lacks table"):
+            dnc(**{name: None})
+
+
+@MODELS
+@pytest.mark.parametrize("start", [None, 0.5, {"learned": True}, Start])
+def test_a_start_that_is_none(model: Callable[..., Any], start: Any) -> None:
+    with pytest.raises(TypeError, match=r"start must be a Start, such as Start\(\); got"):
+        model(start=start)
 
 
 @pytest.mark.parametrize("decay", [1.0, -0.1, 2.0])
 def test_a_decay_out_of_range(decay: float) -> None:
     with pytest.raises(ValueError, match=rf"decay must be in \[0, 1\); got {decay}"):
-        LeastRecentlyUsed(decay)
+        LeastRecentlyUsed(decay=decay)
 
 
 def test_a_table_that_is_not_of_its_named_tuple() -> None:
@@ -331,7 +401,7 @@ def test_a_state_of_another_batch(model: Callable[..., Any]) -> None:
         (ntm, lambda: ntm(read_heads=2)),
         (ntm, lambda: ntm(write_heads=2)),
         (ntm, lambda: ntm(hidden_size=7)),
-        (ntm, lambda: ntm(num_layers=2)),
+        (ntm, lambda: ntm(controller=memnets.Stack(hidden_size=6, num_layers=2))),
         (ntm, lambda: ntm(controller="gru")),
         (ntm, lambda: ntm(heads=[ReadHead(Content()), WriteHead(LeastRecentlyUsed())])),
         (lambda: ntm(heads=[ReadHead(Content()), WriteHead(LeastRecentlyUsed())]), ntm),
@@ -342,6 +412,8 @@ def test_a_state_of_another_batch(model: Callable[..., Any]) -> None:
         (dnc, lambda: dnc(read_heads=2)),
         (dnc, lambda: dnc(controller="feedforward")),
         (dnc, lambda: dnc(hidden_size=1)),
+        (dnc, lambda: dnc(linkage=None)),
+        (lambda: dnc(linkage=None), dnc),
     ],
 )
 def test_a_state_of_another_layer(layer: Callable[..., Any], other: Callable[..., Any]) -> None:
@@ -358,10 +430,17 @@ def test_map_tensors_of_what_is_no_state() -> None:
 
 
 def test_config_of_what_is_no_data() -> None:
-    with pytest.raises(ValueError, match="heads is an object and cannot be written as data"):
-        _ = BY_NAME["ntm_content"].build().config
-    with pytest.raises(ValueError, match="controller is an object and cannot be written as data"):
-        _ = BY_NAME["dnc_own_controller"].build().config
+    for name, said in (
+        ("ntm_own_addressing", r"heads\.read is an object of the class DotProduct and"),
+        ("ntm_own_addressing_module", r"heads\.read is an object of the class Momentum and"),
+        ("ntm_own_writing", "writing is an object of the class Fading and"),
+        ("dnc_own_controller", "controller is an object of the class OwnGRU and"),
+    ):
+        with pytest.raises(ValueError, match=rf"{said} cannot be written as data: make it a"):
+            _ = BY_NAME[name].build().config
+    heads = [ReadHead(Content()), ReadHead(DotProduct()), WriteHead(Content())]
+    with pytest.raises(ValueError, match=r"heads\.entries\[1\]\.addressing is .* DotProduct and"):
+        _ = ntm(heads=heads).config
 
 
 def test_loading_what_is_no_checkpoint(tmp_path: Path) -> None:
@@ -374,7 +453,7 @@ def test_loading_what_is_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"other\.pt is no checkpoint"):
         memnets.load(file)
     torch.save({"layer": {"name": "LSTM", "arguments": {}}, "weights": {}}, file)
-    with pytest.raises(ValueError, match=r"other\.pt holds a LSTM; load rebuilds NTM, DNC"):
+    with pytest.raises(ValueError, match=r"other\.pt cannot .* LSTM.*registered are NTM, DNC"):
         memnets.load(file)
 
 
@@ -390,22 +469,31 @@ def test_what_is_no_head(kind: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("size", [4.5, "5", True, None])
 def test_sizes_that_are_not_whole_numbers(size: Any) -> None:
-    for name in ("hidden_size", "num_layers", "memory_size"):
+    for part, name in (
+        (lambda **sizes: memnets.NTM(3, 2, **sizes), "hidden_size"),
+        (lambda **sizes: memnets.NTM(3, 2, **sizes), "memory_size"),
+        (memnets.Stack, "hidden_size"),
+        (memnets.Stack, "num_layers"),
+    ):
         with pytest.raises(ValueError, match=rf"{name} must be a whole number of at least 1; got"):
-            memnets.NTM(3, 2, **{name: size})
-    with pytest.raises(ValueError, match="shift_range must be a whole number of at least 0; got"):
-        memnets.NTM(3, 2, shift_range=0.5 if size is True else size)
+            part(**{name: size})
+    for kind in (Location, ContentAndLocation):
+        with pytest.raises(ValueError, match="shift_range must be a whole number of at least 0; g"):
+            kind(shift_range=0.5 if size is True else size)
 
 
 @pytest.mark.parametrize("epsilon", [-1.0, float("nan"), float("inf")])
 def test_epsilons_out_of_range(epsilon: float) -> None:
-    for kind, names in (
-        (memnets.NTM, ("similarity_epsilon", "sharpen_epsilon")),
-        (memnets.DNC, ("similarity_epsilon", "allocation_epsilon", "usage_resolution")),
+    for part, names in (
+        (Content, ("similarity_epsilon",)),
+        (Location, ("sharpen_epsilon",)),
+        (ContentAndLocation, ("similarity_epsilon", "sharpen_epsilon")),
+        (Allocation, ("epsilon", "resolution")),
+        (Start, ("spread",)),
     ):
         for name in names:
             with pytest.raises(ValueError, match=rf"{name} must be at least 0 and finite; got"):
-                kind(3, 2, **{name: epsilon})
+                part(**{name: epsilon})
 
 
 @MODELS

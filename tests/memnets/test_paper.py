@@ -1,5 +1,7 @@
 """The NTM with its paper's settings, beside the one with the defaults that train."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -8,23 +10,37 @@ import memnets
 
 def test_the_settings_of_the_paper() -> None:
     options = {"memory_size": 6, "word_size": 4, "read_heads": 2, "write_heads": 3}
-    layer = memnets.paper.ntm(3, 2, **options, controller="gru", hidden_size=5, num_layers=2)
-    settings = layer.config["arguments"]
+    layer = memnets.paper.ntm(3, 2, **options, controller="gru", hidden_size=5)
+    settings, usual = layer.config["arguments"], memnets.NTM(3, 2).config["arguments"]
     assert {name: settings[name] for name in options} == options
-    assert (settings["controller"], layer.hidden_size, layer.num_layers) == ("gru", 5, 2)
+    stack = {"part": "Stack", "cell": "gru", "hidden_size": 5}
+    assert settings["controller"] == usual["controller"] | stack
     departures = {
-        "learned_initial_state": (True, False),
-        "strength": ("softplus", "oneplus"),
-        "gate_bias": (0.0, -2.0),
-        "sharpening_bias": (0.0, -4.0),
-        "add_range": ("real", "bounded"),
+        ("start", "learned"): (True, False),
+        ("heads", "read", "strength"): ("softplus", "oneplus"),
+        ("heads", "read", "gate_bias"): (0.0, -2.0),
+        ("heads", "read", "sharpening_bias"): (0.0, -4.0),
+        ("writing", "add_range"): ("real", "bounded"),
     }
-    usual = memnets.NTM(3, 2).config["arguments"]
-    for name, expected in departures.items():
-        assert (settings[name], usual[name]) == expected
-    same = {"input_size", "output_size", "controller", "hidden_size", "num_layers", *options}
-    rest = usual.keys() - departures.keys() - same
-    assert {name: settings[name] for name in rest} == {name: usual[name] for name in rest}
+    for path, expected in departures.items():
+        assert (taken(settings, path), taken(usual, path)) == expected
+    for name in (*options, "controller"):  # as chosen above
+        del settings[name], usual[name]
+    assert settings == usual
+
+
+def taken(settings: Any, path: tuple[str, ...]) -> Any:
+    """Take a setting out of a nested configuration."""
+    for name in path[:-1]:
+        settings = settings[name]
+    return settings.pop(path[-1])
+
+
+def test_a_deep_controller_is_a_stack() -> None:
+    stack = memnets.Stack(cell="gru", hidden_size=5, num_layers=2)
+    layer = memnets.paper.ntm(3, 2, controller=stack)
+    assert (layer.hidden_size, layer.num_layers) == (5, 2)
+    assert layer.controller.start is not None  # learned, as all of the state
 
 
 def test_its_other_arguments_reach_the_layer() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -11,10 +11,15 @@ from torch import Tensor
 
 import memnets
 from memnets.backends.cpu.plan import CELL_NAMES
+from memnets.backends.registry import Backend
 from memnets.parts.content import Content
-from memnets.parts.heads import ReadHead, WriteHead
+from memnets.parts.controllers import Stack
+from memnets.parts.heads import Heads, ReadHead, WriteHead
+from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation, Location
-from memnets.parts.usage import LeastRecentlyUsed
+from memnets.parts.start import Start
+from memnets.parts.usage import Allocation, LeastRecentlyUsed
+from memnets.parts.writing import EraseAdd
 
 KINDS = {"NTM": memnets.NTM, "DNC": memnets.DNC}
 DTYPES = (torch.float64, torch.float32)
@@ -71,23 +76,41 @@ def draw(seed: int, index: int) -> Case:
 
 def common_options(dice: random.Random) -> dict[str, Any]:
     """What both kinds of layer take."""
-    learned = dice.random() < 0.3
     return {
         "input_size": dice.randint(1, 9),
         "output_size": dice.randint(1, 4),
         "memory_size": dice.choice([1, 2, 2, 3, 5, 8, 16, 17, 33, 64]),
         "word_size": dice.choice([1, 2, 3, 5, 8, 17, 20]),
-        "controller": dice.choice(CELL_NAMES),
-        "hidden_size": dice.choice([1, 3, 8, 16, 21]),
-        "num_layers": dice.choice([1, 1, 2, 3]),
-        "skip_connections": dice.random() < 0.3,
-        "initial_memory": dice.choice([0.0, 1e-6, 1e-6, 0.3, -1.0]),
-        "learned_initial_state": learned,
-        "memory_spread": dice.choice([0.0, 0.5]) if learned else 0.0,
+        **controller_options(dice),
+        "start": drawn_start(dice),
         "batch_first": dice.random() < 0.2,
-        "checkpoint_every": dice.choice([None, None, 1, 2, 3]),
+        "backend": Backend("reference", checkpoint_every=dice.choice([None, None, 1, 2, 3])),
         "dtype": dice.choice(DTYPES),
     }
+
+
+def controller_options(dice: random.Random) -> dict[str, Any]:
+    """A controller, by name or as a stack."""
+    cell, hidden_size = dice.choice(CELL_NAMES), dice.choice([1, 3, 8, 16, 21])
+    if dice.random() < 0.2:
+        return {"controller": cell, "hidden_size": hidden_size}
+    stack = Stack(
+        cell=cell,
+        hidden_size=hidden_size,
+        num_layers=dice.choice([1, 1, 2, 3]),
+        skip_connections=dice.random() < 0.3,
+    )
+    return {"controller": stack}
+
+
+def drawn_start(dice: random.Random) -> Start:
+    """Where a sequence starts."""
+    learned = dice.random() < 0.3
+    return Start(
+        memory=dice.choice([None, 0.0, 1e-6, 0.3, -1.0]),
+        learned=learned,
+        spread=dice.choice([0.0, 0.5]) if learned else 0.0,
+    )
 
 
 def epsilon(dice: random.Random, default: float) -> float:
@@ -95,8 +118,8 @@ def epsilon(dice: random.Random, default: float) -> float:
     return dice.choice([default, default, default, 1e-8, 1e-3])
 
 
-def content_options(dice: random.Random) -> dict[str, Any]:
-    """What `Content` takes."""
+def content_settings(dice: random.Random) -> dict[str, Any]:
+    """The settings of a `Content`."""
     return {
         "strength": dice.choice(["oneplus", "softplus"]),
         "similarity_epsilon": epsilon(dice, 1e-6),
@@ -104,8 +127,8 @@ def content_options(dice: random.Random) -> dict[str, Any]:
     }
 
 
-def location_options(dice: random.Random) -> dict[str, Any]:
-    """What `Location` takes."""
+def location_settings(dice: random.Random) -> dict[str, Any]:
+    """The settings of a `Location`."""
     return {
         "shift_range": dice.choice([0, 1, 1, 1, 2, 3]),
         "sharpen_epsilon": epsilon(dice, 1e-12),
@@ -114,52 +137,62 @@ def location_options(dice: random.Random) -> dict[str, Any]:
     }
 
 
-def focus_options(dice: random.Random) -> dict[str, Any]:
-    """What `ContentAndLocation` takes."""
+def focus_settings(dice: random.Random) -> dict[str, Any]:
+    """The settings of a `ContentAndLocation`."""
     gate_bias = dice.choice([0.0, 0.0, -3.0, 2.0])
-    return {**content_options(dice), **location_options(dice), "gate_bias": gate_bias}
+    return {**content_settings(dice), **location_settings(dice), "gate_bias": gate_bias}
 
 
-def ntm_options(dice: random.Random) -> dict[str, Any]:
-    """What an NTM alone takes: stock heads, or any."""
-    options: dict[str, Any] = {
-        "read_first": dice.random() < 0.3,
-        "add_range": dice.choice(["real", "bounded"]),
-    }
-    if dice.random() < 0.6:
-        options |= focus_options(dice)
-        options["read_heads"] = dice.choice([1, 1, 2, 3, 5])
-        options["write_heads"] = dice.choice([1, 1, 2, 3])
-        options["write_gate_bias"] = dice.choice([None, -3.0])
-        return options
-    entries = [dice.choice([ReadHead, WriteHead]) for _ in range(dice.randint(0, 2))]
-    options["heads"] = [drawn_head(dice, entry) for entry in (ReadHead, WriteHead, *entries)]
-    return options
+def drawn_addressing(dice: random.Random) -> Any:
+    """An addressing in stock that the kernel serves."""
+    stock = [
+        (Content, content_settings),
+        (Location, location_settings),
+        (ContentAndLocation, focus_settings),
+    ]
+    kind, make = dice.choice(stock)
+    return kind(**make(dice))
 
 
 def drawn_head(dice: random.Random, entry: type[Any]) -> Any:
     """Heads with an addressing in stock: now and then with one that the kernel refuses."""
-    if dice.random() < 0.03:
-        return entry(LeastRecentlyUsed())
-    stock = [
-        (Content, content_options),
-        (Location, location_options),
-        (ContentAndLocation, focus_options),
-    ]
-    kind, make = dice.choice(stock)
-    return entry(kind(**make(dice)), dice.choice([1, 1, 2, 3]))
+    if dice.random() < 0.03:  # one head: each needs a slot of its own
+        return entry(LeastRecentlyUsed(decay=dice.choice([0.95, 0.5, 0.0])))
+    return entry(drawn_addressing(dice), dice.choice([1, 1, 2, 3]))
+
+
+def ntm_options(dice: random.Random) -> dict[str, Any]:
+    """What an NTM alone takes: heads of two kinds and their counts, or one by one."""
+    options: dict[str, Any] = {"writing": EraseAdd(add_range=dice.choice(["real", "bounded"]))}
+    read_first = dice.random() < 0.3
+    if dice.random() < 0.6:
+        read = ContentAndLocation(**focus_settings(dice))
+        own = [replace(read, gate_bias=-3.0), drawn_addressing(dice)]
+        write = dice.choice([None, None, *own])
+        options["heads"] = Heads(read=read, write=write, read_first=read_first)
+        options["read_heads"] = dice.choice([1, 1, 2, 3, 5])
+        options["write_heads"] = dice.choice([1, 1, 2, 3])
+        return options
+    more = [dice.choice([ReadHead, WriteHead]) for _ in range(dice.randint(0, 2))]
+    entries = [drawn_head(dice, entry) for entry in (ReadHead, WriteHead, *more)]
+    options["heads"] = entries
+    if read_first or dice.random() < 0.5:
+        options["heads"] = Heads(entries=tuple(entries), read_first=read_first)
+    return options
 
 
 def dnc_options(dice: random.Random) -> dict[str, Any]:
-    """What a DNC alone takes."""
+    """What a DNC alone takes: now and then without a linkage, which the kernel refuses."""
     return {
         "read_heads": dice.choice([1, 2, 3, 4, 5]),
         "write_heads": dice.choice([1, 1, 2, 3]),
-        "strength": dice.choice(["oneplus", "softplus"]),
-        "similarity_epsilon": epsilon(dice, 1e-6),
-        "allocation_epsilon": epsilon(dice, 1e-6),
-        "usage_resolution": dice.choice([2**-16, 2**-16, 2**-4, 0.0]),
-        "stop_usage_gradient": dice.random() < 0.3,
+        "content": Content(**content_settings(dice)),
+        "allocation": Allocation(
+            epsilon=epsilon(dice, 1e-6),
+            resolution=dice.choice([2**-16, 2**-16, 2**-4, 0.0]),
+            stop_gradient=dice.random() < 0.3,
+        ),
+        "linkage": None if dice.random() < 0.05 else Linkage(),
     }
 
 

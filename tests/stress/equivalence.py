@@ -30,6 +30,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import memnets
+from memnets.parts.heads import Heads
 from memnets.parts.usage import LeastRecentlyUsed
 from tests.stress.cases import Call, Case, build, draw, outputs_of
 
@@ -152,8 +153,11 @@ def beyond_sensitivity(one: float, move: float) -> float:
 
 def refused_ones(case: Case) -> list[Any]:
     """The parts of a layer that the kernel says it does not know."""
-    heads = case.options.get("heads", [])
-    return [one for one in heads if isinstance(one.addressing, LeastRecentlyUsed)]
+    if case.kind == "DNC":
+        return [] if case.options["linkage"] else ["no linkage"]
+    heads = case.options["heads"]
+    heads = heads if isinstance(heads, Heads) else Heads(entries=heads)
+    return [h for h in heads.of(1, 1) if isinstance(h.addressing, LeastRecentlyUsed)]
 
 
 def examine(case: Case) -> Outcome:

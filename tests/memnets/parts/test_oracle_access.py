@@ -18,7 +18,7 @@ from memnets.parts.location import ContentAndLocation
 from memnets.parts.usage import Allocation
 from tests import oracles, samples
 from tests.layers import BY_NAME, B, I, inputs
-from tests.samples import as_arrays, as_tensors, assert_equal_to
+from tests.samples import as_arrays, as_tensors, assert_equal_to, tensor
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "dnc_one_write_head.npz"
 
@@ -79,6 +79,36 @@ def test_dnc_access(s: SimpleNamespace, start: tuple[bool, float]) -> None:
             allocation=Allocation(epsilon=epsilon),
         )
         assert_equal_to(vectors, expected_vectors)
+        assert_state(actual, state)
+
+
+@given(samples.sizes(), st.sampled_from([1e-6, 1e-3]))
+@settings(max_examples=40)
+def test_dnc_access_by_content_alone(s: SimpleNamespace, epsilon: float) -> None:
+    """Without a linkage: the loops of its own, and no link and no precedence in the state."""
+    state = samples.dnc_memory(s)
+    del state.link, state.precedence
+    parts = {"memory", "usage", "read_weights", "write_weights"}
+    actual = memnets.DNCMemory(
+        **{name: tensor(getattr(state, name)) for name in parts}, link=(), precedence=()
+    )
+    for _ in range(6):
+        interface = samples.dnc_interface(s)
+        expected_vectors, state = oracles.dnc_content_access(
+            interface, state, oracles.cosine(epsilon), epsilon
+        )
+        if ordered_by_rounding(state.usage):
+            return
+        vectors, actual = memnets.dnc.access(
+            as_tensors(memnets.dnc.DNCInterface, interface),
+            actual,
+            content=Content(similarity_epsilon=epsilon),
+            allocation=Allocation(epsilon=epsilon),
+            linkage=None,
+        )
+        assert_equal_to(vectors, expected_vectors)
+        assert (actual.link, actual.precedence) == ((), ())
+        assert set(vars(state)) == parts
         assert_state(actual, state)
 
 
@@ -184,7 +214,8 @@ def activated(
     kind: Any, shapes: dict[str, tuple[int, ...]], raw: np.ndarray, ranges: dict[str, Any] = RANGES
 ) -> SimpleNamespace:
     """Cut the linear map's output into the interface's fields in their order, each in its range."""
-    assert list(shapes) == list(kind._fields)
+    assert list(shapes) == [name for name in kind._fields if name in shapes]
+    assert set(kind._fields) - set(shapes) <= {"read_modes"}
     values, start = {}, 0
     for name, shape in shapes.items():
         size = int(np.prod(shape))
@@ -217,7 +248,8 @@ def layer_step(layer: Any, shapes: Any, x: np.ndarray, h: Any, c: Any, state: An
         )
     else:
         interface = activated(memnets.dnc.DNCInterface, shapes, raw)
-        vectors, memory = oracles.dnc_access(interface, state["memory"], oracles.cosine(1e-6), 1e-6)
+        access = oracles.dnc_access if "read_modes" in shapes else oracles.dnc_content_access
+        vectors, memory = access(interface, state["memory"], oracles.cosine(1e-6), 1e-6)
     y = linear(layer.readout, np.concatenate([h, vectors.reshape(B, -1)], axis=1))
     return y, h, c, {"memory": memory, "read_vectors": vectors}
 
@@ -238,6 +270,11 @@ def dnc_shapes(R: int, H: int, W: int) -> dict[str, tuple[int, ...]]:
     return shapes | {"write_gates": (H,), "read_modes": (R, 2 * H + 1)}
 
 
+def without_modes(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """What a DNC without a linkage emits."""
+    return {name: shape for name, shape in shapes.items() if name != "read_modes"}
+
+
 @pytest.mark.parametrize(
     ("name", "shapes"),
     [
@@ -247,6 +284,7 @@ def dnc_shapes(R: int, H: int, W: int) -> dict[str, tuple[int, ...]]:
         ("ntm_plain", ntm_shapes(R=1, H=1, W=4, S=3)),
         ("dnc_lstm", dnc_shapes(R=2, H=1, W=4)),
         ("dnc_several_heads", dnc_shapes(R=3, H=2, W=4)),
+        ("dnc_content_only", without_modes(dnc_shapes(R=2, H=1, W=4))),
     ],
 )
 def test_a_whole_layer_is_the_papers(name: str, shapes: dict[str, tuple[int, ...]]) -> None:

@@ -1,0 +1,192 @@
+"""Parts as data: what is registered is written for JSON, and made from it again."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from memnets.parts import registry
+from memnets.parts.content import Content
+from memnets.parts.controllers import Stack
+from memnets.parts.heads import Heads, ReadHead, WriteHead
+from memnets.parts.linkage import Linkage
+from memnets.parts.location import ContentAndLocation, Location
+from memnets.parts.registry import PARTS, as_data, from_data, register
+from memnets.parts.start import Start
+from memnets.parts.usage import Allocation, LeastRecentlyUsed
+from memnets.parts.writing import EraseAdd
+
+CONTENT = Content(strength="softplus", similarity_epsilon=1e-3, sharpness_limit=2.5)
+LOCATION = Location(shift_range=2, sharpen_epsilon=1e-9, sharpening_bias=0.25, sharpness_limit=2.5)
+FOCUS = ContentAndLocation(
+    shift_range=2,
+    strength="softplus",
+    gate_bias=-3.5,
+    sharpening_bias=0.25,
+    sharpness_limit=2.5,
+    similarity_epsilon=1e-3,
+    sharpen_epsilon=1e-9,
+)
+CHANGED = [
+    CONTENT,
+    LOCATION,
+    FOCUS,
+    LeastRecentlyUsed(decay=0.5),
+    Allocation(epsilon=1e-3, resolution=2**-4, stop_gradient=True),
+    Linkage(),
+    EraseAdd(add_range="real"),
+    Start(memory=0.1, learned=True, spread=0.3),
+    Stack(cell="gru", hidden_size=7, num_layers=3, skip_connections=True),
+    ReadHead(FOCUS, 3),
+    WriteHead(LeastRecentlyUsed(decay=0.5), 2),
+    Heads(read=CONTENT, write=LOCATION, read_first=True),
+    Heads(entries=(ReadHead(FOCUS, 3), ReadHead(CONTENT, 2), WriteHead(LOCATION, 2))),
+]
+"""Of every part in stock one in which each setting differs from its default."""
+
+
+@pytest.fixture(autouse=True)
+def _registered_here_only() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    with mock.patch.dict(registry.PARTS):
+        yield
+
+
+def test_every_setting_of_every_part_is_changed_above() -> None:
+    stock = {kind for kind in PARTS.values() if kind.__module__.startswith("memnets.")}
+    assert {type(part) for part in CHANGED} == stock
+    for kind in stock:
+        for field in dataclasses.fields(kind):
+            values = [getattr(part, field.name) for part in CHANGED if type(part) is kind]
+            assert any(value != field.default for value in values), (kind, field.name)
+
+
+@pytest.mark.parametrize("part", CHANGED, ids=lambda part: type(part).__name__)
+def test_a_part_through_json(part: Any) -> None:
+    data = as_data(part)
+    assert data["part"] == type(part).__name__
+    assert set(data) == {"part", *(field.name for field in dataclasses.fields(part))}
+    again = from_data(json.loads(json.dumps(data, allow_nan=False)))
+    assert type(again) is type(part)
+    assert again == part
+
+
+def test_settings_that_are_left_out_have_their_defaults() -> None:
+    """What a person writes, or what was saved before a setting existed."""
+    assert from_data({"part": "Start", "learned": True}) == Start(learned=True)
+    assert from_data({"part": "Linkage"}) == Linkage()
+
+
+def test_plain_data_is_itself() -> None:
+    for value in (None, "lstm", 3, 0.5, True):
+        assert from_data(as_data(value)) is value
+    assert as_data((1, [2, None])) == [1, [2, None]]
+    assert from_data([1, [2, None]]) == (1, (2, None))
+
+
+def test_register_and_its_round_trip() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Own:
+        inner: Any = None
+        numbers: tuple[float, ...] = ()
+
+    own = Own(inner=CONTENT, numbers=(0.5, 2.0))
+    with pytest.raises(ValueError, match=r"value is an object of the class Own and cannot be writ"):
+        as_data(own)
+    assert register(Own) is Own
+    assert PARTS["Own"] is Own
+    assert from_data(json.loads(json.dumps(as_data(own)))) == own
+    assert register(Own) is Own  # again, as when its module is run again
+
+
+def test_a_class_that_is_defined_again_takes_the_place_of_the_first() -> None:
+    """As in a notebook, where a cell is run again."""
+    made = []
+    for factor in (1.0, 2.0):
+
+        @register
+        @dataclass(frozen=True, kw_only=True)
+        class Own:
+            value: float = factor
+
+        made.append(Own)
+    assert PARTS["Own"] is made[1]
+    assert from_data({"part": "Own"}).value == 2.0
+    with pytest.raises(ValueError, match="value is an object of the class Own"):
+        as_data(made[0]())
+
+
+def test_what_is_no_frozen_dataclass_is_not_registered() -> None:
+    class Plain:
+        pass
+
+    @dataclass
+    class Thawed:
+        size: int = 1
+
+    class Inheriting(Content):  # frozen is its base, and so it would be written as its base
+        pass
+
+    for kind in (Plain, Thawed, Inheriting):
+        with pytest.raises(
+            TypeError,
+            match=rf"A part is a frozen dataclass; {kind.__name__} is none: decorate it with "
+            r"@dataclass\(frozen=True, kw_only=True\) below @register",
+        ):
+            register(kind)
+        assert kind.__name__ not in PARTS
+
+
+@pytest.mark.parametrize("value", [3, "Content", None, CONTENT], ids=str)
+def test_what_is_no_class_is_not_registered(value: Any) -> None:
+    with pytest.raises(TypeError, match="register decorates a class; got"):
+        register(value)
+
+
+def test_a_name_that_is_taken() -> None:
+    own = dataclass(frozen=True, kw_only=True)(type("Content", (), {}))
+    with pytest.raises(
+        ValueError,
+        match=r"A name is registered once; Content is memnets\.parts\.content\.Content: give yours",
+    ):
+        register(own)
+    assert PARTS["Content"] is Content
+    with pytest.raises(ValueError, match="of the class Content and cannot be written"):
+        as_data(own())
+
+
+@pytest.mark.parametrize("name", ["Magic", "", "content", None, 3, []])
+def test_a_part_that_is_not_known(name: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"There is no part .*; registered are .*Content, .*Import the module tha"
+    ):
+        from_data({"part": name, "strength": "oneplus"})
+
+
+def test_data_that_names_no_part() -> None:
+    with pytest.raises(ValueError, match="There is no part None; registered are"):
+        from_data({"strength": "oneplus"})
+
+
+@pytest.mark.parametrize("data", [{"magic": 1}, {"gate_bias": 0.0}, {1: 2}], ids=str)
+def test_a_setting_that_is_not_known(data: Any) -> None:
+    with pytest.raises(ValueError, match=r"The part Content has other settings: .*"):
+        from_data({"part": "Content", **data})
+
+
+def test_a_setting_out_of_its_range() -> None:
+    with pytest.raises(
+        ValueError, match="similarity_epsilon must be at least 0 and finite; got -1"
+    ):
+        from_data({"part": "Content", "similarity_epsilon": -1.0})
+
+
+def test_an_object_inside_is_named_by_its_path() -> None:
+    head = ReadHead(CONTENT)
+    object.__setattr__(head, "count", object())
+    with pytest.raises(ValueError, match=r"heads\[1\]\.count is an object of the class object"):
+        as_data([WriteHead(CONTENT), head], "heads")
