@@ -39,15 +39,17 @@ def register(kind: Kind) -> Kind:
     >>> type(from_config(Deep(3, 2).config)).__name__
     'Deep'
     """
-    if not (isinstance(kind, type) and issubclass(kind, MemoryLayer)):
-        return registry.register(kind)
-    known = LAYERS.setdefault(kind.__name__, kind)
-    if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
+    given: Any = kind
+    if not isinstance(given, type) or not issubclass(given, MemoryLayer):
+        registry.register(given)
+        return kind
+    known = LAYERS.setdefault(given.__name__, given)
+    if (known.__module__, known.__qualname__) != (given.__module__, given.__qualname__):
         raise ValueError(
-            f"A name is registered once; {kind.__name__} is {known.__module__}."
+            f"A name is registered once; {given.__name__} is {known.__module__}."
             f"{known.__qualname__}: give yours another name."
         )
-    LAYERS[kind.__name__] = kind
+    LAYERS[given.__name__] = given
     return kind
 
 

@@ -51,7 +51,7 @@ def test_all_but_the_users_own_parts_are_data() -> None:
 
 @pytest.mark.parametrize("case", AS_DATA, ids=str)
 def test_a_configuration_rebuilds_the_layer(case: Case) -> None:
-    """Through JSON: the same configuration, words and parameters, and with them the same numbers."""
+    """Through JSON: the same configuration and words, and with the parameters the same numbers."""
     layer, x = case.build(), inputs()
     config = through_json(layer.config)
     twin = memnets.from_config(config, dtype=torch.float64)
@@ -235,7 +235,7 @@ def test_what_is_no_configuration(config: Any) -> None:
 
 @pytest.mark.parametrize("name", ["LSTM", "", None, 3, []])
 def test_a_configuration_of_no_layer(name: Any) -> None:
-    with pytest.raises(ValueError, match="There is no layer .*; registered are NTM, DNC"):
+    with pytest.raises(ValueError, match=r"There is no layer .*; registered are NTM, DNC"):
         memnets.from_config({"name": name, "arguments": {}})
 
 
@@ -247,7 +247,7 @@ def test_a_configuration_of_no_layer(name: Any) -> None:
 def test_a_configuration_with_other_arguments(arguments: dict[str, Any]) -> None:
     """Too few, of before the parts, or what is no part of a layer."""
     sizes = {} if "input_size" in arguments else {"input_size": 3, "output_size": 2}
-    with pytest.raises(ValueError, match="NTM cannot be made from this config: .*argument"):
+    with pytest.raises(ValueError, match=r"NTM cannot be made from this config: .*argument"):
         memnets.from_config({"name": "NTM", "arguments": {**sizes, **arguments}})
 
 

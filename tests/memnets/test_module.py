@@ -204,9 +204,8 @@ def test_sizes_of_the_controller(kind: Any) -> None:
 def test_a_saved_state_loads_as_weights_only(case: Case) -> None:
     layer, x = case.build(), inputs()
     saved = (memnets.detach(layer(x)[1]), memnets.record(layer, x))
-    if (
-        "own_addressing" in case.name or "own_writing" in case.name
-    ):  # its trace holds a class of the user's own
+    # The trace of some holds a class of the user's own.
+    if "own_addressing" in case.name or "own_writing" in case.name:
         saved = saved[:1]
     file = io.BytesIO()
     torch.save(saved, file)

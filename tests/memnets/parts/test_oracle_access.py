@@ -165,8 +165,8 @@ def test_dnc_access_reproduces_the_published_trajectory() -> None:
             allocation=Allocation(epsilon=1e-6),
         )
         assert_equal_to(vectors, expected.read_vectors, tolerance=2e-6)
-        for name, tensor in state._asdict().items():
-            assert_equal_to(tensor, getattr(expected, name), tolerance=2e-6)
+        for name, found in state._asdict().items():
+            assert_equal_to(found, getattr(expected, name), tolerance=2e-6)
 
 
 def linear(module: torch.nn.Linear, x: np.ndarray) -> np.ndarray:
