@@ -329,7 +329,7 @@ def tables(
     return found if linkage is None else [*found, linkage.table(read_heads, write_heads)]
 
 
-CONTRACTS = {
+CONTRACTS: dict[str, tuple[str, ...]] = {
     "content": ("table", "weigh"),
     "allocation": ("table", "initial_state", "allocate"),
     "linkage": ("table", "initial_state", "update", "mix"),
