@@ -90,7 +90,7 @@ def test_a_name_in_a_part_that_is_not_known() -> None:
             part(strength="exp")
     with pytest.raises(ValueError, match="add_range must be one of real, bounded; got 'exp'"):
         EraseAdd(add_range="exp")
-    with pytest.raises(ValueError, match=r"cell must be one of lstm, gru, elman.*; got 'rnn'"):
+    with pytest.raises(ValueError, match=rf"cell must be one of {', '.join(CELLS)}; got 'rnn'"):
         memnets.Stack(cell="rnn")
 
 

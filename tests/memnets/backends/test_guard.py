@@ -518,7 +518,7 @@ def test_own_methods_of_a_part(name, method):
         if hasattr(part, method):
             object.__setattr__(part, method, shrunk(getattr(part, method)))
             assert not torch.equal(results(layer, "reference")[0], stock)
-            assert f"plain numbers; {method}" in follows_or_refuses(layer)
+            assert f"without the setting {method}=<func" in follows_or_refuses(layer)
             object.__delattr__(part, method)
 
 

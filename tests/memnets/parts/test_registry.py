@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 
+from memnets.backends.registry import Backend
 from memnets.parts import registry
 from memnets.parts.content import Content
 from memnets.parts.controllers import Stack
@@ -41,6 +42,7 @@ CHANGED = [
     EraseAdd(add_range="real"),
     Start(memory=0.1, learned=True, spread=0.3),
     Stack(cell="gru", hidden_size=7, num_layers=3, skip_connections=True),
+    Backend("reference", checkpoint_every=7),
     ReadHead(FOCUS, 3),
     WriteHead(LeastRecentlyUsed(decay=0.5), 2),
     Heads(read=CONTENT, write=LOCATION, read_first=True),
