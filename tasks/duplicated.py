@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,10 +11,8 @@ from tasks.base import (
     Axis,
     Batch,
     Rows,
-    Sizes,
     Task,
     asked,
-    check_range,
     check_size,
     question_and_answer,
     random_bits,
@@ -23,6 +21,7 @@ from tasks.base import (
 from tasks.costs import BITS
 from tasks.registry import register
 from tasks.solved import Solved
+from tasks.transduction import GRID, at_lengths, check_lengths, faultless, length_axis
 
 
 @register("duplicated")
@@ -52,6 +51,7 @@ class Duplicated:
     """
 
     cost = BITS
+    grid = GRID
     bits: int = 1
     """Bits in each vector: 1 for the binary strings of the paper."""
     min_length: int = 1
@@ -61,7 +61,7 @@ class Duplicated:
 
     def __post_init__(self) -> None:
         check_size("bits", self.bits)
-        check_range("min_length", self.min_length, "max_length", self.max_length)
+        check_lengths(self.min_length, self.max_length)
 
     @property
     def input_size(self) -> int:
@@ -86,7 +86,7 @@ class Duplicated:
     @property
     def axes(self) -> tuple[Axis, ...]:
         """The length of the sequence."""
-        return (Axis(("min_length", "max_length"), self.min_length, self.max_length),)
+        return length_axis(self.min_length, self.max_length)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Draws batch_size sequences; the generator alone decides which."""
@@ -106,12 +106,7 @@ class Duplicated:
     @property
     def solved(self) -> Solved:
         """One wrong bit in a hundred sequences."""
-        return Solved(
-            "wrong_bits",
-            0.01,
-            "A network that has found the algorithm makes no mistakes, and one wrong bit in 100 "
-            "sequences, of up to 80 bits, is as little as some hundred sequences can show.",
-        )
+        return faultless("bit", "has found the algorithm", 80)
 
     def solve(self, inputs: Tensor) -> Tensor:
         """The targets of the inputs: each vector before the delimiter, twice."""
@@ -124,12 +119,4 @@ class Duplicated:
 
     def evaluations(self) -> dict[str, Task]:
         """The longest of training, and two of the lengths to 500 that the paper tests."""
-        return {
-            f"length_{length}": replace(self, min_length=length, max_length=length)
-            for length in (40, 100, 500)
-        }
-
-    @property
-    def grid(self) -> tuple[Sizes, ...]:
-        """The longest of training and longer, as the paper tests up to 500."""
-        return (Sizes("length", ("min_length", "max_length"), (20, 40, 60, 100, 200, 500)),)
+        return at_lengths(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,10 +11,8 @@ from tasks.base import (
     Axis,
     Batch,
     Rows,
-    Sizes,
     Task,
     asked,
-    check_range,
     check_size,
     question_and_answer,
     random_bits,
@@ -22,7 +20,8 @@ from tasks.base import (
 )
 from tasks.costs import BITS
 from tasks.registry import register
-from tasks.solved import Paper, Solved
+from tasks.solved import Solved
+from tasks.transduction import GRID, at_lengths, check_lengths, faultless, length_axis
 
 
 @register("reverse")
@@ -51,6 +50,7 @@ class Reverse:
     """
 
     cost = BITS
+    grid = GRID
     bits: int = 1
     """Bits in each vector: 1 for the binary strings of the paper."""
     min_length: int = 1
@@ -60,7 +60,7 @@ class Reverse:
 
     def __post_init__(self) -> None:
         check_size("bits", self.bits)
-        check_range("min_length", self.min_length, "max_length", self.max_length)
+        check_lengths(self.min_length, self.max_length)
 
     @property
     def input_size(self) -> int:
@@ -85,7 +85,7 @@ class Reverse:
     @property
     def axes(self) -> tuple[Axis, ...]:
         """The length of the sequence."""
-        return (Axis(("min_length", "max_length"), self.min_length, self.max_length),)
+        return length_axis(self.min_length, self.max_length)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Draws batch_size sequences; the generator alone decides which."""
@@ -105,19 +105,7 @@ class Reverse:
     @property
     def solved(self) -> Solved:
         """One wrong bit in a hundred sequences."""
-        return Solved(
-            "wrong_bits",
-            0.01,
-            "A network that has found the stack makes no mistakes, and one wrong bit in 100 "
-            "sequences, of up to 40 bits, is as little as some hundred sequences can show.",
-            Paper(
-                "Deletang et al. 2023, lengths 41 to 500 after training on 1 to 40",
-                {
-                    "Tape-RNN": "100% of symbols right",
-                    "LSTM": "60.9% of symbols right",
-                },
-            ),
-        )
+        return faultless("bit", "has found the stack", 40, {"Tape-RNN": "100", "LSTM": "60.9"})
 
     def solve(self, inputs: Tensor) -> Tensor:
         """The targets of the inputs: what came before the delimiter, the last one first."""
@@ -129,12 +117,4 @@ class Reverse:
 
     def evaluations(self) -> dict[str, Task]:
         """The longest of training, and two of the lengths to 500 that the paper tests."""
-        return {
-            f"length_{length}": replace(self, min_length=length, max_length=length)
-            for length in (40, 100, 500)
-        }
-
-    @property
-    def grid(self) -> tuple[Sizes, ...]:
-        """The longest of training and longer, as the paper tests up to 500."""
-        return (Sizes("length", ("min_length", "max_length"), (20, 40, 60, 100, 200, 500)),)
+        return at_lengths(self)

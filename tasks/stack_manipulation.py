@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,17 +13,16 @@ from tasks.base import (
     Axis,
     Batch,
     Rows,
-    Sizes,
     Task,
     asked,
-    check_range,
     check_size,
     question_and_answer,
     random_size,
 )
 from tasks.costs import SYMBOLS
 from tasks.registry import register
-from tasks.solved import Paper, Solved
+from tasks.solved import Solved
+from tasks.transduction import GRID, at_lengths, check_lengths, faultless, length_axis
 
 POP, END = 2, 2  # the token that takes a bit off, and the symbol below the last bit of an answer
 
@@ -62,6 +61,7 @@ class StackManipulation:
     """
 
     cost = SYMBOLS
+    grid = GRID
     min_length: int = 1
     """Fewest bits and actions in a sequence; uniform from here to max_length, one length a
     batch."""
@@ -69,7 +69,7 @@ class StackManipulation:
     """Most bits and actions in a sequence (included)."""
 
     def __post_init__(self) -> None:
-        check_range("min_length", self.min_length, "max_length", self.max_length)
+        check_lengths(self.min_length, self.max_length)
 
     @property
     def input_size(self) -> int:
@@ -94,7 +94,7 @@ class StackManipulation:
     @property
     def axes(self) -> tuple[Axis, ...]:
         """The number of bits and actions."""
-        return (Axis(("min_length", "max_length"), self.min_length, self.max_length),)
+        return length_axis(self.min_length, self.max_length)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Draws batch_size sequences; the generator alone decides which."""
@@ -121,19 +121,7 @@ class StackManipulation:
     @property
     def solved(self) -> Solved:
         """One wrong symbol in a hundred sequences."""
-        return Solved(
-            "wrong_symbols",
-            0.01,
-            "A network that keeps the stack makes no mistakes, and one wrong symbol in 100 "
-            "sequences, of up to 41 symbols, is as little as some hundred sequences can show.",
-            Paper(
-                "Deletang et al. 2023, lengths 41 to 500 after training on 1 to 40",
-                {
-                    "Tape-RNN": "100% of symbols right",
-                    "LSTM": "59.1% of symbols right",
-                },
-            ),
-        )
+        return faultless("symbol", "keeps the stack", 41, {"Tape-RNN": "100", "LSTM": "59.1"})
 
     def solve(self, inputs: Tensor) -> Tensor:
         """The targets of the inputs, action by action on a list."""
@@ -152,15 +140,7 @@ class StackManipulation:
 
     def evaluations(self) -> dict[str, Task]:
         """The longest of training, and two of the lengths to 500 that the paper tests."""
-        return {
-            f"length_{length}": replace(self, min_length=length, max_length=length)
-            for length in (40, 100, 500)
-        }
-
-    @property
-    def grid(self) -> tuple[Sizes, ...]:
-        """The longest of training and longer, as the paper tests up to 500."""
-        return (Sizes("length", ("min_length", "max_length"), (20, 40, 60, 100, 200, 500)),)
+        return at_lengths(self)
 
 
 def _left(tokens: Tensor) -> Tensor:
