@@ -36,6 +36,8 @@ class Cost(NamedTuple):
     """how many answers are scored in all, a scalar"""
     loss_unit: float
     """what one unit of the cost is in the loss: a bit is ln 2 nats"""
+    accuracy: Callable[[Tensor, Batch], Tensor] | None = None
+    """the share of the answers of each sequence that are right, [B], where the paper reports it"""
 
     def loss(self, per_sequence: Tensor, batch: Batch) -> Tensor:
         """The mean cost of an answer, a scalar: its scale does not grow with the sequences.
@@ -48,13 +50,19 @@ class Cost(NamedTuple):
         return per_sequence.sum() * self.loss_unit / self.answers(batch)
 
     def measure(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The cost, the errors and whether there are none, by name, each [B]."""
+        """The cost, the errors, whether there are none, and the accuracy, by name, each [B].
+
+        The accuracy is there where the cost has one.
+        """
         errors = self.errors(outputs, batch)
-        return {
+        found = {
             self.name: self.per_sequence(outputs, batch),
             self.errors_name: errors,
             "exact_match": errors == 0,
         }
+        if self.accuracy is not None:
+            found["accuracy"] = self.accuracy(outputs, batch)
+        return found
 
 
 def symbol_bits(logits: Tensor, batch: Batch) -> Tensor:

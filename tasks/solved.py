@@ -58,6 +58,8 @@ def metrics(task: Task) -> list[str]:
     ['bits_per_sequence', 'wrong_bits', 'exact_match']
     """
     names = [task.cost.name, task.cost.errors_name, "exact_match"]
+    if task.cost.accuracy is not None:
+        names.append("accuracy")
     return [*names, GAP] if isinstance(task, HasOptimum) else names
 
 

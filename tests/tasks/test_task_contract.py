@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tasks
-from tasks import SYMBOLS, Batch
+from tasks import Batch
+from tasks.solved import metrics
 from tests.tasks.table import TABLE, Row
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=60, database=None)
@@ -25,6 +26,10 @@ def generator(seed: int = 0) -> torch.Generator:
 
 EVERY = pytest.mark.parametrize("name", TABLE)
 EXACT = pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row.exact])
+
+
+def of_symbols(task: tasks.Task) -> bool:
+    return task.cost.errors_name == "wrong_symbols"
 
 
 def check_batch(task: tasks.Task, batch: Batch, batch_size: int) -> None:
@@ -39,7 +44,7 @@ def check_batch(task: tasks.Task, batch: Batch, batch_size: int) -> None:
     assert ((batch.mask == 0) | (batch.mask == 1)).all()
     if task.cost.name == "bits_per_sequence":
         assert ((batch.targets == 0) | (batch.targets == 1)).all()
-    if task.cost is SYMBOLS:
+    if of_symbols(task):
         assert torch.equal(batch.targets.sum(-1), batch.mask)
     assert (batch.mask.sum(0) > 0).all()
     assert (batch.targets.abs().sum(-1) * (1 - batch.mask) == 0).all()
@@ -69,10 +74,11 @@ def test_batches_have_their_shapes_and_the_solver_makes_no_mistake(name, data, s
     if row.exact:
         assert torch.equal(solved, batch.targets)
         found = task.cost.measure(saying(task, solved), batch)
-        assert list(found) == [task.cost.name, task.cost.errors_name, "exact_match"]
+        assert list(found) == metrics(task)
         assert (found[task.cost.name] < 0.1).all()
         assert (found[task.cost.errors_name] == 0).all()
         assert found["exact_match"].all()
+        assert (found.get("accuracy", torch.ones(1)) == 1).all()
     else:
         assert solved.shape == batch.targets.shape
         assert ((solved > 0) & (solved < 1)).all()
@@ -118,8 +124,9 @@ def test_the_generator_alone_decides(name):
 
 @EVERY
 def test_the_rows_of_a_batch_differ(name):
-    batch = tasks.make(name).sample(2, generator(1))
-    assert not torch.equal(batch.targets[:, 0], batch.targets[:, 1])
+    # Of two answers of one bit, every other pair is the same.
+    batch = tasks.make(name).sample(16, generator(1))
+    assert not torch.equal(batch.targets, batch.targets[:, :1].expand_as(batch.targets))
 
 
 @EVERY
@@ -177,7 +184,7 @@ def test_no_other_constant_is_cheaper_than_chance(name):
     guess = TABLE[name].guess(batch)
     # The bits and numbers all move; of the symbols only the first one, as the rest is relative.
     step = torch.zeros(task.output_size)
-    step[: 1 if task.cost is SYMBOLS else None] = 1.0 if task.cost is SYMBOLS else 0.4
+    step[: 1 if of_symbols(task) else None] = 1.0 if of_symbols(task) else 0.4
     for moved in (guess - step, guess + step):
         assert charged(name, batch, moved) > charged(name, batch, guess)
 
