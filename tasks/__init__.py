@@ -23,6 +23,7 @@ from tasks.costs import BITS, SYMBOLS, Cost, squared_error
 from tasks.duplicated import Duplicated
 from tasks.dyck import Dyck
 from tasks.dynamic_ngram import DynamicNGram
+from tasks.even_pairs import EvenPairs
 from tasks.interference_copy import InterferenceCopy
 from tasks.key_value_recall import KeyValueRecall
 from tasks.nth_farthest import NthFarthest
@@ -47,6 +48,7 @@ __all__ = [
     "Duplicated",
     "Dyck",
     "DynamicNGram",
+    "EvenPairs",
     "InterferenceCopy",
     "KeyValueRecall",
     "NthFarthest",

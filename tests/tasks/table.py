@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import tasks
 from tasks import Batch
 from tasks.binary_addition import carry_probability
+from tasks.transduction import StringTask
 
 
 def size_range(draw, low: str, high: str, minimum: int, maximum: int) -> dict[str, int]:
@@ -87,6 +88,12 @@ def adding_sizes(draw):
     return size_range(draw, "min_length", "max_length", 6, 40)
 
 
+@st.composite
+def string_sizes(draw, least: int):
+    low = draw(st.integers(1, 12))
+    return {"min_length": low, "max_length": draw(st.integers(max(low, least), 14))}
+
+
 def repeat_copy_size(batch: Batch) -> tuple[int, ...]:
     length = int((batch.inputs[:, 0, -2] == 1).nonzero())
     answer = int(batch.mask[:, 0].sum()) - 1  # without the end marker
@@ -101,6 +108,10 @@ def addition_size(batch: Batch) -> tuple[int, ...]:
 def interference_size(batch: Batch) -> tuple[int, ...]:
     length, recall = (int((batch.inputs[:, 0, -i] == 1).nonzero()) for i in (2, 1))
     return length, recall - length - 1
+
+
+def tape_size(batch: Batch) -> tuple[int, ...]:
+    return (int(batch.inputs[:, 0, -1].argmax()),)  # the first empty token
 
 
 def all_alike(batch: Batch) -> torch.Tensor:
@@ -124,6 +135,16 @@ def knows_where_the_stack_ends(batch: Batch) -> torch.Tensor:
     logits = torch.zeros_like(batch.targets)
     logits[..., -1] = 100 * batch.targets[..., -1] - 50
     return logits
+
+
+def knows_the_length(task: StringTask) -> Callable[[Batch], torch.Tensor]:
+    def guess(batch: Batch) -> torch.Tensor:
+        odds = task.odds(*tape_size(batch)).clamp(min=1e-20)
+        logits = torch.zeros_like(batch.targets)
+        logits[-len(odds) :] = odds.log().unsqueeze(1)
+        return logits
+
+    return guess
 
 
 def says_the_mean(batch: Batch) -> torch.Tensor:
@@ -287,6 +308,16 @@ TABLE = {
         evaluations={f"length_{length}": 2 * length + 2 for length in (40, 100, 500)},
         guess=knows_where_the_stack_ends,
         rows=64,
+        other={},
+    ),
+    "even_pairs": Row(
+        tasks.EvenPairs(),
+        tape_size,
+        [(length,) for length in range(1, 41)],
+        string_sizes(2),
+        tiny={"max_length": 3},
+        evaluations={f"length_{length}": length + 1 for length in (40, 100, 500)},
+        guess=knows_the_length(tasks.EvenPairs()),
         other={},
     ),
 }
