@@ -28,6 +28,7 @@ from tasks.interference_copy import InterferenceCopy
 from tasks.key_value_recall import KeyValueRecall
 from tasks.nth_farthest import NthFarthest
 from tasks.odds_first import OddsFirst
+from tasks.parity_check import ParityCheck
 from tasks.priority_sort import PrioritySort
 from tasks.registry import TASKS, make, register
 from tasks.repeat_copy import RepeatCopy
@@ -53,6 +54,7 @@ __all__ = [
     "KeyValueRecall",
     "NthFarthest",
     "OddsFirst",
+    "ParityCheck",
     "PrioritySort",
     "RepeatCopy",
     "Reverse",
