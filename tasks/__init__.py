@@ -20,6 +20,7 @@ from tasks.base import Axis, Batch, Rows, Task, bits_per_sequence, draw, exact_m
 from tasks.binary_addition import BinaryAddition
 from tasks.copy import Copy
 from tasks.costs import BITS, SYMBOLS, Cost, squared_error
+from tasks.cycle_navigation import CycleNavigation
 from tasks.duplicated import Duplicated
 from tasks.dyck import Dyck
 from tasks.dynamic_ngram import DynamicNGram
@@ -46,6 +47,7 @@ __all__ = [
     "BinaryAddition",
     "Copy",
     "Cost",
+    "CycleNavigation",
     "Duplicated",
     "Dyck",
     "DynamicNGram",

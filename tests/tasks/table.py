@@ -330,4 +330,15 @@ TABLE = {
         guess=knows_the_length(tasks.ParityCheck()),
         other={},
     ),
+    "cycle_navigation": Row(
+        tasks.CycleNavigation(),
+        tape_size,
+        [(length,) for length in range(1, 41)],
+        string_sizes(1),
+        tiny={"max_length": 3},
+        evaluations={f"length_{length}": length + 1 for length in (40, 100, 500)},
+        guess=knows_the_length(tasks.CycleNavigation()),
+        rows=64,
+        other={},
+    ),
 }
