@@ -27,6 +27,7 @@ from tasks.dynamic_ngram import DynamicNGram
 from tasks.even_pairs import EvenPairs
 from tasks.interference_copy import InterferenceCopy
 from tasks.key_value_recall import KeyValueRecall
+from tasks.modular_arithmetic import ModularArithmetic
 from tasks.nth_farthest import NthFarthest
 from tasks.odds_first import OddsFirst
 from tasks.parity_check import ParityCheck
@@ -54,6 +55,7 @@ __all__ = [
     "EvenPairs",
     "InterferenceCopy",
     "KeyValueRecall",
+    "ModularArithmetic",
     "NthFarthest",
     "OddsFirst",
     "ParityCheck",

@@ -341,4 +341,15 @@ TABLE = {
         rows=64,
         other={},
     ),
+    "modular_arithmetic": Row(
+        tasks.ModularArithmetic(),
+        tape_size,
+        [(length,) for length in range(1, 40, 2)],
+        string_sizes(1),
+        tiny={"max_length": 3},
+        evaluations={f"length_{length}": length + 1 for length in (39, 99, 499)},
+        guess=knows_the_length(tasks.ModularArithmetic()),
+        rows=64,
+        other={},
+    ),
 }
