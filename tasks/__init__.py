@@ -28,6 +28,7 @@ from tasks.even_pairs import EvenPairs
 from tasks.interference_copy import InterferenceCopy
 from tasks.key_value_recall import KeyValueRecall
 from tasks.modular_arithmetic import ModularArithmetic
+from tasks.modular_arithmetic_brackets import ModularArithmeticBrackets
 from tasks.nth_farthest import NthFarthest
 from tasks.odds_first import OddsFirst
 from tasks.parity_check import ParityCheck
@@ -56,6 +57,7 @@ __all__ = [
     "InterferenceCopy",
     "KeyValueRecall",
     "ModularArithmetic",
+    "ModularArithmeticBrackets",
     "NthFarthest",
     "OddsFirst",
     "ParityCheck",

@@ -352,4 +352,15 @@ TABLE = {
         rows=64,
         other={},
     ),
+    "modular_arithmetic_brackets": Row(
+        tasks.ModularArithmeticBrackets(),
+        tape_size,
+        [(length,) for length in range(1, 41)],
+        string_sizes(1),
+        tiny={"max_length": 6},
+        evaluations={f"length_{length}": length + 1 for length in (40, 100, 500)},
+        guess=knows_the_length(tasks.ModularArithmeticBrackets()),
+        rows=4,
+        other={},
+    ),
 }
