@@ -36,6 +36,7 @@ from tasks.priority_sort import PrioritySort
 from tasks.registry import TASKS, make, register
 from tasks.repeat_copy import RepeatCopy
 from tasks.reverse import Reverse
+from tasks.solve_equation import SolveEquation
 from tasks.stack_manipulation import StackManipulation
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "RepeatCopy",
     "Reverse",
     "Rows",
+    "SolveEquation",
     "StackManipulation",
     "Task",
     "bits_per_sequence",

@@ -363,4 +363,14 @@ TABLE = {
         rows=4,
         other={},
     ),
+    "solve_equation": Row(
+        tasks.SolveEquation(),
+        tape_size,
+        [(length,) for length in range(1, 41)],
+        string_sizes(3),
+        tiny={"max_length": 6},
+        evaluations={f"length_{length}": length + 1 for length in (40, 100, 500)},
+        guess=knows_the_length(tasks.SolveEquation()),
+        other={},
+    ),
 }
