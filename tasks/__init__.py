@@ -27,6 +27,7 @@ from tasks.dynamic_ngram import DynamicNGram
 from tasks.even_pairs import EvenPairs
 from tasks.interference_copy import InterferenceCopy
 from tasks.key_value_recall import KeyValueRecall
+from tasks.missing_duplicate_string import MissingDuplicateString
 from tasks.modular_arithmetic import ModularArithmetic
 from tasks.modular_arithmetic_brackets import ModularArithmeticBrackets
 from tasks.nth_farthest import NthFarthest
@@ -57,6 +58,7 @@ __all__ = [
     "EvenPairs",
     "InterferenceCopy",
     "KeyValueRecall",
+    "MissingDuplicateString",
     "ModularArithmetic",
     "ModularArithmeticBrackets",
     "NthFarthest",

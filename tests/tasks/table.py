@@ -373,4 +373,14 @@ TABLE = {
         guess=knows_the_length(tasks.SolveEquation()),
         other={},
     ),
+    "missing_duplicate_string": Row(
+        tasks.MissingDuplicateString(),
+        tape_size,
+        [(length,) for length in range(1, 41)],
+        string_sizes(2),
+        tiny={"max_length": 4},
+        evaluations={f"length_{length}": length + 1 for length in (40, 100, 500)},
+        guess=knows_the_length(tasks.MissingDuplicateString()),
+        other={},
+    ),
 }
