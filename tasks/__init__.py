@@ -18,6 +18,7 @@ from tasks.adding import Adding
 from tasks.associative_recall import AssociativeRecall
 from tasks.base import Axis, Batch, Rows, Task, bits_per_sequence, draw, exact_match, wrong_bits
 from tasks.binary_addition import BinaryAddition
+from tasks.binary_multiplication import BinaryMultiplication
 from tasks.copy import Copy
 from tasks.costs import BITS, SYMBOLS, Cost, squared_error
 from tasks.cycle_navigation import CycleNavigation
@@ -49,6 +50,7 @@ __all__ = [
     "Axis",
     "Batch",
     "BinaryAddition",
+    "BinaryMultiplication",
     "Copy",
     "Cost",
     "CycleNavigation",

@@ -137,6 +137,16 @@ def knows_where_the_stack_ends(batch: Batch) -> torch.Tensor:
     return logits
 
 
+def knows_where_the_product_ends(batch: Batch) -> torch.Tensor:
+    end = batch.targets[..., -1]
+    after = end.cumsum(0)
+    highest = end.roll(-1, 0)  # a one, or the only symbol there is before the end marker
+    sure = (after + highest + 1 - batch.mask).clamp(max=1).unsqueeze(-1)
+    logits = torch.zeros_like(batch.targets)
+    logits[..., -1] = -50
+    return torch.where(sure == 1, 100 * batch.targets - 50, logits)
+
+
 def knows_the_length(task: StringTask) -> Callable[[Batch], torch.Tensor]:
     def guess(batch: Batch) -> torch.Tensor:
         odds = task.odds(*tape_size(batch)).clamp(min=1e-20)
@@ -381,6 +391,17 @@ TABLE = {
         tiny={"max_length": 4},
         evaluations={f"length_{length}": length + 1 for length in (40, 100, 500)},
         guess=knows_the_length(tasks.MissingDuplicateString()),
+        other={},
+    ),
+    "binary_multiplication": Row(
+        tasks.BinaryMultiplication(),
+        tape_size,
+        [(length,) for length in range(1, 41)],
+        string_sizes(4),
+        tiny={"max_length": 5},
+        evaluations={f"length_{length}": 2 * length for length in (40, 100, 500)},
+        guess=knows_where_the_product_ends,
+        rows=16,
         other={},
     ),
 }
