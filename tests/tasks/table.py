@@ -404,4 +404,15 @@ TABLE = {
         rows=16,
         other={},
     ),
+    "compute_sqrt": Row(
+        tasks.ComputeSqrt(),
+        tape_size,
+        [(length,) for length in range(1, 41)],
+        string_sizes(3),
+        tiny={"max_length": 3},
+        evaluations={f"length_{length}": length + length // 2 for length in (40, 100, 500)},
+        guess=knows_the_length(tasks.ComputeSqrt()),
+        rows=16,
+        other={},
+    ),
 }
