@@ -19,6 +19,7 @@ from tasks.associative_recall import AssociativeRecall
 from tasks.base import Axis, Batch, Rows, Task, bits_per_sequence, draw, exact_match, wrong_bits
 from tasks.binary_addition import BinaryAddition
 from tasks.binary_multiplication import BinaryMultiplication
+from tasks.bucket_sort import BucketSort
 from tasks.compute_sqrt import ComputeSqrt
 from tasks.copy import Copy
 from tasks.costs import BITS, SYMBOLS, Cost, squared_error
@@ -52,6 +53,7 @@ __all__ = [
     "Batch",
     "BinaryAddition",
     "BinaryMultiplication",
+    "BucketSort",
     "ComputeSqrt",
     "Copy",
     "Cost",

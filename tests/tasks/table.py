@@ -415,4 +415,15 @@ TABLE = {
         rows=16,
         other={},
     ),
+    "bucket_sort": Row(
+        tasks.BucketSort(),
+        tape_size,
+        [(length,) for length in range(1, 41)],
+        string_sizes(1),
+        tiny={"max_length": 3},
+        evaluations={f"length_{length}": 2 * length for length in (40, 100, 500)},
+        guess=knows_the_length(tasks.BucketSort()),
+        rows=64,
+        other={},
+    ),
 }
