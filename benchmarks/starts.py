@@ -102,7 +102,9 @@ def main(
     torch.set_num_threads(1)
     torch.manual_seed(0)
     make = {"NTM": memnets.NTM, "DNC": memnets.DNC}[kind]
-    layer = make(8, 8, memory_size=memory_size, word_size=word_size, learned_initial_state=True)
+    layer = make(
+        8, 8, memory_size=memory_size, word_size=word_size, start=memnets.Start(learned=True)
+    )
     exact = copy.deepcopy(layer).double()
     x = torch.randn(steps, batch, 8)
     masks = [mask(steps, batch, rate) for rate in rates]

@@ -105,8 +105,8 @@ def test_the_initial_state_is_what_rows_begin_from(case: Case, backend: str) -> 
 def test_in_segments(case: Case, backend: str, every: int) -> None:
     """Starts at the beginning of a segment, inside of it and at its end."""
     results = []
-    for options in ({}, {"checkpoint_every": every}):
-        layer = case.build(backend=backend, **options)
+    for segment in (None, every):
+        layer = case.build(backend=memnets.Backend(backend, checkpoint_every=segment))
         states = lived(layer, 3), lived(layer, 4)
 
         def run(x: Tensor, state: Any, restart: Any, layer: Any = layer) -> Any:
@@ -226,7 +226,7 @@ def test_gradcheck(name: str, backend: str) -> None:
 
 def test_the_same_at_every_backward() -> None:
     """A mask that is changed in between counts as it was."""
-    layer = BY_NAME["dnc_lstm"].build(checkpoint_every=2)
+    layer = BY_NAME["dnc_lstm"].build(backend=memnets.Backend(checkpoint_every=2))
     mask, restart = SOME.clone(), lived(layer, 4)
     loss = layer(inputs(), starts=mask, restart=restart)[0].square().sum()
     wanted = [*layer.parameters(), *leaves(restart)]

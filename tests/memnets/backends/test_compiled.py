@@ -100,7 +100,7 @@ def test_the_references_results_with_starts(name: str, every: int | None) -> Non
     mask = torch.tensor([[1, 0, 0], [0, 0, 1], [0, 1, 1], [1, 0, 0], [0, 1, 0]]).bool()
     found = []
     for backend in ("reference", "compiled"):
-        layer = BY_NAME[name].build(backend=backend, checkpoint_every=every)
+        layer = BY_NAME[name].build(backend=memnets.Backend(backend, checkpoint_every=every))
         x = inputs().requires_grad_()
         fresh = memnets.detach(BY_NAME[name].build()(inputs(steps=2, seed=3))[1])
         fresh = memnets.map_tensors(Tensor.requires_grad_, fresh)

@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
+import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import pytest
@@ -48,7 +49,29 @@ CHANGED = [
     Heads(read=CONTENT, write=LOCATION, read_first=True),
     Heads(entries=(ReadHead(FOCUS, 3), ReadHead(CONTENT, 2), WriteHead(LOCATION, 2))),
 ]
-"""Of every part in stock one in which each setting differs from its default."""
+"""Parts in which each setting differs from its default; of any other, `changed` makes one."""
+
+
+def other(value: Any, hint: Any) -> Any:
+    """A setting of the same type that is not this one."""
+    if typing.get_origin(hint) is Literal:
+        return next(choice for choice in typing.get_args(hint) if choice != value)
+    if isinstance(value, bool):
+        return not value
+    return value + 1 if isinstance(value, int) else value / 2 + 0.25
+
+
+def changed(kind: type) -> Any:
+    """A part whose settings of plain types all differ from their defaults."""
+    hints = typing.get_type_hints(kind)
+    plain = [field for field in dataclasses.fields(kind) if type(field.default) in PLAIN]
+    return kind(**{field.name: other(field.default, hints[field.name]) for field in plain})
+
+
+PLAIN = (bool, int, float, str)
+STOCK = [kind for kind in PARTS.values() if kind.__module__.startswith("memnets.")]
+HAVING = (Heads, Stack, Backend)  # which take other parts, or names
+EVERY = CHANGED + [changed(kind) for kind in STOCK if kind not in {*HAVING, ReadHead, WriteHead}]
 
 
 @pytest.fixture(autouse=True)
@@ -59,15 +82,13 @@ def _registered_here_only() -> Iterator[None]:
 
 
 def test_every_setting_of_every_part_is_changed_above() -> None:
-    stock = {kind for kind in PARTS.values() if kind.__module__.startswith("memnets.")}
-    assert {type(part) for part in CHANGED} == stock
-    for kind in stock:
+    for kind in STOCK:
         for field in dataclasses.fields(kind):
-            values = [getattr(part, field.name) for part in CHANGED if type(part) is kind]
+            values = [getattr(part, field.name) for part in EVERY if type(part) is kind]
             assert any(value != field.default for value in values), (kind, field.name)
 
 
-@pytest.mark.parametrize("part", CHANGED, ids=lambda part: type(part).__name__)
+@pytest.mark.parametrize("part", EVERY, ids=lambda part: type(part).__name__)
 def test_a_part_through_json(part: Any) -> None:
     data = as_data(part)
     assert data["part"] == type(part).__name__
