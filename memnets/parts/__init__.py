@@ -1,5 +1,25 @@
 """What a memory is made of: one file a part, with its equation, settings and parameters."""
 
-from memnets.parts import content, heads, linkage, location, registry, start, usage, writing
+from memnets.parts import (
+    content,
+    heads,
+    linkage,
+    location,
+    masking,
+    registry,
+    start,
+    usage,
+    writing,
+)
 
-__all__ = ["content", "heads", "linkage", "location", "registry", "start", "usage", "writing"]
+__all__ = [
+    "content",
+    "heads",
+    "linkage",
+    "location",
+    "masking",
+    "registry",
+    "start",
+    "usage",
+    "writing",
+]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from memnets.checks import check_epsilons, check_limit, check_name, check_switches
 from memnets.interface import STRENGTHS, Field, Table, real, unit
+from memnets.parts.masking import masked_similarity
 from memnets.parts.registry import register
 
 if TYPE_CHECKING:
@@ -56,31 +57,6 @@ def content_weights(
         Weightings [B, R, N] that sum to 1.
     """
     return torch.softmax(strengths[..., None] * cosine_similarity(memory, keys, epsilon), dim=-1)
-
-
-def masked_similarity(memory: Tensor, keys: Tensor, masks: Tensor, epsilon: float = 1e-6) -> Tensor:
-    """Cosine of the masked key with each masked slot, `cos(mask * k, mask * m)`.
-
-    Csordas and Schmidhuber 2019 (arXiv 1904.10278), section 3.1: a head compares the numbers that
-    its mask leaves, so that it can find a slot by a part of its content and read the rest.
-
-    Args:
-        memory: [B, N, W].
-        keys, masks: [B, R, W]; the masks are in [0, 1].
-        epsilon: see `cosine_similarity`.
-
-    Returns:
-        Similarities [B, R, N] in [-1, 1].
-
-    >>> key, mask = torch.tensor([[[0.0, 3.0]]]), torch.tensor([[[0.0, 1.0]]])
-    >>> masked_similarity(torch.tensor([[[5.0, 1.0], [1.0, 0.0]]]), key, mask, epsilon=1e-12)
-    tensor([[[1., 0.]]])
-    """
-    squared_masks = masks.square()
-    squared_keys = torch.linalg.vecdot(keys.square(), squared_masks)[:, :, None]
-    squared_slots = torch.bmm(squared_masks, memory.square().transpose(1, 2))
-    products = torch.bmm(keys * squared_masks, memory.transpose(1, 2))
-    return products * torch.rsqrt(squared_keys * squared_slots + epsilon)
 
 
 class MaskedContentParameters(NamedTuple):
@@ -134,14 +110,13 @@ class Content:
             return Table(MaskedContentParameters, {**fields, "masks": masks})
         return Table(ContentParameters, fields)
 
-    def weigh(
-        self, memory: Tensor, parameters: ContentParameters | MaskedContentParameters
-    ) -> Tensor:
+    def weigh(self, memory: Tensor, parameters: Any) -> Tensor:
         """Weightings [B, count, N] of a memory [B, N, W]."""
-        keys, strengths, *masks = parameters
-        if not masks:
+        keys, strengths = parameters.keys, parameters.strengths
+        if not self.masked:
             return content_weights(memory, keys, strengths, self.similarity_epsilon)
-        similarity = masked_similarity(memory, keys, masks[0], self.similarity_epsilon)
+        masks = parameters.masks
+        similarity = masked_similarity(memory, keys, masks, self.similarity_epsilon)
         return torch.softmax(strengths[..., None] * similarity, dim=-1)
 
     def __call__(

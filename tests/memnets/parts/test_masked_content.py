@@ -13,8 +13,8 @@ from memnets.parts.content import (
     Content,
     MaskedContentParameters,
     cosine_similarity,
-    masked_similarity,
 )
+from memnets.parts.masking import masked_similarity
 
 EPSILON = 1e-6
 
