@@ -294,7 +294,8 @@ class MemoryLayer(nn.Module, ABC):
         check = None
         if state is not None:
             check = partial(self._check_state, started, steps.shape[1], x.dim() == 3)
-        y, after = self._run(steps, started, checked_lengths(lengths, steps), begins, check)
+        limits = checked_lengths(lengths, steps)
+        y, after = self._run(steps, started, limits, begins, check, own=state is None)
         if x.dim() == 2:
             return y.squeeze(1), without_batch(after)
         return (rearrange(y, "t b o -> b t o") if self.batch_first else y), after
@@ -387,9 +388,11 @@ class MemoryLayer(nn.Module, ABC):
         lengths: Tensor | None,
         starts: Starts | None = None,
         check: Callable[[], None] | None = None,
+        *,
+        own: bool = False,
     ) -> tuple[Tensor, State]:
         if lengths is None:
-            h, read_vectors, state = unroll(self, x, state, None, starts, check)
+            h, read_vectors, state = unroll(self, x, state, None, starts, check, own=own)
             return self.output(h, read_vectors), state
         padding = torch.arange(x.shape[0], device=lengths.device)[:, None] >= lengths
         padding = padding.to(x.device)
@@ -397,7 +400,7 @@ class MemoryLayer(nn.Module, ABC):
             starts = starts._replace(mask=starts.mask & ~padding)
         padding = padding[..., None]
         x = x.masked_fill(padding, 0)
-        h, read_vectors, state = unroll(self, x, state, lengths, starts, check)
+        h, read_vectors, state = unroll(self, x, state, lengths, starts, check, own=own)
         return self.output(h, read_vectors).masked_fill(padding, 0), state
 
     def _forward_packed(

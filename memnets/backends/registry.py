@@ -108,13 +108,14 @@ def by_kernel(
     starts: Starts | None = None,
     *,
     check: Check | None = None,
+    own: bool = False,
 ) -> Unrolled:
     """Run the whole sequence as one kernel: see `memnets.backends.cpu`.
 
     Raises:
         ValueError: if the kernel cannot serve the call, with the reason.
     """
-    reason = fused.supports(layer, x, state, starts)
+    reason = fused.supports(layer, x, state, starts, own=own)
     if reason is not None:
         if check is not None:
             check()
@@ -131,6 +132,7 @@ def auto(
     starts: Starts | None = None,
     *,
     check: Check | None = None,
+    own: bool = False,
 ) -> Unrolled:
     """Take the fused backend where it can serve the call, else the reference; log once which.
 
@@ -138,7 +140,7 @@ def auto(
         PerformanceWarning: once, if this machine has no kernel.
     """
     compiling = torch.compiler.is_compiling()
-    reason = None if compiling else fused.supports(layer, x, state, starts)
+    reason = None if compiling else fused.supports(layer, x, state, starts, own=own)
     if reason is None and not compiling:
         _say_once("memnets runs on the fused backend.")
         return fused.run(layer, x, state, lengths, checkpoint_every, starts)
@@ -195,19 +197,21 @@ def unroll(
     lengths: Tensor | None,
     starts: Starts | None = None,
     check: Check | None = None,
+    *,
+    own: bool = False,
 ) -> Unrolled:
     """Run `layer` over x [T, B, I] on its backend; see `memnets.backends.reference.reference`.
 
     `check` makes an initial state to compare with. The kernel takes no state but of the layer's own
-    form, so where it serves there is no need for that.
+    form, so where it serves there is no need for that; and `own` says that the layer has just made
+    the state, so that the kernel need not look at it.
     """
     backend, every = BACKENDS[layer.backend], layer.checkpoint_every
-    if check is None:
-        return backend(layer, x, state, lengths, every, starts)
-    if fused.knows_states(layer):
+    if check is None or fused.knows_states(layer):
         if backend is auto:
-            return auto(layer, x, state, lengths, every, starts, check=check)
+            return auto(layer, x, state, lengths, every, starts, check=check, own=own)
         if backend is by_kernel:
-            return by_kernel(layer, x, state, lengths, every, starts, check=check)
-    check()
+            return by_kernel(layer, x, state, lengths, every, starts, check=check, own=own)
+    if check is not None:
+        check()
     return backend(layer, x, state, lengths, every, starts)

@@ -15,6 +15,7 @@ from torch import Tensor
 from memnets.backends.cpu.again import Again
 from memnets.backends.cpu.known import (
     INITIAL,
+    PLAIN,
     inner_modules,
     reason_in_surroundings,
     reason_in_tensors,
@@ -53,9 +54,22 @@ def threads(batch_size: int) -> int:
 
 
 def supports(
-    layer: MemoryLayer, x: Tensor, state: State, starts: Starts | None = None
+    layer: MemoryLayer,
+    x: Tensor,
+    state: State,
+    starts: Starts | None = None,
+    *,
+    own: bool = False,
 ) -> str | None:
-    """Say in a sentence why the kernel cannot serve this call; None where it can."""
+    """Say in a sentence why the kernel cannot serve this call; None where it can.
+
+    Args:
+        layer: as the class has it, or changed.
+        x: [T, B, I].
+        state: with the batch axis.
+        starts: where rows begin anew, and from what.
+        own: whether the layer has just made the state.
+    """
     modules = inner_modules(layer)
     known = planned(layer, modules)
     reason = known.reason or reason_in_surroundings()
@@ -65,13 +79,20 @@ def supports(
     if dtype not in NUMBERS:
         return f"It computes in float32 and float64; the layer is {dtype}."
     parameters = [p for m in modules for p in m._parameters.values() if p is not None]
-    form, carried = form_of(state)
-    if form != known.form:
-        return "It knows states of the form that the layer's initial_state makes; this is another."
+    if x.shape[2] != layer.input_size:
+        return f"It knows inputs of {layer.input_size} numbers; these have {x.shape[2]}."
+    shown = [x]
+    if not (own and makes_constants(layer)):
+        form, carried = form_of(state)
+        if form != known.form:
+            return "It knows states of the form that the layer's initial_state makes, not this one."
+        reason = _reason_in_form(carried, shapes_of(known, x.shape[1]))
+        if reason is not None:
+            return reason
+        shown += carried
     return (
         reason_in_tensors(parameters, dtype)
-        or reason_in_tensors([x, *carried], None if torch.is_autocast_enabled("cpu") else dtype)
-        or _reason_in_form(layer, x, carried, shapes_of(known, x.shape[1]))
+        or reason_in_tensors(shown, None if torch.is_autocast_enabled("cpu") else dtype)
         or (None if starts is None else _reason_in_starts(layer, x, starts, known))
         or reason_against(dtype)
     )
@@ -80,6 +101,16 @@ def supports(
 def knows_states(layer: MemoryLayer) -> bool:
     """Whether a state that `supports` has nothing against is one of the layer's."""
     return INITIAL.isdisjoint(layer.__dict__)
+
+
+def makes_constants(layer: MemoryLayer) -> bool:
+    """Whether what `initial_state` makes is plain: nothing of it is learned, or the layer's own."""
+    return (
+        knows_states(layer)
+        and layer.start_memory is None
+        and layer._modules["controller"].__dict__["_parameters"].get("start") is None
+        and type(layer.readout.weight) in PLAIN
+    )
 
 
 def _reason_in_starts(layer: MemoryLayer, x: Tensor, starts: Starts, known: Planned) -> str | None:
@@ -94,19 +125,15 @@ def _reason_in_starts(layer: MemoryLayer, x: Tensor, starts: Starts, known: Plan
     return (
         reason_in_tensors([starts.mask], torch.bool)
         or reason_in_tensors(restart, dtype)
-        or _reason_in_form(layer, x, restart, shapes_of(known, x.shape[1]))
+        or _reason_in_form(restart, shapes_of(known, x.shape[1]))
     )
 
 
-def _reason_in_form(
-    layer: MemoryLayer, x: Tensor, carried: list[Tensor], wanted: list[tuple[int, ...]]
-) -> str | None:
+def _reason_in_form(carried: list[Tensor], wanted: list[tuple[int, ...]]) -> str | None:
     """Say which shapes the kernel cannot read; a layer may make an initial state of its own."""
     shapes = [tensor.shape for tensor in carried]
     if shapes != wanted:
         return f"It knows states with the shapes {wanted}; this one has {list(map(tuple, shapes))}."
-    if x.shape[2] != layer.input_size:
-        return f"It knows inputs of {layer.input_size} numbers; these have {x.shape[2]}."
     return None
 
 
