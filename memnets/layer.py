@@ -292,10 +292,10 @@ class MemoryLayer(nn.Module, ABC):
         steps, started = self._started(x, state)
         begins = self.prepare_starts(x, starts, restart)
         check = None
-        if state is not None:
+        if started is not None:
             check = partial(self._check_state, started, steps.shape[1], x.dim() == 3)
         limits = checked_lengths(lengths, steps)
-        y, after = self._run(steps, started, limits, begins, check, own=state is None)
+        y, after = self._run(steps, started, limits, begins, check)
         if x.dim() == 2:
             return y.squeeze(1), without_batch(after)
         return (rearrange(y, "t b o -> b t o") if self.batch_first else y), after
@@ -307,11 +307,12 @@ class MemoryLayer(nn.Module, ABC):
             ValueError, TypeError: as the call of the layer.
         """
         steps, started = self._started(x, state)
-        if state is not None:
-            self._check_state(started, steps.shape[1], x.dim() == 3)
+        if started is None:
+            return steps, self.initial_state(steps.shape[1])
+        self._check_state(started, steps.shape[1], x.dim() == 3)
         return steps, started
 
-    def _started(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def _started(self, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:
         """What `prepare` does, but for the check of a given state."""
         weight = self.readout.weight
         check_input(x, input_size=self.input_size, batch_first=self.batch_first, weight=weight)
@@ -325,7 +326,7 @@ class MemoryLayer(nn.Module, ABC):
             state = None if state is None else with_batch(state)
         elif self.batch_first:
             x = rearrange(x, "b t i -> t b i")
-        return x, self.initial_state(x.shape[1]) if state is None else state
+        return x, state
 
     def prepare_starts(
         self, x: Tensor, starts: Tensor | None, restart: State | None
@@ -384,24 +385,22 @@ class MemoryLayer(nn.Module, ABC):
     def _run(
         self,
         x: Tensor,
-        state: State,
+        state: State | None,
         lengths: Tensor | None,
         starts: Starts | None = None,
         check: Callable[[], None] | None = None,
-        *,
-        own: bool = False,
     ) -> tuple[Tensor, State]:
         if lengths is None:
-            h, read_vectors, state = unroll(self, x, state, None, starts, check, own=own)
-            return self.output(h, read_vectors), state
+            h, read_vectors, after = unroll(self, x, state, None, starts, check)
+            return self.output(h, read_vectors), after
         padding = torch.arange(x.shape[0], device=lengths.device)[:, None] >= lengths
         padding = padding.to(x.device)
         if starts is not None:
             starts = starts._replace(mask=starts.mask & ~padding)
         padding = padding[..., None]
         x = x.masked_fill(padding, 0)
-        h, read_vectors, state = unroll(self, x, state, lengths, starts, check, own=own)
-        return self.output(h, read_vectors).masked_fill(padding, 0), state
+        h, read_vectors, after = unroll(self, x, state, lengths, starts, check)
+        return self.output(h, read_vectors).masked_fill(padding, 0), after
 
     def _forward_packed(
         self, x: PackedSequence, state: State | None

@@ -102,20 +102,21 @@ def _refusal(reason: str) -> str:
 def by_kernel(
     layer: MemoryLayer,
     x: Tensor,
-    state: State,
+    state: State | None,
     lengths: Tensor | None,
     checkpoint_every: int | None = None,
     starts: Starts | None = None,
     *,
     check: Check | None = None,
-    own: bool = False,
 ) -> Unrolled:
-    """Run the whole sequence as one kernel: see `memnets.backends.cpu`.
+    """Run the whole sequence as one kernel: see `memnets.backends.cpu`; a state of None is new.
 
     Raises:
         ValueError: if the kernel cannot serve the call, with the reason.
     """
-    reason = fused.supports(layer, x, state, starts, own=own)
+    if state is None and not fused.makes_constants(layer):
+        state = layer.initial_state(x.shape[1])
+    reason = fused.supports(layer, x, state, starts)
     if reason is not None:
         if check is not None:
             check()
@@ -126,26 +127,31 @@ def by_kernel(
 def auto(
     layer: MemoryLayer,
     x: Tensor,
-    state: State,
+    state: State | None,
     lengths: Tensor | None,
     checkpoint_every: int | None = None,
     starts: Starts | None = None,
     *,
     check: Check | None = None,
-    own: bool = False,
 ) -> Unrolled:
     """Take the fused backend where it can serve the call, else the reference; log once which.
+
+    A state of None is new.
 
     Warns:
         PerformanceWarning: once, if this machine has no kernel.
     """
     compiling = torch.compiler.is_compiling()
-    reason = None if compiling else fused.supports(layer, x, state, starts, own=own)
+    if state is None and (compiling or not fused.makes_constants(layer)):
+        state = layer.initial_state(x.shape[1])
+    reason = None if compiling else fused.supports(layer, x, state, starts)
     if reason is None and not compiling:
         _say_once("memnets runs on the fused backend.")
         return fused.run(layer, x, state, lengths, checkpoint_every, starts)
     if check is not None:
         check()
+    if state is None:
+        state = layer.initial_state(x.shape[1])
     if reason is None:
         return reference(layer, x, state, lengths, checkpoint_every, starts)
     _say_once(f"memnets runs on the reference backend, the fused one cannot serve. {reason}")
@@ -193,25 +199,25 @@ BACKENDS: dict[str, Unroll] = {
 def unroll(
     layer: MemoryLayer,
     x: Tensor,
-    state: State,
+    state: State | None,
     lengths: Tensor | None,
     starts: Starts | None = None,
     check: Check | None = None,
-    *,
-    own: bool = False,
 ) -> Unrolled:
     """Run `layer` over x [T, B, I] on its backend; see `memnets.backends.reference.reference`.
 
-    `check` makes an initial state to compare with. The kernel takes no state but of the layer's own
-    form, so where it serves there is no need for that; and `own` says that the layer has just made
-    the state, so that the kernel need not look at it.
+    A state of None is the layer's `initial_state`, which the kernel need not make anew. `check`
+    makes one to compare a given state with; the kernel takes no state but of the layer's own form,
+    so where it serves there is no need for that.
     """
     backend, every = BACKENDS[layer.backend], layer.checkpoint_every
     if check is None or fused.knows_states(layer):
         if backend is auto:
-            return auto(layer, x, state, lengths, every, starts, check=check, own=own)
+            return auto(layer, x, state, lengths, every, starts, check=check)
         if backend is by_kernel:
-            return by_kernel(layer, x, state, lengths, every, starts, check=check, own=own)
+            return by_kernel(layer, x, state, lengths, every, starts, check=check)
     if check is not None:
         check()
+    if state is None:
+        state = layer.initial_state(x.shape[1])
     return backend(layer, x, state, lengths, every, starts)

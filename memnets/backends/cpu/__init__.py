@@ -23,7 +23,14 @@ from memnets.backends.cpu.known import (
 from memnets.backends.cpu.library import NUMBERS, UnavailableError, reason_against
 from memnets.backends.cpu.node import Call, Sequences, forward, tensors_of
 from memnets.backends.cpu.plan import Plan
-from memnets.backends.cpu.planned import Planned, form_of, latest_plan, planned, shapes_of
+from memnets.backends.cpu.planned import (
+    Planned,
+    first_state,
+    form_of,
+    latest_plan,
+    planned,
+    shapes_of,
+)
 from memnets.backends.reference import Starts, Unrolled
 from memnets.state import State, map_tensors
 
@@ -56,19 +63,16 @@ def threads(batch_size: int) -> int:
 def supports(
     layer: MemoryLayer,
     x: Tensor,
-    state: State,
+    state: State | None,
     starts: Starts | None = None,
-    *,
-    own: bool = False,
 ) -> str | None:
     """Say in a sentence why the kernel cannot serve this call; None where it can.
 
     Args:
         layer: as the class has it, or changed.
         x: [T, B, I].
-        state: with the batch axis.
+        state: with the batch axis; None is the layer's own, which `makes_constants`.
         starts: where rows begin anew, and from what.
-        own: whether the layer has just made the state.
     """
     modules = inner_modules(layer)
     known = planned(layer, modules)
@@ -82,7 +86,7 @@ def supports(
     if x.shape[2] != layer.input_size:
         return f"It knows inputs of {layer.input_size} numbers; these have {x.shape[2]}."
     shown = [x]
-    if not (own and makes_constants(layer)):
+    if state is not None:
         form, carried = form_of(state)
         if form != known.form:
             return "It knows states of the form that the layer's initial_state makes, not this one."
@@ -104,7 +108,7 @@ def knows_states(layer: MemoryLayer) -> bool:
 
 
 def makes_constants(layer: MemoryLayer) -> bool:
-    """Whether what `initial_state` makes is plain: nothing of it is learned, or the layer's own."""
+    """Whether `initial_state` is the class's, and nothing that it makes is learned."""
     return (
         knows_states(layer)
         and layer.start_memory is None
@@ -140,7 +144,7 @@ def _reason_in_form(carried: list[Tensor], wanted: list[tuple[int, ...]]) -> str
 def run(
     layer: MemoryLayer,
     x: Tensor,
-    state: State,
+    state: State | None,
     lengths: Tensor | None,
     checkpoint_every: int | None = None,
     starts: Starts | None = None,
@@ -150,12 +154,13 @@ def run(
     Under autocast too the kernel computes in the layer's own dtype: that is exact, and faster than
     products in half precision.
     """
+    started = first_state(layer, x.shape[1]) if state is None else state
     if not torch.is_autocast_enabled("cpu"):
-        return _run(layer, x, state, lengths, checkpoint_every, starts)
+        return _run(layer, x, started, lengths, checkpoint_every, starts)
     dtype = layer.readout.weight.dtype
     with torch.autocast("cpu", enabled=False):
-        state, starts = map_tensors(lambda tensor: tensor.to(dtype), state), _cast(starts, dtype)
-        return _run(layer, x.to(dtype), state, lengths, checkpoint_every, starts)
+        started = map_tensors(lambda tensor: tensor.to(dtype), started)
+        return _run(layer, x.to(dtype), started, lengths, checkpoint_every, _cast(starts, dtype))
 
 
 def _cast(starts: Starts | None, dtype: torch.dtype) -> Starts | None:

@@ -35,7 +35,9 @@ REPLACED = frozenset({"advance", "access"})
 INITIAL = frozenset({"initial_state", "initial_access"})
 """Those that say what form its states have."""
 SETTINGS = ("input_size", "memory_size", "word_size", "read_heads", "write_heads", "read_first")
-WATCHED = (*SETTINGS, *sorted(INITIAL))
+START = ("start", "constant")
+"""Those that say what the first state holds."""
+WATCHED = (*SETTINGS, *START, *sorted(INITIAL))
 SLOTS: dict[str, type] = {
     "writing": EraseAdd,
     "content": Content,

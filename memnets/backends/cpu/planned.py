@@ -10,10 +10,12 @@ import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from memnets.backends.cpu.known import evidence, reason_against
 from memnets.backends.cpu.plan import Plan
+from memnets.state import State
 
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
@@ -35,6 +37,9 @@ class Planned(NamedTuple):
     """The form of its states, as `form_of` says it."""
     shapes: dict[int, list[tuple[int, ...]]]
     """The shapes of its states' tensors for batch sizes that were asked for."""
+    first: dict[tuple[int, torch.dtype], State]
+    """The state before the first step for the last batch size and dtype, where it is constant: no
+    caller gets these tensors, and the kernel only reads them."""
 
 
 _kept: weakref.WeakKeyDictionary[nn.Module, Planned] = weakref.WeakKeyDictionary()
@@ -46,7 +51,7 @@ def planned(layer: MemoryLayer, modules: Sequence[nn.Module]) -> Planned:
     found = _kept.get(layer)
     if found is None or found.made_from != made_from:
         reason = reason_against(layer)
-        found = Planned(made_from, reason, None, None, {})
+        found = Planned(made_from, reason, None, None, {}, {})
         if reason is None:
             found = _made(layer, made_from)
         _kept[layer] = found
@@ -59,8 +64,23 @@ def _made(layer: MemoryLayer, made_from: tuple[Any, ...]) -> Planned:
     wanted, shapes = plan.shapes(1), [tuple(tensor.shape) for tensor in tensors]
     if shapes != wanted:
         reason = f"It knows states with the shapes {wanted}; the layer makes one with {shapes}."
-        return Planned(made_from, reason, None, None, {})
-    return Planned(made_from, None, plan, form, {1: wanted})
+        return Planned(made_from, reason, None, None, {}, {})
+    return Planned(made_from, None, plan, form, {1: wanted}, {})
+
+
+def first_state(layer: MemoryLayer, batch: int) -> State:
+    """What `initial_state` makes, kept: for a layer that `planned` has just found to be known.
+
+    Only where nothing of it is learned, and never for a caller, who may write to it.
+    """
+    kept = _kept[layer].first
+    key = batch, layer.readout.weight.dtype
+    found = kept.get(key)
+    if found is None:
+        kept.clear()
+        with torch.inference_mode(False):  # else no later call could keep it for its backward
+            found = kept[key] = layer.initial_state(batch)
+    return found
 
 
 def form_of(state: tuple[Any, ...]) -> tuple[list[Any], list[Tensor]]:

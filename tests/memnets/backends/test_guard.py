@@ -535,3 +535,47 @@ def test_a_linkage_that_is_taken_away():
     layer.linkage = None
     state = BY_NAME["dnc_content_only"].build().initial_state(B)
     assert "this layer has None" in fused.supports(layer, inputs(), state)
+
+
+def outputs(layer: Any, x: Tensor, backend: str) -> list[Tensor]:
+    """What a layer returns from its own first state."""
+    layer.backend = backend
+    with torch.no_grad():
+        return leaves(layer(x))
+
+
+@pytest.mark.parametrize("name", ["ntm_lstm", "dnc_lstm"])
+def test_the_first_state_follows_the_layer(name: str) -> None:
+    """The kernel keeps a constant first state: what makes it may change, and so may the batch."""
+    layer, x = BY_NAME[name].build(), inputs()
+    seen = []
+    for change in (
+        lambda: None,
+        lambda: setattr(layer, "start", Start(memory=0.25)),
+        lambda: setattr(layer, "start", Start()),
+        lambda: setattr(layer, "constant", 0.5),
+    ):
+        change()
+        for rows in (B, 1, B):
+            found = outputs(layer, x[:, :rows], "auto")
+            for one, wanted in zip(found, outputs(layer, x[:, :rows], "reference"), strict=True):
+                torch.testing.assert_close(one, wanted, rtol=1e-9, atol=1e-9)
+        seen.append(found[0])
+    assert torch.equal(seen[0], seen[2])
+    assert not torch.allclose(seen[0], seen[1])
+    assert not torch.allclose(seen[0], seen[3])
+    layer.float()
+    assert {tensor.dtype for tensor in outputs(layer, x.float(), "auto")} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", ["ntm_lstm", "dnc_several_heads"])
+def test_nobody_can_write_to_the_first_state(name: str) -> None:
+    layer, x = BY_NAME[name].build(backend="fused"), inputs()
+    with torch.inference_mode():
+        expected, _ = layer(x)
+    with torch.no_grad():
+        for tensor in leaves(layer(x[:1])[1]):
+            tensor.add_(7.0)
+    y, _ = layer(x)
+    assert torch.equal(y, expected)
+    y.square().sum().backward()  # the state was first made in inference mode
