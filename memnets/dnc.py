@@ -210,6 +210,8 @@ class DNC(MemoryLayer):
     ()
     """
 
+    part_names: tuple[str, ...] = ("content", "allocation", "linkage")
+
     def __init__(
         self,
         input_size: int,

@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from memnets.arguments import defaults, in_words
 from memnets.backends.reference import Starts
 from memnets.backends.registry import Backend, Choice, choose, unroll
+from memnets.backends.spec import Spec, controller_of, tables_of
 from memnets.checks import (
     autocasts,
     check_input,
@@ -172,6 +173,31 @@ class MemoryLayer(nn.Module, ABC):
     @abstractmethod
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments that make this layer, backend, device and dtype apart."""
+
+    part_names: tuple[str, ...] = ()
+    """The attributes that hold the parts and settings of the model."""
+
+    @property
+    def spec(self) -> Spec:
+        """What this layer computes, as a value; made anew, as a layer may be changed.
+
+        >>> import memnets
+        >>> dict(memnets.NTM(9, 8).spec.parts)["writing"]
+        EraseAdd(add_range='bounded')
+        """
+        return Spec(
+            model=type(self),
+            input_size=self.input_size,
+            memory_size=self.memory_size,
+            word_size=self.word_size,
+            read_heads=self.read_heads,
+            write_heads=getattr(self, "write_heads", 0),
+            controller=controller_of(self.controller),
+            parts=tuple((name, getattr(self, name)) for name in self.part_names),
+            interface=type(self.interface),
+            tables=tables_of(getattr(self.interface, "tables", ())),
+            sizes=tuple(getattr(self.interface, "sizes", ())),
+        )
 
     def named(self, parameters: Any) -> Any:
         """Return what the heads receive as one NamedTuple where the model has one, for a record."""

@@ -144,6 +144,8 @@ class NTM(MemoryLayer):
     96
     """
 
+    part_names: tuple[str, ...] = ("heads", "read_first", "writing")
+
     def __init__(
         self,
         input_size: int,

@@ -13,14 +13,14 @@ import math
 from collections.abc import Sequence
 from ctypes import POINTER, c_double, c_int64, c_void_p
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
-from memnets.interface import Activation, Interface, bounded, oneplus, positive, real, simplex, unit
+from memnets.backends.spec import ControllerSpec, Spec, TableSpec
+from memnets.interface import Activation, bounded, oneplus, positive, real, simplex, unit
 from memnets.parts.content import Content
 from memnets.parts.controllers import (
-    Controller,
     ElmanCell,
     FeedforwardCell,
     GRUCell,
@@ -28,9 +28,6 @@ from memnets.parts.controllers import (
     TanhFeedforwardCell,
 )
 from memnets.parts.location import ContentAndLocation, Location
-
-if TYPE_CHECKING:
-    from memnets.layer import MemoryLayer
 
 CELL_NAMES = ("lstm", "gru", "elman", "feedforward", "feedforward_tanh")
 LSTM, GRU, ELMAN, FEEDFORWARD, FEEDFORWARD_TANH = range(5)
@@ -166,14 +163,14 @@ def first_difference(theirs: str) -> str | None:
     return None
 
 
-def places(interface: Interface) -> tuple[list[dict[str, int]], list[Field]]:
+def places(tables: Sequence[TableSpec]) -> tuple[list[dict[str, int]], list[Field]]:
     """Where each table's fields begin among the interface's numbers, and all fields in order."""
     where: list[dict[str, int]] = []
     fields = []
     start = 0
-    for table in interface.tables:
+    for table in tables:
         where.append({})
-        for name, field in table.fields.items():
+        for name, field in table.fields:
             count = math.prod(field.shape)
             where[-1][name] = start
             range_number = RANGES[field.activation]
@@ -208,7 +205,7 @@ def heads(entries: Any, where: list[dict[str, int]], word_size: int) -> list[Hea
     return found
 
 
-def controller_layers(controller: Controller, reads: int) -> list[Layer]:
+def controller_layers(controller: ControllerSpec, reads: int) -> list[Layer]:
     """What z of each layer holds: see `Layer` in csrc/problem.h."""
     made = []
     hidden = controller.hidden_size
@@ -218,9 +215,9 @@ def controller_layers(controller: Controller, reads: int) -> list[Layer]:
             layer.reads, layer.width = 0, reads
         if depth > 0:
             layer.below, layer.width = layer.width, layer.width + hidden
-        if not isinstance(cell, FeedforwardCell):
+        if not issubclass(cell, FeedforwardCell):
             layer.own, layer.width = layer.width, layer.width + hidden
-        layer.rows = hidden * (4 if isinstance(cell, LSTMCell | GRUCell) else 1)
+        layer.rows = hidden * (4 if issubclass(cell, LSTMCell | GRUCell) else 1)
         made.append(layer)
     return made
 
@@ -233,34 +230,32 @@ class Plan:
     memory's state has.
     """
 
-    def __init__(self, layer: MemoryLayer) -> None:
-        controller: Controller = layer.controller  # pyright: ignore[reportAssignmentType]
-        reads = layer.read_heads * layer.word_size
-        where, fields = places(layer.interface)
-        cell: Any = controller.cells[0]
+    def __init__(self, spec: Spec) -> None:
+        where, fields = places(spec.tables)
+        cell: Any = spec.controller.cells[0]
         self.states: int = cell.state_tensors
         self.parameters: int = 4 if self.states else 2  # one without a state has none for it
-        self.memory_parts: int = 3 if hasattr(layer, "heads") else 6
-        stacked = controller_layers(controller, reads)
+        self.memory_parts: int = 3 if spec.part("heads") else 6
+        stacked = controller_layers(spec.controller, spec.read_heads * spec.word_size)
         self.layers: ctypes.Array[Layer] = (Layer * len(stacked))(*stacked)
         self.fields: ctypes.Array[Field] = (Field * len(fields))(*fields)
         self.problem: Problem = Problem(
-            slots=layer.memory_size,
-            word=layer.word_size,
-            read_heads=layer.read_heads,
-            write_heads=layer.write_heads,  # pyright: ignore[reportAttributeAccessIssue]
-            hidden=controller.hidden_size,
+            slots=spec.memory_size,
+            word=spec.word_size,
+            read_heads=spec.read_heads,
+            write_heads=spec.write_heads,
+            hidden=spec.controller.hidden_size,
             depth=len(stacked),
-            cell=CELLS[type(cell)],
-            skip=controller.skip_connections,
-            numbers=sum(layer.interface.sizes),
+            cell=CELLS[cell],
+            skip=spec.controller.skip_connections,
+            numbers=sum(spec.sizes),
             fields_count=len(fields),
         )
         self.problem.fields = self.fields
-        if hasattr(layer, "heads"):
-            self._plan_ntm(layer, where)
+        if spec.part("heads"):
+            self._plan_ntm(spec, where)
         else:
-            self._plan_dnc(layer, where)
+            self._plan_dnc(spec, where)
 
     def shapes(self, batch: int) -> list[tuple[int, ...]]:
         """The shapes of a state's tensors, in the order of `memnets.state.leaves`."""
@@ -275,17 +270,17 @@ class Plan:
         reads = (batch, p.read_heads, p.word)
         return [*controller, (batch, slots, p.word), *more, *weights, reads]
 
-    def _plan_ntm(self, layer: Any, where: list[dict[str, int]]) -> None:
-        found = heads(layer.heads, where, layer.word_size)
+    def _plan_ntm(self, spec: Spec, where: list[dict[str, int]]) -> None:
+        found = heads(spec.part("heads"), where, spec.word_size)
         self.heads: ctypes.Array[Head] = (Head * len(found))(*found)
         self.problem.heads = self.heads
-        self.problem.read_first = layer.read_first
+        self.problem.read_first = spec.part("read_first")
         self.problem.erase_vectors = where[-1]["erase_vectors"]
         self.problem.write_vectors = where[-1]["add_vectors"]
 
-    def _plan_dnc(self, layer: Any, where: list[dict[str, int]]) -> None:
+    def _plan_dnc(self, spec: Spec, where: list[dict[str, int]]) -> None:
         read, write, vectors, gates, modes = where
-        content, allocation = layer.content, layer.allocation
+        content, allocation = spec.part("content"), spec.part("allocation")
         self.dnc: DncPlaces = DncPlaces(
             read_keys=read["keys"],
             read_strengths=read["strengths"],

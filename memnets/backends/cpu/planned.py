@@ -59,7 +59,7 @@ def planned(layer: MemoryLayer, modules: Sequence[nn.Module]) -> Planned:
 
 
 def _made(layer: MemoryLayer, made_from: tuple[Any, ...]) -> Planned:
-    plan = Plan(layer)
+    plan = Plan(layer.spec)
     form, tensors = form_of(type(layer).initial_state(layer, 1))
     wanted, shapes = plan.shapes(1), [tuple(tensor.shape) for tensor in tensors]
     if shapes != wanted:

@@ -7,7 +7,7 @@ import torch
 
 import memnets
 from memnets import arguments
-from memnets.backends.cpu.known import HONOURED, NEUTRAL
+from memnets.backends.cpu.specs import HONOURED, NEUTRAL
 from memnets.backends.registry import Backend
 from memnets.parts import registry
 from memnets.parts.content import Content

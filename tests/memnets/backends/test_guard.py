@@ -17,8 +17,8 @@ from torch.nn.utils import parametrizations, parametrize, prune
 import memnets
 from memnets import dnc, interface, ntm, parts
 from memnets.backends import cpu as fused
-from memnets.backends.cpu import known, plan
-from memnets.backends.cpu.known import SLOTS
+from memnets.backends.cpu import plan, specs
+from memnets.backends.cpu.specs import SLOTS
 from memnets.interface import Field, Interface
 from memnets.parts.content import Content
 from memnets.parts.controllers import CELLS, Controller, ElmanCell
@@ -202,7 +202,7 @@ def classes(layer: Any) -> list[type]:
         Field,
         type(layer.controller.cells[0]),
     ]
-    return [*found, *{type(part) for part in known.parts_of(layer)}]
+    return [*found, *{type(part) for part in specs.parts_of(layer.spec)}]
 
 
 METHODS_OF_CLASSES = ["forward", "access", "advance", "from_input", "values", "__call__"]
@@ -406,7 +406,7 @@ def mutated_parts(layer: Any) -> None:
     parts_of_its_own(layer)
     results(layer, "auto")
     changes = {"similarity_epsilon": 1e-2, "epsilon": 1e-2, "stop_gradient": True}
-    for part in known.parts_of(layer):
+    for part in specs.parts_of(layer.spec):
         for name in changes.keys() & vars(part).keys():
             object.__setattr__(part, name, changes[name])
 
