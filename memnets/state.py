@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -39,6 +40,40 @@ def map_tensors(function: Callable[..., Tensor], *states: Any) -> Any:
         )
     parts = [map_tensors(function, *parts) for parts in zip(*states, strict=True)]
     return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
+
+
+def select(active: Tensor, new: Any, old: Any) -> Any:
+    """Take the rows of one state where `active` [B] is True, and of another where it is not.
+
+    This is how `lengths` and `starts` mask a state. A part whose state need not be copied whole,
+    such as a store in which a step changes few slots, gives its NamedTuple a method
+    `select(active, old)` that does the same.
+
+    >>> import torch
+    >>> select(torch.tensor([True, False]), (torch.ones(2, 1),), (torch.zeros(2, 1),))
+    (tensor([[1.],
+            [0.]]),)
+    """
+    if isinstance(new, Tensor):
+        return torch.where(active.view(-1, *[1] * (new.dim() - 1)), new, old)
+    if hasattr(new, "select"):
+        return new.select(active, old)
+    parts = [select(active, *pair) for pair in zip(new, old, strict=True)]
+    return type(new)(*parts) if hasattr(new, "_fields") else tuple(parts)
+
+
+def recorded(state: Any) -> Any:
+    """What a record keeps of a state: all of it, or of a part what its method `recorded()` returns.
+
+    A part with a large memory gives its NamedTuple that method, and `memnets.record` stacks over
+    time what it offers.
+    """
+    if isinstance(state, Tensor):
+        return state
+    if hasattr(state, "recorded"):
+        return state.recorded()
+    parts = [recorded(part) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
 
 
 def leaves(state: Any) -> list[Tensor]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from memnets.state import State, map_tensors
+from memnets.state import State, select
 
 if TYPE_CHECKING:
     from memnets.layer import MemoryLayer
@@ -92,7 +92,7 @@ def steps(
         if remaining is None or t < whole:
             state = advanced.state
         else:
-            state = _where(remaining > t, advanced.state, state)
+            state = select(remaining > t, advanced.state, state)
         h.append(advanced.h)
         read_vectors.append(advanced.state.read_vectors)
     return Unrolled(torch.stack(h), torch.stack(read_vectors), state)
@@ -159,11 +159,4 @@ def joined(parts: Sequence[Unrolled]) -> Unrolled:
 
 def begin_anew(begins: Tensor, fresh: State, state: State) -> State:
     """Return the state with the rows for which `begins` [B] is True from `fresh`."""
-    return _where(begins, fresh, state)
-
-
-def _where(active: Tensor, new: State, old: State) -> State:
-    def choose(after: Tensor, before: Tensor) -> Tensor:
-        return torch.where(active.view(-1, *[1] * (after.dim() - 1)), after, before)
-
-    return map_tensors(choose, new, old)
+    return select(begins, fresh, state)

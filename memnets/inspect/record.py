@@ -9,7 +9,7 @@ from torch import Tensor
 
 from memnets.backends.reference import begin_anew
 from memnets.layer import MemoryLayer
-from memnets.state import State, map_tensors
+from memnets.state import State, map_tensors, recorded
 
 
 class Trace(NamedTuple):
@@ -68,7 +68,7 @@ def record(
         carried = advanced.state
         outputs = layer.output(advanced.h, carried.read_vectors)
         parameters = layer.named(advanced.interface)
-        steps.append((outputs, carried.read_vectors, parameters, carried.memory))
+        steps.append((outputs, carried.read_vectors, parameters, recorded(carried.memory)))
     parts = map_tensors(lambda *tensors: torch.stack(tensors), *steps)
     if x.dim() == 2:
         parts = map_tensors(lambda tensor: tensor.squeeze(1), parts)

@@ -3,11 +3,12 @@ on them too.
 """
 
 from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import memnets
 from memnets.parts.content import Content
@@ -145,3 +146,49 @@ def test_an_own_controller_may_carry_any_nested_state() -> None:
     first, state = layer(x[:1])
     assert_same(first[0], whole[0], tolerance=1e-6)
     assert_same(layer(x[1:2], memnets.detach(state))[0][0, 0], whole[1, 0], tolerance=1e-6)
+
+
+class Store(NamedTuple):
+    """The state of a part that masks and records itself."""
+
+    slots: Tensor
+    """[B, N]"""
+
+    def select(self, active: Tensor, old: "Store") -> "Store":
+        MASKED.append(int(active.sum()))
+        return Store(torch.where(active[:, None], self.slots, old.slots))
+
+    def recorded(self) -> Tensor:
+        return self.slots.amax(1)
+
+
+MASKED: list[int] = []
+
+
+class Counting:
+    """An addressing by content that counts in a store how often each slot was in focus."""
+
+    def table(self, count: int, word_size: int) -> Any:
+        return Content().table(count, word_size)
+
+    def initial_state(self, like: Tensor) -> Store:
+        return Store(torch.zeros_like(like))
+
+    def __call__(
+        self, parameters: Any, previous_weights: Tensor, memory: NTMMemory, state: Store
+    ) -> tuple[Tensor, Store]:
+        weights, _ = Content()(parameters, previous_weights, memory, ())
+        return weights, Store(state.slots + weights.sum(1))
+
+
+def test_a_part_says_how_its_state_is_masked_and_recorded() -> None:
+    layer = memnets.NTM(3, 2, memory_size=5, heads=[ReadHead(Counting()), WriteHead(Content())])
+    x = torch.randn(4, 2, 3)
+    MASKED.clear()
+    _, state = layer(x, lengths=[4, 1])
+    assert MASKED == [1, 1, 1]  # the second row has ended
+    torch.testing.assert_close(state.memory.addressing[0].slots.sum(1), torch.tensor([4.0, 1.0]))
+    trace = memnets.record(layer, x)
+    assert trace.memory.addressing[0].shape == (4, 2)
+    whole = memnets.map_tensors(torch.clone, layer(x)[1]).memory.addressing[0]
+    torch.testing.assert_close(trace.memory.addressing[0][-1], whole.slots.amax(1))
