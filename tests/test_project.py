@@ -129,6 +129,36 @@ def test_imports_point_one_way():
     assert not found, "\n".join(found)
 
 
+LIBRARY = (
+    ("memnets.checks", "memnets.arguments", "memnets.state", "memnets.interface"),
+    ("memnets.parts",),
+    ("memnets.backends",),
+    ("memnets.layer",),
+    ("memnets.ntm", "memnets.dnc"),
+    ("memnets.paper", "memnets.loading", "memnets.inspect"),
+)
+"""From the equations up to what is made of them: a backend knows no layer, a part no backend."""
+
+
+def floor(module: str) -> int:
+    names = [name for row in LIBRARY for name in row if f"{module}.".startswith(f"{name}.")]
+    return next(n for n, row in enumerate(LIBRARY) if set(names) & set(row)) if names else -1
+
+
+def test_the_library_imports_point_down():
+    """Also those inside functions and those for types alone."""
+    found = []
+    for path in sorted((ROOT / "memnets").rglob("*.py")):
+        own = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                modules = [f"{node.module}.{name.name}" for name in node.names]
+            above = [name for name in modules if floor(name) > floor(own) >= 0]
+            found += [f"{own} imports {name}, which stands above it" for name in above]
+    assert not found, "\n".join(found)
+
+
 def test_an_import_that_points_up_is_named():
     source = "import torch\nfrom memnets.inspect import plots\n\n\ndef late():\n    {}\n"
     said = (

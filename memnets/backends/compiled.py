@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -26,10 +26,8 @@ from memnets.backends.reference import (
     reference,
     steps,
 )
+from memnets.backends.spec import Steps
 from memnets.state import State, map_tensors
-
-if TYPE_CHECKING:
-    from memnets.layer import MemoryLayer
 
 CHUNK = 4
 """Steps that are compiled together: fewer are slower to run, more are slower to compile."""
@@ -39,7 +37,7 @@ COMPILER = "inductor"
 
 
 def compiled(
-    layer: MemoryLayer,
+    layer: Steps,
     x: Tensor,
     state: State,
     lengths: Tensor | None,
@@ -75,7 +73,7 @@ def compiled(
 
 
 def _in_chunks(
-    layer: MemoryLayer,
+    layer: Steps,
     x: Tensor,
     state: State,
     remaining: Tensor | None,
@@ -94,7 +92,7 @@ def _in_chunks(
 
 
 def _run(
-    layer: MemoryLayer, x: Tensor, state: State, remaining: Tensor | None, starts: Starts | None
+    layer: Steps, x: Tensor, state: State, remaining: Tensor | None, starts: Starts | None
 ) -> Unrolled:
     given = (remaining is None, starts is None)
     function = _function(layer, (len(x), *given, torch.is_grad_enabled(), x.is_cuda))
@@ -113,7 +111,7 @@ def _run(
 
 
 def _chunk(
-    layer: MemoryLayer, x: Tensor, state: State, remaining: Tensor | None, starts: Starts | None
+    layer: Steps, x: Tensor, state: State, remaining: Tensor | None, starts: Starts | None
 ) -> Unrolled:
     """What is compiled: every step masked, as a step's number in the sequence is no input."""
     made = steps(layer, x, state, remaining, 0, starts)
@@ -125,7 +123,7 @@ def _plain(tensor: Tensor) -> Tensor:
     return tensor.contiguous().flatten().view(tensor.shape)
 
 
-def _as_carried(layer: MemoryLayer, state: State) -> State:
+def _as_carried(layer: Steps, state: State) -> State:
     """Make the first state like those between chunks, which would be compiled for once more."""
     trained = any(parameter.requires_grad for parameter in layer.parameters())
 
@@ -141,12 +139,12 @@ def _as_carried(layer: MemoryLayer, state: State) -> State:
 Kind = tuple[int, bool, bool, bool, bool]
 
 # Beside the layers, as compiled code is no part of them: not of copies, pickles or checkpoints.
-_functions: WeakKeyDictionary[MemoryLayer, dict[Kind, Callable[..., Unrolled]]]
+_functions: WeakKeyDictionary[Any, dict[Kind, Callable[..., Unrolled]]]
 _functions = WeakKeyDictionary()
 _numbers = itertools.count()
 
 
-def _function(layer: MemoryLayer, kind: Kind) -> Callable[..., Unrolled]:
+def _function(layer: Steps, kind: Kind) -> Callable[..., Unrolled]:
     """Return `_chunk` for calls of one kind: steps, lengths, starts and gradients or none, CUDA.
 
     torch.compile keeps what it compiled, at most eight times, with the code of the function, and

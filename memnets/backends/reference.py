@@ -6,16 +6,14 @@ Axes: B batch, T time, I input, R read heads, W word.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from memnets.backends.spec import Steps
 from memnets.state import State, select
-
-if TYPE_CHECKING:
-    from memnets.layer import MemoryLayer
 
 
 class Unrolled(NamedTuple):
@@ -37,12 +35,12 @@ class Starts(NamedTuple):
     """What it begins from, with the batch axis."""
 
 
-Steps = Callable[["MemoryLayer", Tensor, State, Tensor | None, int, Starts | None], Unrolled]
+RunSteps = Callable[[Steps, Tensor, State, Tensor | None, int, Starts | None], Unrolled]
 """What runs some steps of a sequence: called as `steps` is."""
 
 
 def reference(
-    layer: MemoryLayer,
+    layer: Steps,
     x: Tensor,
     state: State,
     lengths: Tensor | None,
@@ -66,7 +64,7 @@ def reference(
 
 
 def steps(
-    layer: MemoryLayer,
+    layer: Steps,
     x: Tensor,
     state: State,
     remaining: Tensor | None,
@@ -99,8 +97,8 @@ def steps(
 
 
 def in_segments(
-    run: Steps,
-    layer: MemoryLayer,
+    run: RunSteps,
+    layer: Steps,
     x: Tensor,
     state: State,
     lengths: Tensor | None,

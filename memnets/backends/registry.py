@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,16 +17,12 @@ from torch import Tensor
 from memnets.backends import cpu as fused
 from memnets.backends.compiled import compiled
 from memnets.backends.reference import Starts, Unrolled, reference
+from memnets.backends.spec import Steps
 from memnets.checks import check_name, check_sizes
 from memnets.parts.registry import register
 from memnets.state import State
 
-if TYPE_CHECKING:
-    from memnets.layer import MemoryLayer
-
-Unroll = Callable[
-    ["MemoryLayer", Tensor, State, Tensor | None, int | None, Starts | None], Unrolled
-]
+Unroll = Callable[[Steps, Tensor, State, Tensor | None, int | None, Starts | None], Unrolled]
 """Called with (layer, x, state, lengths, checkpoint_every, starts) as `reference` is; raises a
 ValueError with the reason and the remedy if it cannot serve a call."""
 Check = Callable[[], None]
@@ -76,7 +72,7 @@ class Choice(NamedTuple):
     """Why the fused backend does not serve the call; None where it does, or was not asked for."""
 
 
-def choose(layer: MemoryLayer, x: Tensor, state: State) -> Choice:
+def choose(layer: Steps, x: Tensor, state: State) -> Choice:
     """Say which backend runs a layer over x [T, B, I] from a state.
 
     Raises:
@@ -100,7 +96,7 @@ def _refusal(reason: str) -> str:
 
 
 def by_kernel(
-    layer: MemoryLayer,
+    layer: Steps,
     x: Tensor,
     state: State | None,
     lengths: Tensor | None,
@@ -125,7 +121,7 @@ def by_kernel(
 
 
 def auto(
-    layer: MemoryLayer,
+    layer: Steps,
     x: Tensor,
     state: State | None,
     lengths: Tensor | None,
@@ -197,7 +193,7 @@ BACKENDS: dict[str, Unroll] = {
 
 
 def unroll(
-    layer: MemoryLayer,
+    layer: Steps,
     x: Tensor,
     state: State | None,
     lengths: Tensor | None,

@@ -7,14 +7,48 @@ Axes: N memory slots, W word, R read heads, H write heads, I input.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
-from memnets.interface import Field, Table
+from memnets.interface import Field, Interface, Table
 from memnets.parts.controllers import Controller
+from memnets.state import State
+
+
+class Steps(Protocol):
+    """What a backend uses of the layer whose steps it runs: `memnets.MemoryLayer` has all of it."""
+
+    input_size: int
+    word_size: int
+    read_heads: int
+    backend: str
+    checkpoint_every: int | None
+    controller: nn.Module
+    interface: Interface
+    readout: nn.Linear
+    start_memory: nn.Parameter | None
+    _modules: dict[str, nn.Module | None]
+    _parameters: dict[str, nn.Parameter | None]
+
+    @property
+    def spec(self) -> Spec:
+        """What the layer computes."""
+        ...
+
+    def advance(self, x_t: Tensor, state: State) -> Any:
+        """Do one step; what it makes has `h`, `interface` and `state`."""
+        ...
+
+    def initial_state(self, batch_size: int | None = None) -> State:
+        """The state before the first step."""
+        ...
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """All parameters."""
+        ...
 
 
 class TableSpec(NamedTuple):

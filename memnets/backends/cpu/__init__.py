@@ -7,7 +7,6 @@ It computes what the reference computes, step by step and gradient by gradient, 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -32,10 +31,8 @@ from memnets.backends.cpu.planned import (
     shapes_of,
 )
 from memnets.backends.reference import Starts, Unrolled
+from memnets.backends.spec import Steps
 from memnets.state import State, map_tensors
-
-if TYPE_CHECKING:
-    from memnets.layer import MemoryLayer
 
 __all__ = [
     "NUMBERS",
@@ -61,7 +58,7 @@ def threads(batch_size: int) -> int:
 
 
 def supports(
-    layer: MemoryLayer,
+    layer: Steps,
     x: Tensor,
     state: State | None,
     starts: Starts | None = None,
@@ -102,12 +99,12 @@ def supports(
     )
 
 
-def knows_states(layer: MemoryLayer) -> bool:
+def knows_states(layer: Steps) -> bool:
     """Whether a state that `supports` has nothing against is one of the layer's."""
     return INITIAL.isdisjoint(layer.__dict__)
 
 
-def makes_constants(layer: MemoryLayer) -> bool:
+def makes_constants(layer: Steps) -> bool:
     """Whether `initial_state` is the class's, and nothing that it makes is learned."""
     return (
         knows_states(layer)
@@ -117,7 +114,7 @@ def makes_constants(layer: MemoryLayer) -> bool:
     )
 
 
-def _reason_in_starts(layer: MemoryLayer, x: Tensor, starts: Starts, known: Planned) -> str | None:
+def _reason_in_starts(layer: Steps, x: Tensor, starts: Starts, known: Planned) -> str | None:
     """Say what of the starts the kernel cannot take: the mask, or the state to begin from."""
     form, restart = form_of(starts.state)
     if form != known.form:
@@ -142,7 +139,7 @@ def _reason_in_form(carried: list[Tensor], wanted: list[tuple[int, ...]]) -> str
 
 
 def run(
-    layer: MemoryLayer,
+    layer: Steps,
     x: Tensor,
     state: State | None,
     lengths: Tensor | None,
@@ -170,7 +167,7 @@ def _cast(starts: Starts | None, dtype: torch.dtype) -> Starts | None:
 
 
 def _run(
-    layer: MemoryLayer,
+    layer: Steps,
     x: Tensor,
     state: State,
     lengths: Tensor | None,

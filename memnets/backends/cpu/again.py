@@ -17,17 +17,17 @@ from torch.func import functional_call
 from memnets.backends.cpu.known import LINEAR, RECURRENT, inner_modules
 from memnets.backends.cpu.planned import planned
 from memnets.backends.reference import Starts, Unrolled, reference
+from memnets.backends.spec import Steps
 from memnets.state import State
 
 if TYPE_CHECKING:
     from memnets.backends.cpu.node import Call, Tensors
-    from memnets.layer import MemoryLayer
 
 
 class Again(NamedTuple):
     """What a sequence is made again with."""
 
-    layer: MemoryLayer
+    layer: Steps
     memory: type
     """The NamedTuple of the memory's state."""
 
@@ -35,9 +35,9 @@ class Again(NamedTuple):
 class _Loop(nn.Module):
     """The reference as a module, whose parameters `functional_call` can replace."""
 
-    def __init__(self, layer: MemoryLayer) -> None:
+    def __init__(self, layer: Steps) -> None:
         super().__init__()
-        self.layer: MemoryLayer = layer
+        self.layer: Steps = layer
 
     def forward(
         self, x: Tensor, state: State, lengths: Tensor | None, starts: Starts | None

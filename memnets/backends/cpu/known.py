@@ -18,6 +18,7 @@ from torch.utils._device import DeviceContext
 from memnets.backends.cpu.plan import CELLS
 from memnets.backends.cpu.specs import SLOTS, reason_in_model, reason_in_spec
 from memnets.backends.cpu.written import rewritten
+from memnets.backends.spec import Steps
 from memnets.interface import Interface
 from memnets.parts.controllers import Cell, Controller
 
@@ -87,7 +88,7 @@ def _as_found(part: Any) -> tuple[Any, ...]:
     return type(part), None if settings is None else dict(settings)
 
 
-def inner_modules(layer: nn.Module) -> list[nn.Module]:
+def inner_modules(layer: Steps) -> list[nn.Module]:
     """The modules that the kernel runs in place of: all in the layer but its readout."""
     readout = layer._modules["readout"]
     found = [m for m in layer._modules.values() if m is not None and m is not readout]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,11 +18,9 @@ from memnets.backends.cpu.buffers import ALIGNMENT, borrow, give_back, taken
 from memnets.backends.cpu.known import reason_in_surroundings, reason_in_tensors
 from memnets.backends.cpu.library import load
 from memnets.backends.cpu.plan import ABSENT, Layer, Plan, Problem
+from memnets.backends.spec import Steps
 from memnets.checks import full_precision
 from memnets.state import State
-
-if TYPE_CHECKING:
-    from memnets.layer import MemoryLayer
 
 
 class Call(NamedTuple):
@@ -100,7 +98,7 @@ def begin_of(state: State) -> list[Tensor]:
     return [state.read_vectors.flatten(1), *controller, *memory]
 
 
-def tensors_of(layer: MemoryLayer, x: Tensor, state: State, restart: State | None) -> Tensors:
+def tensors_of(layer: Steps, x: Tensor, state: State, restart: State | None) -> Tensors:
     """What the node takes of a layer, its input and its states."""
     modules: Any = layer._modules
     interface = modules["interface"]._modules["linear"]._parameters

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from memnets.backends.cpu.known import evidence, reason_against
 from memnets.backends.cpu.plan import Plan
+from memnets.backends.spec import Steps
 from memnets.state import State
-
-if TYPE_CHECKING:
-    from memnets.layer import MemoryLayer
-
 
 BATCH_SIZES = 16
 """For how many the shapes of a state are kept."""
@@ -42,10 +39,10 @@ class Planned(NamedTuple):
     caller gets these tensors, and the kernel only reads them."""
 
 
-_kept: weakref.WeakKeyDictionary[nn.Module, Planned] = weakref.WeakKeyDictionary()
+_kept: weakref.WeakKeyDictionary[Any, Planned] = weakref.WeakKeyDictionary()
 
 
-def planned(layer: MemoryLayer, modules: Sequence[nn.Module]) -> Planned:
+def planned(layer: Steps, modules: Sequence[nn.Module]) -> Planned:
     """Return the layer's plan, or why it can have none; `modules` are its `inner_modules`."""
     made_from = evidence(layer, modules)
     found = _kept.get(layer)
@@ -58,7 +55,7 @@ def planned(layer: MemoryLayer, modules: Sequence[nn.Module]) -> Planned:
     return found
 
 
-def _made(layer: MemoryLayer, made_from: tuple[Any, ...]) -> Planned:
+def _made(layer: Steps, made_from: tuple[Any, ...]) -> Planned:
     plan = Plan(layer.spec)
     form, tensors = form_of(type(layer).initial_state(layer, 1))
     wanted, shapes = plan.shapes(1), [tuple(tensor.shape) for tensor in tensors]
@@ -68,7 +65,7 @@ def _made(layer: MemoryLayer, made_from: tuple[Any, ...]) -> Planned:
     return Planned(made_from, None, plan, form, {1: wanted}, {})
 
 
-def first_state(layer: MemoryLayer, batch: int) -> State:
+def first_state(layer: Steps, batch: int) -> State:
     """What `initial_state` makes, kept: for a layer that `planned` has just found to be known.
 
     Only where nothing of it is learned, and never for a caller, who may write to it.
@@ -115,6 +112,6 @@ def shapes_of(known: Planned, batch: int) -> list[tuple[int, ...]]:
     return shapes
 
 
-def latest_plan(layer: MemoryLayer) -> Plan:
+def latest_plan(layer: Steps) -> Plan:
     """Return the plan that `planned` found last, for who has just asked it."""
     return _kept[layer].plan
