@@ -242,3 +242,20 @@ def test_every_mechanism_has_a_section_a_gradient_and_a_case() -> None:
     assert sections - {"least_used"} == (set(CASES) - {"ntm_access_read_first"}) | inside
     assert all(callable(getattr(derivations, name)) for name in sections - {"least_used"})
     assert callable(parts.usage.least_used)
+
+
+SOURCES = PAGE.parents[1] / "memnets" / "backends" / "cpu" / "csrc"
+
+
+def test_the_table_of_names_is_that_of_the_kernel() -> None:
+    """Each mechanism with a section has a row, and each C++ function in the table exists."""
+    text = PAGE.read_text()
+    sections = set(re.findall(r"^### (\w+)$", text, re.MULTILINE))
+    table = text[text.index("## Names in C++") :]
+    rows = [line.split("|")[1:4] for line in table.splitlines() if line.startswith("| `")]
+    assert sections - {"least_used"} <= {n for row in rows for n in re.findall(r"`(\w+)`", row[0])}
+    code = "".join(path.read_text() for path in SOURCES.glob("*.h"))
+    for row in rows:
+        for name in re.findall(r"`(?:\w+::)?(\w+)`", row[1] + row[2]):
+            if name != "to_parameters" and name != "_backward":
+                assert re.search(rf"\b{name}\b", code), name

@@ -62,8 +62,7 @@ inline void gru(const CellRow<T>& row, T* h) {
     const Vector<T> reset = sigmoid(load(row.gates + n, count));
     const Vector<T> update = sigmoid(load(row.gates + hidden + n, count));
     const Vector<T> own = load(row.gates + 3 * hidden + n, count);
-    const Vector<T> fresh =
-        tanh(multiply_add(reset, own, load(row.gates + 2 * hidden + n, count)));
+    const Vector<T> fresh = tanh(multiply_add(reset, own, load(row.gates + 2 * hidden + n, count)));
     store(reset, row.gates + n, count);
     store(update, row.gates + hidden + n, count);
     store(fresh, row.gates + 2 * hidden + n, count);
@@ -83,8 +82,8 @@ inline void gru_backward(const CellRow<T>& row, const T* d_h, T* d_h_before, T* 
     const Vector<T> own = load(row.gates + 3 * hidden + n, count), d = load(d_h + n, count);
     const Vector<T> d_fresh = d * (one - update) * (one - fresh * fresh);
     store(d_fresh * own * reset * (one - reset), d_gates + n, count);
-    store(d * (load(row.h_before + n, count) - fresh) * update * (one - update),
-          d_gates + hidden + n, count);
+    store(d * (load(row.h_before + n, count) - fresh) * update * (one - update), d_gates + hidden + n,
+          count);
     store(d_fresh, d_gates + 2 * hidden + n, count);
     store(d_fresh * reset, d_gates + 3 * hidden + n, count);
     store(d * update, d_h_before + n, count);
@@ -125,19 +124,16 @@ inline void feedforward_backward(const CellRow<T>& row, const T* d_h, T* d_gates
 
 // The interface's numbers into their ranges.
 template <class T>
-inline void activate(const Field* fields, Size count, const T* raw, T* values) {
+inline void field_values(const Field* fields, Size count, const T* raw, T* values) {
   for (Size f = 0; f < count; ++f) {
     const Field& field = fields[f];
     const T* from = raw + field.start;
     T* to = values + field.start;
     switch (static_cast<Range>(field.range)) {
-      case Range::real:
-        std::memcpy(to, from, field.count * sizeof(T));
-        break;
+      case Range::real: std::memcpy(to, from, field.count * sizeof(T)); break;
       case Range::unit:
-        each<T>(field.count, [&](Size n, Size part) {
-          store(sigmoid(load(from + n, part)), to + n, part);
-        });
+        each<T>(field.count,
+                [&](Size n, Size part) { store(sigmoid(load(from + n, part)), to + n, part); });
         break;
       case Range::oneplus:
         each<T>(field.count, [&](Size n, Size part) {
@@ -145,22 +141,21 @@ inline void activate(const Field* fields, Size count, const T* raw, T* values) {
         });
         break;
       case Range::positive:
-        each<T>(field.count, [&](Size n, Size part) {
-          store(softplus(load(from + n, part)), to + n, part);
-        });
+        each<T>(field.count,
+                [&](Size n, Size part) { store(softplus(load(from + n, part)), to + n, part); });
         break;
       case Range::simplex:
         for (Size start = 0; start < field.count; start += field.group) {
           T largest = from[start], sum = 0;
           for (Size n = 1; n < field.group; ++n) largest = std::max(largest, from[start + n]);
-          for (Size n = start; n < start + field.group; ++n) sum += to[n] = exponential(from[n] - largest);
+          for (Size n = start; n < start + field.group; ++n)
+            sum += to[n] = exponential(from[n] - largest);
           for (Size n = start; n < start + field.group; ++n) to[n] /= sum;
         }
         break;
       case Range::bounded:
-        each<T>(field.count, [&](Size n, Size part) {
-          store(tanh(load(from + n, part)), to + n, part);
-        });
+        each<T>(field.count,
+                [&](Size n, Size part) { store(tanh(load(from + n, part)), to + n, part); });
         break;
     }
     if (std::isfinite(field.limit))
@@ -169,8 +164,8 @@ inline void activate(const Field* fields, Size count, const T* raw, T* values) {
 }
 
 template <class T>
-inline void activate_backward(const Field* fields, Size count, const T* raw, const T* values,
-                              const T* d_values, T* d_raw) {
+inline void field_values_backward(const Field* fields, Size count, const T* raw, const T* values,
+                                  const T* d_values, T* d_raw) {
   for (Size f = 0; f < count; ++f) {
     const Field& field = fields[f];
     const T* y = values + field.start;
@@ -178,9 +173,7 @@ inline void activate_backward(const Field* fields, Size count, const T* raw, con
     const T* dy = d_values + field.start;
     T* dx = d_raw + field.start;
     switch (static_cast<Range>(field.range)) {
-      case Range::real:
-        std::memcpy(dx, dy, field.count * sizeof(T));
-        break;
+      case Range::real: std::memcpy(dx, dy, field.count * sizeof(T)); break;
       case Range::unit:
         for (Size n = 0; n < field.count; ++n) dx[n] = dy[n] * y[n] * (1 - y[n]);
         break;

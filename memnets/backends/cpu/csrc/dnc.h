@@ -34,8 +34,8 @@ class DncMemory {
     return link_row() * shape_.length + (problem_.times_kept ? held_size() : 0);
   }
   Size record_size() const {
-    const Size rows = writers_ * (Content<T>::rows + 2) + readers_ * Content<T>::rows +
-                      2 * readers_ * writers_;
+    const Size rows =
+        writers_ * (Content<T>::rows + 2) + readers_ * Content<T>::rows + 2 * readers_ * writers_;
     return state_size() + rows * shape_.length;
   }
   // Gradients of: memory W, usage 1, precedence H, read weights R, write weights H, link H * N.
@@ -93,17 +93,16 @@ class DncMemory {
   void end_backward(void* const* parts, Size row, T* carry) const {
     if (T* to = part(parts, 0, row)) memory_out(shape_, carry, to);
     if (T* to = part(parts, 1, row)) rows_out(shape_, 1, d_usage(carry), to);
-    if (T* to = part(parts, 2, row))
-      rows_out(shape_, writers_ * shape_.slots, d_link(carry, 0), to);
+    if (T* to = part(parts, 2, row)) rows_out(shape_, writers_ * shape_.slots, d_link(carry, 0), to);
     if (T* to = part(parts, 3, row)) rows_out(shape_, writers_, d_precedence(carry), to);
     if (T* to = part(parts, 4, row)) rows_out(shape_, readers_, d_read_weights(carry), to);
     if (T* to = part(parts, 5, row)) rows_out(shape_, writers_, d_write_weights(carry), to);
   }
 
-  void forward(const T* values, T* before, T* after, T* held, T* read_vectors) {
+  void access(const T* values, T* before, T* after, T* held, T* read_vectors) {
     const Size length = shape_.length;
     update_usage(shape_, usage_update(values, before), usage(before), usage(after));
-    write_weigh(values, before, after);
+    write_weighting(values, before, after);
     write(shape_, writes(values, after), before, after, at(after, shape_.word));
     for (Size h = 0; h < writers_; ++h) {
       update_link(shape_, readers_, links(before, after, h), held + h * shape_.slots * length,
@@ -116,8 +115,9 @@ class DncMemory {
       add_scaled(fresh, 1 - sum(w), old, length);
     }
     for (Size r = 0; r < readers_; ++r) {
-      look(shape_, after, at(after, shape_.word), values + places_.read_keys + r * shape_.word,
-           values[places_.read_strengths + r], T(places_.similarity_epsilon), read_content(after, r));
+      content_weights(shape_, after, at(after, shape_.word),
+                      values + places_.read_keys + r * shape_.word, values[places_.read_strengths + r],
+                      T(places_.similarity_epsilon), read_content(after, r));
       T* weights = read_weights(after) + r * length;
       fill(weights, length);
       const T* modes = values + places_.read_modes + r * (2 * writers_ + 1);
@@ -130,15 +130,15 @@ class DncMemory {
     }
   }
 
-  void backward(const T* values, T* d_values, T* before, T* after, T* carry,
-                const T* d_read_vectors) {
+  void access_backward(const T* values, T* d_values, T* before, T* after, T* carry,
+                       const T* d_read_vectors) {
     const Size length = shape_.length;
     T* d_ways = scratch_.data() + 6 * length;
     for (Size r = 0; r < readers_; ++r)
-      read_backward(values, d_values, after, carry, d_read_vectors, r, d_ways);
+      read_weighting_backward(values, d_values, after, carry, d_read_vectors, r, d_ways);
     // From here the read weights' gradients are those of the step before.
     fill(d_read_weights(carry), readers_ * length);
-    for (Size h = 0; h < writers_; ++h) precedence_backward(before, after, carry, h);
+    for (Size h = 0; h < writers_; ++h) update_precedence_backward(before, after, carry, h);
     for (Size h = 0; h < writers_; ++h) {
       const LinkGradients<T> d{d_link(carry, h),
                                d_write_weights(carry) + h * length,
@@ -151,11 +151,10 @@ class DncMemory {
     }
     write_backward(shape_, writes(values, after), before, carry, d_write_weights(carry),
                    d_values + problem_.erase_vectors, d_values + problem_.write_vectors);
-    write_weigh_backward(values, d_values, before, after, carry);
-    update_usage_backward(shape_, usage_update(values, before), usage(before), d_usage(carry),
-                          d_read_weights(carry),
-                          places_.stop_usage_gradient ? nullptr : d_write_weights(carry),
-                          d_values + places_.free_gates);
+    write_weighting_backward(values, d_values, before, after, carry);
+    update_usage_backward(
+        shape_, usage_update(values, before), usage(before), d_usage(carry), d_read_weights(carry),
+        places_.stop_usage_gradient ? nullptr : d_write_weights(carry), d_values + places_.free_gates);
   }
 
  private:
@@ -170,15 +169,15 @@ class DncMemory {
   Content<T> write_content(T* record, Size h) const {
     return Content<T>(at(work(record), h * (Content<T>::rows + 2)), shape_.length);
   }
-  T* allocation(T* record, Size h) const {
+  T* allocation_row(T* record, Size h) const {
     return at(work(record), h * (Content<T>::rows + 2) + Content<T>::rows);
   }
   int32_t* free_list(T* record, Size h) const {
-    return reinterpret_cast<int32_t*>(allocation(record, h) + shape_.length);
+    return reinterpret_cast<int32_t*>(allocation_row(record, h) + shape_.length);
   }
   Content<T> read_content(T* record, Size r) const {
-    return Content<T>(
-        at(work(record), writers_ * (Content<T>::rows + 2) + r * Content<T>::rows), shape_.length);
+    return Content<T>(at(work(record), writers_ * (Content<T>::rows + 2) + r * Content<T>::rows),
+                      shape_.length);
   }
   T* ways(T* record) const {
     return at(work(record), writers_ * (Content<T>::rows + 2) + readers_ * Content<T>::rows);
@@ -197,8 +196,9 @@ class DncMemory {
 
   T* part(void* const* parts, Size index, Size row) const {
     const Size slots = shape_.slots;
-    const Size sizes[] = {slots * shape_.word, slots,           writers_ * slots * slots,
-                          writers_ * slots,    readers_ * slots, writers_ * slots};
+    const Size sizes[] = {slots * shape_.word,      slots,
+                          writers_ * slots * slots, writers_ * slots,
+                          readers_ * slots,         writers_ * slots};
     T* whole = static_cast<T*>(parts[index]);
     return whole ? whole + row * sizes[index] : nullptr;
   }
@@ -209,9 +209,7 @@ class DncMemory {
     return total(value);
   }
 
-  Allocation<T> rule() const {
-    return {T(places_.allocation_epsilon), T(places_.usage_resolution)};
-  }
+  Allocation<T> rule() const { return {T(places_.allocation_epsilon), T(places_.usage_resolution)}; }
   UsageUpdate<T> usage_update(const T* values, T* before) const {
     return {readers_, writers_, read_weights(before), write_weights(before),
             values + places_.free_gates};
@@ -223,23 +221,25 @@ class DncMemory {
   Links<T> links(T* before, T* after, Size h) const {
     const bool kept = problem_.times_kept != 0;
     return {kept ? link(before, h) : nullptr, kept ? link(after, h) : nullptr,
-            write_weights(after) + h * shape_.length,
-            precedence(before) + h * shape_.length, read_weights(before)};
+            write_weights(after) + h * shape_.length, precedence(before) + h * shape_.length,
+            read_weights(before)};
   }
 
   // w = g_w (g_a a + (1 - g_a) c), head after head: each sees the usage that those before left.
-  void write_weigh(const T* values, T* before, T* after) {
+  void write_weighting(const T* values, T* before, T* after) {
     const Size length = shape_.length;
     T* seen = scratch_.data();
     std::memcpy(seen, usage(after), length * sizeof(T));
     for (Size h = 0; h < writers_; ++h) {
       const T by_usage = values[places_.allocation_gates + h], gate = values[places_.write_gates + h];
       const Content<T> content = write_content(after, h);
-      look(shape_, before, at(before, shape_.word), values + places_.write_keys + h * shape_.word,
-           values[places_.write_strengths + h], T(places_.similarity_epsilon), content);
+      content_weights(shape_, before, at(before, shape_.word),
+                      values + places_.write_keys + h * shape_.word,
+                      values[places_.write_strengths + h], T(places_.similarity_epsilon), content);
       std::memcpy(free_list(after, h), free_list(before, h), shape_.slots * sizeof(int32_t));
-      T* allocated = allocation(after, h);
-      allocate(shape_, rule(), seen, free_list(after, h), scratch_.data() + length, allocated);
+      T* allocated = allocation_row(after, h);
+      memnets::allocation(shape_, rule(), seen, free_list(after, h), scratch_.data() + length,
+                          allocated);
       T* weights = write_weights(after) + h * length;
       fill(weights, length);
       add_scaled(weights, gate * by_usage, allocated, length);
@@ -257,7 +257,7 @@ class DncMemory {
     }
   }
 
-  void write_weigh_backward(const T* values, T* d_values, T* before, T* after, T* carry) {
+  void write_weighting_backward(const T* values, T* d_values, T* before, T* after, T* carry) {
     const Size length = shape_.length;
     T* d_allocated = scratch_.data();
     T* d_content = scratch_.data() + length;
@@ -267,25 +267,27 @@ class DncMemory {
     std::memcpy(seen, usage(after), length * sizeof(T));
     for (Size h = 0; h + 1 < writers_; ++h)
       raise(seen + h * length, values[places_.allocation_gates + h] * values[places_.write_gates + h],
-            allocation(after, h), seen + (h + 1) * length);
+            allocation_row(after, h), seen + (h + 1) * length);
     fill(d_seen, length);
     for (Size h = writers_ - 1; h >= 0; --h) {
       const T by_usage = values[places_.allocation_gates + h], gate = values[places_.write_gates + h];
       const Content<T> content = write_content(after, h);
-      const T* allocated = allocation(after, h);
+      const T* allocated = allocation_row(after, h);
       T* d_weights = d_write_weights(carry) + h * length;
-      const T along = dot(d_weights, allocated, length), across = dot(d_weights, content.weights, length);
+      const T along = dot(d_weights, allocated, length),
+              across = dot(d_weights, content.weights, length);
       fill(d_allocated, length);
       add_scaled(d_allocated, gate * by_usage, d_weights, length);
       fill(d_content, length);
       add_scaled(d_content, gate * (1 - by_usage), d_weights, length);
       fill(d_weights, length);  // nothing else of this step needs it; what follows is the step before's
-      const T d_joint = raise_backward(seen + h * length, gate * by_usage, allocated, d_seen, d_allocated);
+      const T d_joint =
+          raise_backward(seen + h * length, gate * by_usage, allocated, d_seen, d_allocated);
       d_values[places_.write_gates + h] = by_usage * (along + d_joint) + (1 - by_usage) * across;
       d_values[places_.allocation_gates + h] = gate * (along + d_joint - across);
-      allocate_backward(shape_, rule(), seen + h * length, free_list(after, h), allocated, d_allocated,
-                        spare, d_seen);
-      d_values[places_.write_strengths + h] = look_backward(
+      memnets::allocation_backward(shape_, rule(), seen + h * length, free_list(after, h), allocated,
+                                   d_allocated, spare, d_seen);
+      d_values[places_.write_strengths + h] = content_weights_backward(
           shape_, before, at(before, shape_.word), values + places_.write_keys + h * shape_.word,
           values[places_.write_strengths + h], content, d_content, carry,
           d_values + places_.write_keys + h * shape_.word, spare);
@@ -307,8 +309,8 @@ class DncMemory {
     return total(d_gate);
   }
 
-  void read_backward(const T* values, T* d_values, T* after, T* carry, const T* d_read_vectors,
-                     Size r, T* d_ways) {
+  void read_weighting_backward(const T* values, T* d_values, T* after, T* carry,
+                               const T* d_read_vectors, Size r, T* d_ways) {
     const Size length = shape_.length;
     T* d_weights = d_read_weights(carry) + r * length;
     memnets::read_backward(shape_, after, read_weights(after) + r * length,
@@ -328,14 +330,14 @@ class DncMemory {
     d_values[mode] = dot(d_weights, content.weights, length);
     fill(d_content, length);
     add_scaled(d_content, values[mode], d_weights, length);
-    d_values[places_.read_strengths + r] = look_backward(
+    d_values[places_.read_strengths + r] = content_weights_backward(
         shape_, after, at(after, shape_.word), values + places_.read_keys + r * shape_.word,
         values[places_.read_strengths + r], content, d_content, carry,
         d_values + places_.read_keys + r * shape_.word, scratch_.data() + length);
   }
 
   // p = (1 - sum w) p_before + w: d_precedence becomes that of the step before.
-  void precedence_backward(T* before, T* after, T* carry, Size h) const {
+  void update_precedence_backward(T* before, T* after, T* carry, Size h) const {
     const Size length = shape_.length;
     const T* w = write_weights(after) + h * length;
     T* d = d_precedence(carry) + h * length;

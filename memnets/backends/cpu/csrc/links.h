@@ -27,7 +27,7 @@ class OffDiagonal {
 };
 
 // What a pass over the link does besides reading it.
-enum class Pass { look, update, update_and_keep };
+enum class Pass { directional_weights, update, update_and_keep };
 
 template <class T>
 struct Links {
@@ -41,8 +41,8 @@ struct Links {
 // L_ij = (1 - w_i - w_j) L_ij + w_i p_j off the diagonal, in place; of all `count` readers,
 // forward += L w_r and backward += L^T w_r. Rows first ... first + rows - 1.
 template <class T, Size count, Size rows, Pass pass>
-inline void link_rows(Shape shape, Links<T> given, Size first, T* link, T* backward,
-                      T* forward, Size stride) {
+inline void link_rows(Shape shape, Links<T> given, Size first, T* link, T* backward, T* forward,
+                      Size stride) {
   static const OffDiagonal<T> off;
   Vector<T> kept[rows], to[rows], ahead[rows][count], weight[rows][count];
   MEMNETS_UNROLL
@@ -65,7 +65,7 @@ inline void link_rows(Shape shape, Links<T> given, Size first, T* link, T* backw
     for (Size i = 0; i < rows; ++i) {
       T* place = link + (first + i) * shape.length + n;
       Vector<T> value;
-      if constexpr (pass != Pass::look) {
+      if constexpr (pass != Pass::directional_weights) {
         value = multiply_add(kept[i] - since, load(place), to[i] * previous);
         if (off.meets(first + i, n)) value = value * off.mask(first + i, n);
         store(value, place);
@@ -119,7 +119,7 @@ inline void update_link(Shape shape, Size readers, Links<T> given, T* link, T* b
   for (Size r = 0; r < readers; r += 4) {
     const Size count = std::min<Size>(4, readers - r);
     if (r > 0)
-      link_chunk<T, Pass::look>(count, shape, given, link, backward, forward, stride);
+      link_chunk<T, Pass::directional_weights>(count, shape, given, link, backward, forward, stride);
     else if (given.kept)
       link_chunk<T, Pass::update_and_keep>(count, shape, given, link, backward, forward, stride);
     else

@@ -48,12 +48,12 @@ struct Write {
 
 // One head: M = M_before * (1 - w e^T) + w a^T.
 template <class T>
-inline void write_one(Shape shape, Write<T> given, const T* before, T* memory, T* squares) {
+inline void write_one_head(Shape shape, Write<T> given, const T* before, T* memory, T* squares) {
   blocks<T>(shape.length, [=](Size start, auto count) {
     constexpr Size vectors = decltype(count)::value;
     const Vector<T> one(1);
     Vector<T> weights[vectors], sums[vectors];
-    MEMNETS_UNROLL
+  MEMNETS_UNROLL
     for (Size i = 0; i < vectors; ++i) {
       weights[i] = load(given.weights + start + i * lanes<T>);
       sums[i] = Vector<T>(0);
@@ -78,7 +78,7 @@ inline void write_one(Shape shape, Write<T> given, const T* before, T* memory, T
 template <class T>
 inline void write(Shape shape, Write<T> given, const T* before, T* memory,
                   T* squares) {
-  if (given.heads == 1) return write_one(shape, given, before, memory, squares);
+  if (given.heads == 1) return write_one_head(shape, given, before, memory, squares);
   const Vector<T> one(1);
   for (Size n = 0; n < shape.length; n += lanes<T>) {
     Vector<T> sum(0);
@@ -100,7 +100,7 @@ inline void write(Shape shape, Write<T> given, const T* before, T* memory,
 
 // One head: d_memory becomes that of M_before; d_weights is added to, d_erase and d_add are set.
 template <class T>
-inline void write_backward_one(Shape shape, Write<T> given, const T* before,
+inline void write_one_head_backward(Shape shape, Write<T> given, const T* before,
                                T* d_memory, T* d_weights, T* d_erase, T* d_add) {
   const Vector<T> one(1);
   for (Size w = 0; w < shape.word; ++w) {
@@ -125,7 +125,7 @@ template <class T>
 inline void write_backward(Shape shape, Write<T> given, const T* before, T* d_memory,
                            T* d_weights, T* d_erase, T* d_add) {
   if (given.heads == 1)
-    return write_backward_one(shape, given, before, d_memory, d_weights, d_erase, d_add);
+    return write_one_head_backward(shape, given, before, d_memory, d_weights, d_erase, d_add);
   const Vector<T> one(1);
   std::vector<Vector<T>> kept(given.heads), after(given.heads + 1), erased(given.heads),
       added(given.heads);
@@ -182,7 +182,7 @@ inline T square(const T* vector, Size count) {
 
 // c = softmax_N(strength * cos(key, M_i)) (fused.md 2.3)
 template <class T>
-inline void look(Shape shape, const T* memory, const T* squares, const T* key, T strength,
+inline void content_weights(Shape shape, const T* memory, const T* squares, const T* key, T strength,
                  T epsilon, Content<T> content) {
   const T norm = square(key, shape.word);
   blocks<T>(shape.length, [=](Size start, auto count) {
@@ -211,7 +211,7 @@ inline void look(Shape shape, const T* memory, const T* squares, const T* key, T
 
 // From d_weights: d_key is set, d_strength returned, d_memory added to. scratch: 2 * length.
 template <class T>
-inline T look_backward(Shape shape, const T* memory, const T* squares, const T* key,
+inline T content_weights_backward(Shape shape, const T* memory, const T* squares, const T* key,
                        T strength, Content<T> content, const T* d_weights, T* d_memory,
                        T* d_key, T* scratch) {
   T* d_product = scratch;

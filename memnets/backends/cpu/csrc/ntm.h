@@ -34,8 +34,7 @@ class NtmMemory {
   void start(void* const* parts, Size row, T* record, T*) const {
     memory_in(shape_, part(parts, 0, row), record, squares(record));
     rows_in(shape_, problem_.read_heads, part(parts, 1, row), weights(record, 0));
-    rows_in(shape_, problem_.write_heads, part(parts, 2, row),
-            weights(record, problem_.read_heads));
+    rows_in(shape_, problem_.write_heads, part(parts, 2, row), weights(record, problem_.read_heads));
   }
 
   void start_held(void* const*, Size, T*) const {}
@@ -60,13 +59,12 @@ class NtmMemory {
   // `parts` are the problem's `d_start` or `d_restart`.
   void end_backward(void* const* parts, Size row, T* carry) const {
     if (T* to = part(parts, 0, row)) memory_out(shape_, carry, to);
-    if (T* to = part(parts, 1, row))
-      rows_out(shape_, problem_.read_heads, d_weights(carry, 0), to);
+    if (T* to = part(parts, 1, row)) rows_out(shape_, problem_.read_heads, d_weights(carry, 0), to);
     if (T* to = part(parts, 2, row))
       rows_out(shape_, problem_.write_heads, d_weights(carry, problem_.read_heads), to);
   }
 
-  void forward(const T* values, T* before, T* after, T*, T* read_vectors) {
+  void access(const T* values, T* before, T* after, T*, T* read_vectors) {
     const Size readers = problem_.read_heads;
     for (Size i = readers; i < heads_; ++i) focus(i, values, before, before, after);
     write(shape_, writes(values, after), before, after, squares(after));
@@ -77,15 +75,17 @@ class NtmMemory {
     }
   }
 
-  void backward(const T* values, T* d_values, T* before, T* after, T* carry,
-                const T* d_read_vectors) {
+  void access_backward(const T* values, T* d_values, T* before, T* after, T* carry,
+                       const T* d_read_vectors) {
     const Size readers = problem_.read_heads;
-    if (!problem_.read_first) backward_reads(values, d_values, after, before, after, carry, d_read_vectors);
+    if (!problem_.read_first)
+      reads_backward(values, d_values, after, before, after, carry, d_read_vectors);
     // The write weights' own gradient is complete before their focus runs backward.
     T* d_write = d_weights(carry, readers);
     write_backward(shape_, writes(values, after), before, carry, d_write,
                    d_values + problem_.erase_vectors, d_values + problem_.write_vectors);
-    if (problem_.read_first) backward_reads(values, d_values, before, before, after, carry, d_read_vectors);
+    if (problem_.read_first)
+      reads_backward(values, d_values, before, before, after, carry, d_read_vectors);
     for (Size i = readers; i < heads_; ++i)
       focus_backward(i, values, d_values, before, before, after, carry);
   }
@@ -101,17 +101,15 @@ class NtmMemory {
   }
 
   T* squares(T* record) const { return record + shape_.word * shape_.length; }
-  T* weights(T* record, Size head) const {
-    return record + (shape_.word + 1 + head) * shape_.length;
-  }
+  T* weights(T* record, Size head) const { return record + (shape_.word + 1 + head) * shape_.length; }
   T* d_weights(T* carry, Size head) const { return carry + (shape_.word + head) * shape_.length; }
   T* work(T* record, Size head) const {
     return record + state_size() + head * head_rows * shape_.length;
   }
 
   Write<T> writes(const T* values, T* after) const {
-    return {problem_.write_heads, weights(after, problem_.read_heads),
-            values + problem_.erase_vectors, values + problem_.write_vectors};
+    return {problem_.write_heads, weights(after, problem_.read_heads), values + problem_.erase_vectors,
+            values + problem_.write_vectors};
   }
 
   // around = the row with its ends repeated on either side, so that a shift is an offset.
@@ -125,7 +123,7 @@ class NtmMemory {
   }
 
   // g c + (1 - g) w(t-1), or what of it the head has.
-  const T* gated(const Head& head, const T* values, Content<T> content, const T* previous) {
+  const T* interpolate(const Head& head, const T* values, Content<T> content, const T* previous) {
     if (head.key < 0) return previous;
     if (head.gate < 0) return content.weights;
     const Vector<T> gate(values[head.gate]);
@@ -143,9 +141,9 @@ class NtmMemory {
     const Content<T> content(rows, shape_.length);
     T* result = weights(after, index);
     if (head.key >= 0)
-      look(shape_, seen, squares(seen), values + head.key, values[head.strength],
-           T(head.similarity_epsilon), content);
-    const T* row = gated(head, values, content, weights(before, index));
+      content_weights(shape_, seen, squares(seen), values + head.key, values[head.strength],
+                      T(head.similarity_epsilon), content);
+    const T* row = interpolate(head, values, content, weights(before, index));
     if (head.shifts < 0) {
       std::memcpy(result, row, shape_.length * sizeof(T));
       return;
@@ -158,8 +156,8 @@ class NtmMemory {
     for (Size n = 0; n < shape_.length; n += lanes<T>) {
       Vector<T> sum = least;
       for (Size j = 0; j <= 2 * reach; ++j)
-        sum = multiply_add(Vector<T>(values[head.shifts + j]),
-                           load(around_.data() + n + 2 * reach - j), sum);
+        sum = multiply_add(Vector<T>(values[head.shifts + j]), load(around_.data() + n + 2 * reach - j),
+                           sum);
       if (n + lanes<T> > shape_.slots) sum = Vector<T>::set(Vector<T>(1), sum, shape_.slots - n);
       store(sum, shifted + n);
       store(memnets::logarithm(sum), logarithm + n);
@@ -175,8 +173,9 @@ class NtmMemory {
     const Content<T> content(rows, shape_.length);
     T* d_row = d_weights(carry, index);
     if (head.shifts >= 0)
-      shift_backward(head, values, d_values, rows, gated(head, values, content, weights(before, index)),
-                     weights(after, index), d_row);
+      shift_and_sharpen_backward(head, values, d_values, rows,
+                                 interpolate(head, values, content, weights(before, index)),
+                                 weights(after, index), d_row);
     if (head.key < 0) return;
     T* d_content = scratch_.data() + shape_.length;
     const T* previous = weights(before, index);
@@ -194,15 +193,14 @@ class NtmMemory {
       }
       d_values[head.gate] = total(sum);
     }
-    d_values[head.strength] =
-        look_backward(shape_, seen, squares(seen), values + head.key, values[head.strength],
-                      content, d_content, carry, d_values + head.key,
-                      scratch_.data() + 2 * shape_.length);
+    d_values[head.strength] = content_weights_backward(
+        shape_, seen, squares(seen), values + head.key, values[head.strength], content, d_content,
+        carry, d_values + head.key, scratch_.data() + 2 * shape_.length);
   }
 
   // Through the sharpening and the shift: d_row, of the weighting, becomes that of `row`.
-  void shift_backward(const Head& head, const T* values, T* d_values, const T* rows, const T* row,
-                      const T* result, T* d_row) {
+  void shift_and_sharpen_backward(const Head& head, const T* values, T* d_values, const T* rows,
+                                  const T* row, const T* result, T* d_row) {
     const Size reach = head.shift_range;
     const T* shifted = rows + Content<T>::rows * shape_.length;
     const T* logarithm = shifted + shape_.length;
@@ -228,7 +226,7 @@ class NtmMemory {
     zero_padding(d_row, shape_.slots, shape_.length);
   }
 
-  void backward_reads(const T* values, T* d_values, T* seen, T* before, T* after, T* carry,
+  void reads_backward(const T* values, T* d_values, T* seen, T* before, T* after, T* carry,
                       const T* d_read_vectors) {
     for (Size i = 0; i < problem_.read_heads; ++i) {
       read_backward(shape_, seen, weights(after, i), d_read_vectors + i * shape_.word, carry,

@@ -57,8 +57,7 @@ class Rows {
     for (Size t = p_.time - 1; t >= 0; --t) {
       // The forward left the records of the last segment; those of the others are made again.
       const bool last = t == p_.time - 1;
-      if (last ? p_.records_spent != 0 : (t + 1) % p_.segment == 0)
-        repeat(t - t % p_.segment, t + 1);
+      if (last ? p_.records_spent != 0 : (t + 1) % p_.segment == 0) repeat(t - t % p_.segment, t + 1);
       for (Size b = first_; b < first_ + count_; ++b) memory_backward(t, b);
       interface_backward(t);
       for (Size l = p_.depth - 1; l >= 0; --l) layer_backward(t, l);
@@ -129,8 +128,7 @@ class Rows {
   // At a segment's start the state is kept.
   void keep(Size t) {
     for (Size b = first_; b < first_ + count_; ++b)
-      if (t < length(b))
-        std::memcpy(checkpoint(t, b), record(t, b), memory_.state_size() * sizeof(T));
+      if (t < length(b)) std::memcpy(checkpoint(t, b), record(t, b), memory_.state_size() * sizeof(T));
   }
 
   // The records of the steps from `from` to `to`, from the state at `from` and the kept values.
@@ -143,7 +141,7 @@ class Rows {
       memory_.go_on(record(from, b), held(b));
       for (Size t = from; t < std::min(to, length(b)); ++t) {
         if (starts(t, b)) memory_.go_on(fresh(b), held(b));
-        memory_.forward(values(t, b), before(t, b), record(t + 1, b), held(b), unused.data());
+        memory_.access(values(t, b), before(t, b), record(t + 1, b), held(b), unused.data());
       }
     }
   }
@@ -172,7 +170,8 @@ class Rows {
       std::memcpy(gates(layer, t, b),
                   static_cast<T*>(layer.from_input) + (t * p_.batch + b) * layer.from_input_row,
                   layer.rows * sizeof(T));
-    weights_.layers[l].multiply(count_, z(layer, t, first_), layer.width, gates(layer, t, first_), layer.rows);
+    weights_.layers[l].multiply(count_, z(layer, t, first_), layer.width, gates(layer, t, first_),
+                                layer.rows);
     for (Size b = first_; b < first_ + count_; ++b) {
       if (t >= length(b)) continue;
       // Without skip connections the output is the last layer's: earlier ones write theirs there first.
@@ -200,18 +199,18 @@ class Rows {
   void interface_forward(Size t) {
     for (Size b = first_; b < first_ + count_; ++b)
       std::memcpy(raw(t, b), p_.interface_bias, p_.numbers * sizeof(T));
-    weights_.interface_part.multiply(count_, output(t, first_, 0), outputs_, raw(t, first_), p_.numbers);
+    weights_.interface_part.multiply(count_, output(t, first_, 0), outputs_, raw(t, first_),
+                                     p_.numbers);
     for (Size b = first_; b < first_ + count_; ++b)
-      activate(p_.fields, p_.fields_count, raw(t, b), values(t, b));
+      field_values(p_.fields, p_.fields_count, raw(t, b), values(t, b));
   }
 
   void memory_forward(Size t, Size b) {
     T* vectors = at(p_.read_vectors, t * p_.batch + b, reads_);
-    memory_.forward(values(t, b), before(t, b), record(t + 1, b), held(b), vectors);
+    memory_.access(values(t, b), before(t, b), record(t + 1, b), held(b), vectors);
     for (Size l = 0; l < p_.depth; ++l) {
       const Layer& layer = p_.layers[l];
-      if (layer.reads >= 0)
-        std::memcpy(z(layer, t + 1, b) + layer.reads, vectors, reads_ * sizeof(T));
+      if (layer.reads >= 0) std::memcpy(z(layer, t + 1, b) + layer.reads, vectors, reads_ * sizeof(T));
     }
     if (t + 1 == length(b)) {
       memory_.end(b, record(t + 1, b), held(b));
@@ -229,9 +228,10 @@ class Rows {
       const T* more = at(p_.d_read_vectors, t * p_.batch + b, reads_);
       for (Size i = 0; i < reads_; ++i) d_reads[i] += more[i];
     }
-    memory_.backward(values(t, b), d_values_.data(), before(t, b), record(t + 1, b), carry, d_reads);
+    memory_.access_backward(values(t, b), d_values_.data(), before(t, b), record(t + 1, b), carry,
+                            d_reads);
     fill(d_reads, reads_);
-    activate_backward(p_.fields, p_.fields_count, raw(t, b), values(t, b), d_values_.data(), d_raw);
+    field_values_backward(p_.fields, p_.fields_count, raw(t, b), values(t, b), d_values_.data(), d_raw);
   }
 
   // A row's backward begins at its own last step, from the gradient of its final state.
@@ -254,8 +254,8 @@ class Rows {
                   count_ * outputs_ * sizeof(T));
     else
       fill(d_outputs_.data(), count_ * outputs_);
-    weights_.interface_part.multiply(count_, at(p_.d_raw, t * p_.batch + first_, p_.numbers), p_.numbers,
-                                     d_outputs_.data(), outputs_);
+    weights_.interface_part.multiply(count_, at(p_.d_raw, t * p_.batch + first_, p_.numbers),
+                                     p_.numbers, d_outputs_.data(), outputs_);
   }
 
   void layer_backward(Size t, Size l) {
@@ -269,7 +269,8 @@ class Rows {
       }
       const Size i = b - first_;
       T* d_h = d_own_.data() + (l * count_ + i) * hidden;  // so far from the step after
-      if (p_.skip || l == p_.depth - 1) add(d_h, d_outputs_.data() + i * outputs_ + (p_.skip ? l * hidden : 0));
+      if (p_.skip || l == p_.depth - 1)
+        add(d_h, d_outputs_.data() + i * outputs_ + (p_.skip ? l * hidden : 0));
       if (l + 1 < p_.depth) add(d_h, d_below_.data() + i * hidden);
       const CellRow<T> row = cell_row(layer, t, b);
       switch (static_cast<Cell>(p_.cell)) {
@@ -279,18 +280,25 @@ class Rows {
           break;
         case Cell::gru: gru_backward(row, d_h, d_h, d_gates); break;
         case Cell::elman:
-        case Cell::feedforward_tanh: elman_backward(row, d_h, d_gates); fill(d_h, hidden); break;
-        case Cell::feedforward: feedforward_backward(row, d_h, d_gates); fill(d_h, hidden); break;
+        case Cell::feedforward_tanh:
+          elman_backward(row, d_h, d_gates);
+          fill(d_h, hidden);
+          break;
+        case Cell::feedforward:
+          feedforward_backward(row, d_h, d_gates);
+          fill(d_h, hidden);
+          break;
       }
     }
     fill(d_z_.data(), count_ * layer.width);
-    weights_.layers[l].multiply(count_, at(layer.d_gates, t * p_.batch + first_, layer.rows), layer.rows,
-                                d_z_.data(), layer.width);
+    weights_.layers[l].multiply(count_, at(layer.d_gates, t * p_.batch + first_, layer.rows),
+                                layer.rows, d_z_.data(), layer.width);
     for (Size i = 0; i < count_; ++i) {
       const T* d_z = d_z_.data() + i * layer.width;
       if (layer.reads >= 0)
         for (Size n = 0; n < reads_; ++n) d_reads_[i * reads_ + n] += d_z[layer.reads + n];
-      if (layer.below >= 0) std::memcpy(d_below_.data() + i * hidden, d_z + layer.below, hidden * sizeof(T));
+      if (layer.below >= 0)
+        std::memcpy(d_below_.data() + i * hidden, d_z + layer.below, hidden * sizeof(T));
       if (layer.own >= 0) add(d_own_.data() + (l * count_ + i) * hidden, d_z + layer.own);
     }
   }

@@ -38,8 +38,8 @@ inline T lifted(Allocation<T> given, T usage) {
 // a[phi_j] = (1 - u[phi_j]) prod_{i<j} u[phi_i]. `order` holds the list before, and then this one;
 // `keys` is scratch of `length`.
 template <class T>
-inline void allocate(Shape shape, Allocation<T> given, const T* usage, int32_t* order,
-                     T* keys, T* weights) {
+inline void allocation(Shape shape, Allocation<T> given, const T* usage, int32_t* order, T* keys,
+                       T* weights) {
   for (Size n = 0; n < shape.slots; ++n)
     keys[n] = given.resolution != 0 ? std::nearbyint(usage[n] / given.resolution) : usage[n];
   sort_slots(keys, shape.slots, order);
@@ -54,9 +54,8 @@ inline void allocate(Shape shape, Allocation<T> given, const T* usage, int32_t* 
 
 // d_usage += what d_weights says; the order has no gradient. `before`: scratch of `length`.
 template <class T>
-inline void allocate_backward(Shape shape, Allocation<T> given, const T* usage,
-                              const int32_t* order, const T* weights, const T* d_weights, T* before,
-                              T* d_usage) {
+inline void allocation_backward(Shape shape, Allocation<T> given, const T* usage, const int32_t* order,
+                                const T* weights, const T* d_weights, T* before, T* d_usage) {
   T product = 1;
   Size count = 0;
   for (; count < shape.slots && product != 0; ++count) {
@@ -89,25 +88,24 @@ inline void update_usage(Shape shape, UsageUpdate<T> given, const T* usage, T* a
     for (Size h = 0; h < given.writers; ++h)
       value = multiply_add(one - value, load(given.write_weights + h * shape.length + n), value);
     for (Size r = 0; r < given.readers; ++r)
-      value = value * (one - Vector<T>(given.free_gates[r]) *
-                                 load(given.read_weights + r * shape.length + n));
+      value = value *
+              (one - Vector<T>(given.free_gates[r]) * load(given.read_weights + r * shape.length + n));
     store(value, after + n);
   }
 }
 
 // d_usage becomes that of the step before; the others are added to (d_write_weights: unless null).
 template <class T>
-inline void update_usage_backward(Shape shape, UsageUpdate<T> given, const T* usage,
-                                  T* d_usage, T* d_read_weights, T* d_write_weights,
-                                  T* d_free_gates) {
+inline void update_usage_backward(Shape shape, UsageUpdate<T> given, const T* usage, T* d_usage,
+                                  T* d_read_weights, T* d_write_weights, T* d_free_gates) {
   const Vector<T> one(1);
   const Size readers = given.readers, writers = given.writers;
   std::vector<Vector<T>> raised(writers + 1), later(readers + 1), freed(readers, Vector<T>(0));
   for (Size n = 0; n < shape.length; n += lanes<T>) {
     raised[0] = load(usage + n);
     for (Size h = 0; h < writers; ++h)
-      raised[h + 1] = multiply_add(
-          one - raised[h], load(given.write_weights + h * shape.length + n), raised[h]);
+      raised[h + 1] =
+          multiply_add(one - raised[h], load(given.write_weights + h * shape.length + n), raised[h]);
     later[readers] = one;
     for (Size r = readers - 1; r >= 0; --r)
       later[r] = later[r + 1] * (one - Vector<T>(given.free_gates[r]) *
@@ -116,7 +114,8 @@ inline void update_usage_backward(Shape shape, UsageUpdate<T> given, const T* us
     const Vector<T> d_retention = d * raised[writers];
     Vector<T> earlier = one;
     for (Size r = 0; r < readers; ++r) {
-      const Vector<T> gate(given.free_gates[r]), weight = load(given.read_weights + r * shape.length + n);
+      const Vector<T> gate(given.free_gates[r]),
+          weight = load(given.read_weights + r * shape.length + n);
       const Vector<T> others = d_retention * earlier * later[r + 1];
       freed[r] = multiply_add(others, weight, freed[r]);
       T* place = d_read_weights + r * shape.length + n;
