@@ -6,8 +6,8 @@ A matplotlib figure takes far longer to draw, and these are drawn while training
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -128,7 +128,7 @@ def memory_pictures(trace: Trace) -> dict[str, Picture]:
         found["usage"] = Picture(
             heat_map(_array(memory.usage).T), "usage: slots down, time right, 0 to 1"
         )
-    if hasattr(memory, "link"):
+    if isinstance(getattr(memory, "link", None), Tensor):  # a DNC may be without a linkage
         text = "links after the last step: row i, column j is how much i was written right after j"
         found["links"] = Picture(heat_map(*_array(memory.link[-1])), text)
     contents = _array(memory.memory[-1])
@@ -145,14 +145,23 @@ def memory_pictures(trace: Trace) -> dict[str, Picture]:
 def _gates(trace: Trace) -> dict[str, np.ndarray]:
     """Every gate and read mode over time, by its name and head."""
     found = {}
-    for name, value in getattr(trace.interface, "_asdict", dict)().items():
-        if not name.endswith(("_gates", "_modes")):
+    for name, value in _named(trace.interface):
+        if not name.endswith(("gates", "_modes")):
             continue
         rows = _array(value).reshape(len(value), -1).T
         for index, row in enumerate(rows):
             label = name.replace("_", " ").removesuffix("s")
             found[f"{label} {index + 1}" if len(rows) > 1 else label] = row
     return found
+
+
+def _named(interface: Any) -> Iterator[tuple[str, Tensor]]:
+    """The fields of an interface, and of the parts in it."""
+    for name, value in getattr(interface, "_asdict", dict)().items():
+        if isinstance(value, Tensor):
+            yield name, value
+        else:
+            yield from _named(value)
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -14,6 +14,8 @@ from PIL import Image
 import memnets
 import train
 from tasks import TASKS
+from tests.layers import TABLE as LAYERS
+from tests.layers import inputs
 from tests.training import wandb_file
 from tests.training.tiny import arguments
 from training.baselines.lstm import LSTM
@@ -240,3 +242,16 @@ def test_histograms_leave_out_what_is_not_finite():
     found = media.histograms(layer)
     assert found["weights/weight"][0].sum() == 3
     assert found["gradients/weight"][0].sum() == 0
+
+
+@pytest.mark.parametrize("case", LAYERS, ids=str)
+def test_every_memory_has_its_pictures(case):
+    """Also one without links, and one whose interface has no flat form."""
+    x = inputs(batch=1, dtype=torch.float32)[:, 0]
+    trace = memnets.record(case.build(dtype=torch.float32), x)
+    pictures = heat_maps.memory_pictures(trace)
+    assert {"contents", "read_weights", "write_weights"} <= set(pictures)
+    linked = isinstance(getattr(trace.memory, "link", ()), torch.Tensor)
+    assert ("links" in pictures) == linked
+    if case.name.startswith("dnc"):
+        assert "write gate" in pictures["gates"].caption
