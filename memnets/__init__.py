@@ -15,7 +15,7 @@ from memnets.dnc import DNC, DNCInterface, DNCMemory, DNCParameters
 from memnets.inspect import record as _record
 from memnets.inspect.record import Trace, record
 from memnets.layer import MemoryLayer
-from memnets.loading import from_config, load, register
+from memnets.loading import from_config, load
 from memnets.ntm import NTM, NTMInterface
 from memnets.parts import controllers
 from memnets.parts.content import Content
@@ -26,6 +26,7 @@ from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.start import Start
 from memnets.parts.usage import Allocation, LeastRecentlyUsed
 from memnets.parts.writing import EraseAdd
+from memnets.registry import register
 from memnets.state import State, detach, flatten, map_tensors, unflatten
 
 __version__ = "0.1.0"

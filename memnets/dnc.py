@@ -22,6 +22,7 @@ from memnets.parts.linkage import Linkage, LinkageParameters
 from memnets.parts.start import Start
 from memnets.parts.usage import Allocation, AllocationParameters
 from memnets.parts.writing import EraseAdd, WriteVectors, read
+from memnets.registry import register
 
 
 class DNCInterface(NamedTuple):
@@ -168,6 +169,7 @@ INITIAL_MEMORY = 0.0
 
 
 @stock
+@register
 class DNC(MemoryLayer):
     """A Differentiable Neural Computer as a layer that is called as `nn.LSTM` is.
 

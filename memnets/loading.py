@@ -7,50 +7,14 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from memnets.backends.registry import Backend
-from memnets.dnc import DNC
 from memnets.layer import MemoryLayer
-from memnets.ntm import NTM
-from memnets.parts import registry
 from memnets.parts.registry import from_data
-
-LAYERS: dict[str, type[MemoryLayer]] = {"NTM": NTM, "DNC": DNC}
-"""Every registered layer, by the name of its class."""
-Kind = TypeVar("Kind", bound=type)
-
-
-def register(kind: Kind) -> Kind:
-    """Register a part (a frozen dataclass) or a layer (a `MemoryLayer`): decorate its class.
-
-    A layer of registered classes has a `config`, and `from_config` and `load` rebuild it.
-
-    Raises:
-        TypeError: if the class is neither.
-        ValueError: if another class is registered under its name.
-
-    >>> from dataclasses import dataclass
-    >>> @register
-    ... class Deep(NTM):
-    ...     pass
-    >>> type(from_config(Deep(3, 2).config)).__name__
-    'Deep'
-    """
-    given: Any = kind
-    if not isinstance(given, type) or not issubclass(given, MemoryLayer):
-        registry.register(given)
-        return kind
-    known = LAYERS.setdefault(given.__name__, given)
-    if (known.__module__, known.__qualname__) != (given.__module__, given.__qualname__):
-        raise ValueError(
-            f"A name is registered once; {given.__name__} is {known.__module__}."
-            f"{known.__qualname__}: give yours another name."
-        )
-    LAYERS[given.__name__] = given
-    return kind
+from memnets.registry import LAYERS
 
 
 def from_config(
@@ -69,7 +33,8 @@ def from_config(
     Raises:
         ValueError: if a class is not registered, or does not take its arguments.
 
-    >>> layer = NTM(9, 8, memory_size=16)
+    >>> import memnets
+    >>> layer = memnets.NTM(9, 8, memory_size=16)
     >>> from_config(layer.config).config == layer.config
     True
     """

@@ -24,6 +24,7 @@ from memnets.parts.heads import Head, Heads, NTMMemory, ReadHead, WriteHead
 from memnets.parts.location import ContentAndLocation, FocusParameters
 from memnets.parts.start import Start
 from memnets.parts.writing import EraseAdd, WriteVectors
+from memnets.registry import register
 
 
 class NTMInterface(NamedTuple):
@@ -102,6 +103,7 @@ FIRST_SLOT_WEIGHT = 0.9
 
 
 @stock
+@register
 class NTM(MemoryLayer):
     """A Neural Turing Machine as a layer that is called as `nn.LSTM` is.
 

@@ -134,6 +134,7 @@ LIBRARY = (
     ("memnets.parts",),
     ("memnets.backends",),
     ("memnets.layer",),
+    ("memnets.registry",),
     ("memnets.ntm", "memnets.dnc"),
     ("memnets.paper", "memnets.loading", "memnets.inspect"),
 )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import memnets
-from memnets import loading
+from memnets import registry as layers
 from memnets.interface import Field, Table, real
 from memnets.parts import registry
 from memnets.parts.content import Content, ContentParameters
@@ -36,7 +36,7 @@ def saved(layer: Any, path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _registered_here_only() -> Iterator[None]:
     """What a test registers is gone after it."""
-    with mock.patch.dict(registry.PARTS), mock.patch.dict(loading.LAYERS):
+    with mock.patch.dict(registry.PARTS), mock.patch.dict(layers.LAYERS):
         yield
 
 
@@ -196,12 +196,12 @@ def test_a_part_that_is_not_registered_is_no_data(name: str, said: str) -> None:
         ("addressing", r"There is no part 'Scaled'; registered are .*Import the module that def"),
         ("entries", r"There is no part 'Scaled'; registered are .*Import the module that def"),
         ("content", r"There is no part 'Products'; registered are .*Import the module that def"),
-        ("layer", r"There is no layer 'Gated'; registered are NTM, DNC\. Import the module that"),
+        ("layer", r"There is no layer 'Gated'; registered are DNC, NTM\. Import the module that"),
     ],
 )
 def test_what_is_registered_where_it_was_saved_alone(name: str, said: str, tmp_path: Path) -> None:
     """A program that has not imported the user's module says what is missing."""
-    with mock.patch.dict(registry.PARTS), mock.patch.dict(loading.LAYERS):
+    with mock.patch.dict(registry.PARTS), mock.patch.dict(layers.LAYERS):
         for kind in (Scaled, Products, Gated):
             memnets.register(kind)
         layer = own_layers()[name]
@@ -224,7 +224,7 @@ def test_a_layer_under_the_name_of_another_is_refused() -> None:
     own = type("NTM", (memnets.NTM,), {})
     with pytest.raises(ValueError, match=r"registered once; NTM is memnets\.ntm\.NTM: give yours"):
         memnets.register(own)
-    assert loading.LAYERS["NTM"] is memnets.NTM
+    assert layers.LAYERS["NTM"] is memnets.NTM
 
 
 @pytest.mark.parametrize("config", [None, 3, "NTM", [], {}, {"name": "NTM"}, {"arguments": {}}])
@@ -235,7 +235,7 @@ def test_what_is_no_configuration(config: Any) -> None:
 
 @pytest.mark.parametrize("name", ["LSTM", "", None, 3, []])
 def test_a_configuration_of_no_layer(name: Any) -> None:
-    with pytest.raises(ValueError, match=r"There is no layer .*; registered are NTM, DNC"):
+    with pytest.raises(ValueError, match=r"There is no layer .*; registered are DNC, NTM"):
         memnets.from_config({"name": name, "arguments": {}})
 
 
