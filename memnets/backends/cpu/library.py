@@ -9,6 +9,7 @@ one kind of number.
 from __future__ import annotations
 
 import ctypes
+import difflib
 import functools
 import hashlib
 import logging
@@ -127,12 +128,24 @@ def compiled_here(number: str) -> Path:
     return built(program, number)
 
 
+SETTINGS = ("MEMNETS_KERNEL", "MEMNETS_CACHE", "MEMNETS_CXXFLAGS", "MEMNETS_INSTRUCTION_SETS")
+"""The variables of the environment that memnets reads; the last is for building a wheel."""
+
+
 def setting() -> str:
     """Return which kernel MEMNETS_KERNEL asks for; MEMNETS_CXXFLAGS asks for a native one.
 
     Raises:
-        ValueError: if it is not the name of one.
+        ValueError: if it is not the name of one, or a variable of the environment begins with
+            MEMNETS_ and is none that memnets knows.
     """
+    unknown = sorted(n for n in os.environ if n.startswith("MEMNETS_") and n not in SETTINGS)
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], SETTINGS, n=1)
+        raise ValueError(
+            f"{unknown[0]} is no setting of memnets, which has {', '.join(SETTINGS)}: "
+            + (f"{near[0]} may be meant." if near else "unset it.")
+        )
     sets = compiling.instruction_sets()
     chosen = os.environ.get("MEMNETS_KERNEL") or (NATIVE if extra_options() else AUTO)
     if chosen not in (AUTO, NATIVE, *sets):

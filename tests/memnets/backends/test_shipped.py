@@ -2,11 +2,13 @@
 
 import json
 import logging
+import re
 
 import pytest
 import torch
 
 import memnets
+from memnets import __main__
 from memnets.backends import cpu as fused
 from memnets.backends import registry
 from memnets.backends.cpu import compiling, library, shipped
@@ -151,3 +153,26 @@ def test_the_processor_decides(monkeypatch):
         shipped.library("double", "avx2")
     monkeypatch.setattr(compiling, "instruction_sets", lambda: {"neon": ()})
     assert shipped.best_instruction_set() == "neon"
+
+
+def test_a_setting_that_there_is_not(built, monkeypatch, capsys):
+    monkeypatch.setenv("MEMNETS_KERNAL", "avx2")
+    said = "MEMNETS_KERNAL is no setting of memnets, .*: MEMNETS_KERNEL may be meant"
+    with pytest.raises(ValueError, match=said):
+        memnets.NTM(3, 2, dtype=torch.float64)(torch.zeros(1, 1, 3, dtype=torch.float64))
+    assert __main__.main() == 1
+    assert "MEMNETS_KERNEL may be meant" in capsys.readouterr().out
+    monkeypatch.delenv("MEMNETS_KERNAL")
+    layer = memnets.NTM(3, 2, dtype=torch.float64)
+    assert layer.backend_for(torch.zeros(1, 1, 3, dtype=torch.float64)).backend == "fused"
+
+
+def test_the_table_of_what_a_machine_uses(built, capsys):
+    assert __main__.main() in (0, 1)  # the other kind of numbers is not in the package
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert list(rows) == [
+        *("settings", "processor", "compiler", "cache"),
+        *("float32", "float64", "threads"),
+    ]
+    assert re.match(r"fused, with .*, shipped; loaded in 0\.\d+ s from ", rows["float64"])
+    assert rows["float32"].startswith("the reference, slower. ")
