@@ -28,7 +28,7 @@ from training.files.metrics import is_finished
 from training.files.provenance import ROOT
 from training.machine import device
 from training.machine.signals import Stop, stop_on_signals
-from training.options.config import Config, flat, from_json
+from training.options.config import Config, flat, from_json, to_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ def _settings(config: Config) -> dict[str, object]:
         wandb="auto",
         run=dataclasses.replace(config.run, pictures=True),
     )
-    return flat(dataclasses.asdict(kept))
+    return flat(to_json(kept))
 
 
 def run(jobs: Sequence[Job], at_once: int) -> int:
