@@ -35,8 +35,9 @@ def ntm(
 
     Args:
         input_size, output_size: I and O.
-        memory_size, word_size, read_heads, write_heads, controller, hidden_size, batch_first,
-            device, dtype: see `memnets.NTM`; the sizes are the paper's for copy.
+        memory_size, word_size, read_heads, write_heads: see `memnets.NTM`; the sizes are the
+            paper's for copy.
+        controller, hidden_size, batch_first, device, dtype: see `memnets.NTM`.
 
     Raises:
         ValueError, TypeError: as `memnets.NTM`.

@@ -64,10 +64,10 @@ def sequence_figure(
         mark_wrong: whether to mark wrong answers.
         symbols: whether the answer of a step is a symbol, that of the largest output; a wrong one
             is marked there. False: every output is a bit, 1 above 0.5.
-        input_rows: what the channels of the inputs hold, as `[("bits", 8, (0, 1)), ("priority", 1,
-            (-1, 1))]`: name, count and range of neighbouring channels, in order. A value outside of
-            the range has the colour of its end. None: rows are numbered, and channels with values
-            below 0 or above 1 have the range of these.
+        input_rows: what the channels of the inputs hold: name, count and range of neighbouring
+            channels, in order, such as ("bits", 8, (0, 1)), ("priority", 1, (-1, 1)). A value
+            outside of the range has the colour of its end. None: rows are numbered, and channels
+            with values below 0 or above 1 have the range of these.
         output_rows: the same for the targets and outputs.
 
     Returns:
