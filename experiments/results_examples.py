@@ -12,7 +12,8 @@ from torch import nn
 
 from experiments.results import Summary, middle_run
 from experiments.table import EXAMPLES, TARGETS, Example
-from memnets.inspect.plots.style import INK, WRONG
+from memnets.inspect.palette import INK
+from memnets.inspect.plots.style import WRONG
 from tasks.base import Task
 from training.evaluate import evaluation, generalisation
 from training.files import checkpoint

@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.results import Summary, figure, median
 from experiments.table import TARGETS, Target
+from memnets.inspect import palette
 from tasks import dynamic_ngram
 from tasks.grid import coordinates
 from training.options.models import Look, looks
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-OTHER = Look("", "#56B4E9", "-")
+OTHER = Look("", palette.SKY, "-")
 OPTIMUM = {"dynamic_ngram": dynamic_ngram.OPTIMUM}
 LEAST = 0.01  # below it, the axes of costs and errors are linear
 

@@ -16,6 +16,7 @@ from memnets.checks import (
     check_sizes,
     check_switches,
 )
+from memnets.inspect import palette
 from memnets.state import difference
 from training.baselines.forms import time_first
 from training.baselines.registry import Look, register
@@ -61,7 +62,7 @@ def notes(device: str, precision: str) -> list[str]:
 
 @register(
     "lstm",
-    Look("LSTM", "#D55E00", ":"),
+    Look("LSTM", palette.VERMILION, ":"),
     guess={"model.hidden_size": 256, "run.sequences": 500_000},
     notes=notes,
 )

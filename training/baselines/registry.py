@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from torch import nn
 
 import memnets
+from memnets.inspect import palette
 
 Family = Literal["steady", "calm", "baseline"]
 """the names in `training.options.recipes.FAMILIES`"""
@@ -24,7 +25,7 @@ class Look(NamedTuple):
 
     label: str
     colour: str
-    """of Okabe and Ito's palette, which the colour-blind tell apart"""
+    """of `memnets.inspect.palette`"""
     line: str
     """style of the line in matplotlib's notation, for print"""
 
@@ -91,7 +92,7 @@ PARTS: dict[str, Any] = {"controller": memnets.Stack(), "backend": memnets.Backe
 
 MODELS: dict[str, Model] = {
     "ntm": Model(
-        look=Look("NTM", "#0072B2", "-"),
+        look=Look("NTM", palette.BLUE, "-"),
         constructor=memnets.NTM,
         parts=PARTS,
         not_flags=("hidden_size",),
@@ -105,14 +106,14 @@ MODELS: dict[str, Model] = {
         },
         variants=(
             Variant(
-                Look("NTM, feed-forward", "#E69F00", "--"),
+                Look("NTM, feed-forward", palette.ORANGE, "--"),
                 "controller.cell",
                 ("feedforward", "feedforward_tanh"),
             ),
         ),
     ),
     "dnc": Model(
-        look=Look("DNC", "#009E73", "-."),
+        look=Look("DNC", palette.GREEN, "-."),
         constructor=memnets.DNC,
         parts=PARTS,
         not_flags=("hidden_size",),

@@ -21,6 +21,7 @@ from memnets.checks import (
     check_sizes,
     check_switches,
 )
+from memnets.inspect import palette
 from memnets.state import difference
 from training.baselines.forms import time_first
 from training.baselines.registry import Look, register
@@ -141,7 +142,7 @@ class Block(nn.Module):
 
 @register(
     "transformer",
-    Look("Transformer", "#CC79A7", "-"),
+    Look("Transformer", palette.PINK, "-"),
     family="steady",
     guess={
         "optimizer.learning_rate": 1e-3,

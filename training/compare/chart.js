@@ -1,5 +1,5 @@
 /* Axes and curves of the page that compares runs. `all` is its data. */
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c", "#a0522d"];
+const COLOURS = all.colours;  // memnets.inspect.palette
 const DASHES = ["", "7 3", "2 3"];  // after the last colour, the first comes again with dashes
 const hidden = new Set();
 let data = all.tasks[0];  // the task that is shown

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from memnets.inspect import palette
 from training.compare.data import Found, Group, curves, differing
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -32,7 +33,10 @@ def content(found: Sequence[Group], *, pictures: bool = True) -> dict[str, Any]:
     tasks: dict[str, list[Group]] = {}
     for group in found:
         tasks.setdefault(group.task, []).append(group)
-    return {"tasks": [_task(name, some, pictures) for name, some in tasks.items()]}
+    return {
+        "colours": palette.LINES,
+        "tasks": [_task(name, some, pictures) for name, some in tasks.items()],
+    }
 
 
 def _task(name: str, found: Sequence[Group], pictures: bool) -> dict[str, Any]:

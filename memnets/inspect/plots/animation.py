@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from memnets.inspect.palette import BLUE, INK, ORANGE, PALE
 from memnets.inspect.plots.rows import Panel, Rows, draw_rows, panel, panel_height, scales
 from memnets.inspect.plots.style import (
-    BLUE,
     CONTENTS,
-    INK,
-    ORANGE,
-    PALE,
     array,
     check_one_sequence,
     colour_bar,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from memnets.inspect.palette import INK
 from memnets.inspect.plots.style import (
     CONTENTS,
-    INK,
     WEIGHTS,
     array,
     check_one_sequence,

@@ -10,14 +10,8 @@ import torch
 from torch import Tensor
 
 from memnets.dnc import DNCInterface
+from memnets.inspect.palette import BLUE, GREEN, INK, ORANGE, PALE, PINK, SKY
 from memnets.inspect.plots.style import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    PALE,
-    PINK,
-    SKY,
     WEIGHTS,
     array,
     check_one_sequence,

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from memnets.inspect.plots.style import (
-    BITS,
-    CONTENTS,
-    PALE,
-    array,
-    colour_bar,
-    image,
-    symmetric_ticks,
-)
+from memnets.inspect.palette import PALE
+from memnets.inspect.plots.style import BITS, CONTENTS, array, colour_bar, image, symmetric_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

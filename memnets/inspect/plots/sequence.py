@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from memnets.inspect.palette import INK
 from memnets.inspect.plots.rows import (
     Panel,
     Rows,
@@ -17,7 +18,6 @@ from memnets.inspect.plots.rows import (
     scales,
 )
 from memnets.inspect.plots.style import (
-    INK,
     WEIGHTS,
     WRONG,
     array,

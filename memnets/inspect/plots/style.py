@@ -13,6 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memnets.inspect.palette import (
+    INK,
+    PALE,
+    VERMILION,
+)
 from memnets.inspect.record import Trace
 
 if TYPE_CHECKING:
@@ -20,10 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-INK = "#1f2933"
-PALE = "#c9d1d9"
-WRONG = "#d55e00"
-BLUE, ORANGE, GREEN, PINK, SKY = "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9"
+WRONG = VERMILION
 BITS, WEIGHTS, CONTENTS = "Greys", "viridis", "BrBG"
 
 
