@@ -104,7 +104,7 @@ def test_every_look_is_told_apart_by_its_label_its_colour_and_its_line():
     shown = list(looks().values())
     assert len(shown) == len(MODELS) + sum(len(entry.variants) for entry in MODELS.values())
     assert len({look.colour for look in shown}) == len(shown)
-    assert all(re.fullmatch(r"#[0-9A-F]{6}", look.colour) for look in shown)
+    assert all(re.fullmatch(r"#[0-9a-f]{6}", look.colour) for look in shown)
 
 
 def test_a_name_or_a_label_is_registered_once():
