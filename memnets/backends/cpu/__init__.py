@@ -7,6 +7,7 @@ It computes what the reference computes, step by step and gradient by gradient, 
 from __future__ import annotations
 
 import math
+from types import NoneType
 
 import torch
 from torch import Tensor
@@ -32,6 +33,8 @@ from memnets.backends.cpu.planned import (
 )
 from memnets.backends.reference import Starts, Unrolled
 from memnets.backends.spec import Steps
+from memnets.parts.controllers import Controller
+from memnets.parts.start import Start
 from memnets.state import State, map_tensors
 
 __all__ = [
@@ -50,6 +53,10 @@ sequence is kept in segments, which the backward makes again (as with `checkpoin
 
 ROWS_A_THREAD = 4
 """Below this many rows for each, another thread costs more than it brings."""
+
+CONSTANTS = (float, int, NoneType)
+BEGINNINGS = ("start_memory", "start_read_vectors", "start_weights")
+"""The attributes of a layer that hold a first state which is learned."""
 
 
 def threads(batch_size: int) -> int:
@@ -105,12 +112,20 @@ def knows_states(layer: Steps) -> bool:
 
 
 def makes_constants(layer: Steps) -> bool:
-    """Whether `initial_state` is the class's, and nothing that it makes is learned."""
+    """Whether `initial_state` is the class's, and makes the same until a setting changes.
+
+    A tensor that it begins with may be learned, or written to: then nothing can be kept.
+    """
+    controller, start = layer._modules["controller"], layer.__dict__.get("start")
     return (
         knows_states(layer)
-        and layer.start_memory is None
-        and layer._modules["controller"].__dict__["_parameters"].get("start") is None
+        and type(start) is Start
+        and type(controller) is Controller
         and type(layer.readout.weight) in PLAIN
+        and type(start.memory) in CONSTANTS
+        and type(layer.__dict__.get("constant")) in CONSTANTS
+        and all(getattr(layer, name, None) is None for name in BEGINNINGS)
+        and controller.start is None
     )
 
 

@@ -27,9 +27,7 @@ REPLACED = frozenset({"advance", "access"})
 INITIAL = frozenset({"initial_state", "initial_access"})
 """Those that say what form its states have."""
 SETTINGS = ("input_size", "memory_size", "word_size", "read_heads", "write_heads", "read_first")
-START = ("start", "constant")
-"""Those that say what the first state holds."""
-WATCHED = (*SETTINGS, *START, *sorted(INITIAL))
+WATCHED = (*SETTINGS, "constant", *sorted(INITIAL))
 PLAIN = (Tensor, nn.Parameter)
 RECURRENT = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 LINEAR = ("linear.weight", "linear.bias")
@@ -63,6 +61,7 @@ def evidence(layer: Any, modules: Sequence[nn.Module]) -> tuple[Any, ...]:
         rewritten(),
         REPLACED.isdisjoint(attributes),
         *map(attributes.get, WATCHED),
+        _as_found(attributes.get("start")),
         [None if p is None else p.shape for p in layer._parameters.values()],
     ]
     heads_there = attributes.get("heads", ())
