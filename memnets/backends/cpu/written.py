@@ -38,12 +38,15 @@ class Written(NamedTuple):
     seen: dict[str, Any]
     """What was in it: while that is the same, nothing needs a closer look."""
     functions: dict[str, Any]
-    """What it computes with: functions, and of a class static methods and properties."""
+    """What it computes with: functions, of a class static methods and properties, and of a module
+    the part that it writes with."""
     whole: bool
     """Whether a name that is added counts: one of a class may hide what it inherits."""
 
 
 _as_written: list[Written] = []
+_parts: list[tuple[str, Any, dict[str, Any]]] = []
+"""The parts that modules hold, by name, and the settings that they were written with."""
 FUNCTIONS = (FunctionType, BuiltinFunctionType, staticmethod, classmethod, property)
 OPERATORS = frozenset({"__call__", "__getattr__", "__getattribute__"})
 """Of the names with underscores around them, those that change what an object computes; others
@@ -62,7 +65,11 @@ def stock(kind: Kind) -> Kind:
 
 def _remember(space: Any) -> None:
     if all(space is not written.space for written in _as_written):
-        functions = {n: value for n, value in vars(space).items() if isinstance(value, FUNCTIONS)}
+        known = (*FUNCTIONS, EraseAdd)
+        functions = {n: value for n, value in vars(space).items() if isinstance(value, known)}
+        for name, value in functions.items():
+            if isinstance(value, EraseAdd):
+                _parts.append((f"{space.__name__}.{name}", value, dict(vars(value))))
         whole = isinstance(space, type)
         _as_written.append(Written(space, vars(space), dict(vars(space)), functions, whole))
 
@@ -94,6 +101,9 @@ def rewritten() -> str | None:
     """The name of a function that is not what its class or module was written with, if any."""
     if nn.Module.__call__ is not _call or nn.Module.__getattr__ is not _getattr:
         return "torch.nn.Module.__call__"
+    for name, part, settings in _parts:
+        if vars(part) != settings:
+            return name
     for space, now, seen, functions, whole in _as_written:
         if now == seen:
             continue

@@ -554,6 +554,8 @@ def test_the_first_state_follows_the_layer(name: str) -> None:
         lambda: setattr(layer, "start", Start(memory=0.25)),
         lambda: setattr(layer, "start", Start()),
         lambda: setattr(layer, "constant", 0.5),
+        lambda: setattr(layer, "start", Start(memory=0.25)),
+        lambda: object.__setattr__(layer.start, "memory", 0.75),
     ):
         change()
         for rows in (B, 1, B):
@@ -564,8 +566,53 @@ def test_the_first_state_follows_the_layer(name: str) -> None:
     assert torch.equal(seen[0], seen[2])
     assert not torch.allclose(seen[0], seen[1])
     assert not torch.allclose(seen[0], seen[3])
+    assert not torch.allclose(seen[1], seen[5])
     layer.float()
     assert {tensor.dtype for tensor in outputs(layer, x.float(), "auto")} == {torch.float32}
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("place", ["start_weights", "start"])
+def test_a_beginning_that_is_given_to_a_layer(place: str, learned: bool) -> None:
+    """A tensor that a first state begins with is read in each call, also if it is no parameter."""
+    layer = BY_NAME["ntm_lstm"].build()
+    outputs(layer, inputs(), "auto")
+    owner: Any = layer if place == "start_weights" else layer.controller
+    heads = layer.read_heads + layer.write_heads
+    size = (heads, layer.memory_size) if owner is layer else owner.state_shape
+    tensor = torch.randn(size, dtype=layer.readout.weight.dtype)
+    setattr(owner, place, nn.Parameter(tensor) if learned else tensor)
+    for _ in range(2):
+        outputs(layer, inputs(), "auto")
+        assert follows_or_refuses(layer) is None
+        with torch.no_grad():
+            getattr(owner, place).mul_(-1)
+
+
+def test_a_constant_that_is_a_tensor() -> None:
+    layer = BY_NAME["ntm_lstm"].build()
+    layer.constant = torch.tensor(0.25)
+    outputs(layer, inputs(), "auto")
+    layer.constant.fill_(0.75)
+    assert follows_or_refuses(layer) is None
+
+
+def test_the_part_by_which_every_dnc_writes(monkeypatch) -> None:
+    layer = BY_NAME["dnc_lstm"].build()
+    results(layer, "auto")
+
+    class Own(parts.writing.EraseAdd):
+        write = shrunk(parts.writing.EraseAdd.write)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dnc, "WRITING", Own(add_range="real"))
+        assert "memnets.dnc.WRITING" in (follows_or_refuses(layer) or "")
+    object.__setattr__(dnc.WRITING, "write", shrunk(dnc.WRITING.write))
+    try:
+        assert "memnets.dnc.WRITING" in (follows_or_refuses(layer) or "")
+    finally:
+        object.__delattr__(dnc.WRITING, "write")
+    assert follows_or_refuses(layer) is None
 
 
 @pytest.mark.parametrize("name", ["ntm_lstm", "dnc_several_heads"])
