@@ -459,11 +459,17 @@ class MemoryLayer(nn.Module, ABC):
         """The class and the constructor's arguments, as data for JSON: see `memnets.from_config`.
 
         Raises:
-            ValueError: if an argument is an object that is not registered.
+            ValueError: if an argument is an object that is not registered, or the class has the
+                name of one that it is derived from.
         """
-        arguments = self.arguments.items()
+        arguments, name = self.arguments.items(), type(self).__name__
+        if name in [kind.__name__ for kind in type(self).__mro__[1:]]:
+            raise ValueError(
+                f"A layer is rebuilt by the name of its class, and {name} is also the name of a "
+                "class that this one is derived from: give it another name, and @memnets.register."
+            )
         return {
-            "name": type(self).__name__,
+            "name": name,
             "arguments": {name: as_data(value, name) for name, value in arguments},
         }
 

@@ -20,7 +20,7 @@ def register(kind: Kind) -> Kind:
 
     Raises:
         TypeError: if the class is no frozen dataclass.
-        ValueError: if another class is registered under its name.
+        ValueError: if another class is registered under its name, or a field is named `part`.
 
     >>> from dataclasses import dataclass
     >>> @register
@@ -36,6 +36,11 @@ def register(kind: Kind) -> Kind:
         raise TypeError(
             f"A part is a frozen dataclass; {kind.__name__} is none: decorate it with "
             "@dataclass(frozen=True, kw_only=True) below @register."
+        )
+    if "part" in kind.__dataclass_fields__:
+        raise ValueError(
+            f"A part is written as data under the key 'part', which is also a field of "
+            f"{kind.__name__}: give the field another name."
         )
     known = PARTS.setdefault(kind.__name__, kind)
     if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):

@@ -227,6 +227,12 @@ def test_a_layer_under_the_name_of_another_is_refused() -> None:
     assert layers.LAYERS["NTM"] is memnets.NTM
 
 
+def test_a_layer_under_the_name_of_its_base_is_no_data() -> None:
+    own = type("NTM", (memnets.NTM,), {})
+    with pytest.raises(ValueError, match="NTM is also the name of a class that this one is deri"):
+        _ = own(3, 2).config
+
+
 @pytest.mark.parametrize("config", [None, 3, "NTM", [], {}, {"name": "NTM"}, {"arguments": {}}])
 def test_what_is_no_configuration(config: Any) -> None:
     with pytest.raises(ValueError, match="A config has a name and arguments; got"):

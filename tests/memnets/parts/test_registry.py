@@ -170,6 +170,14 @@ def test_what_is_no_class_is_not_registered(value: Any) -> None:
         register(value)
 
 
+def test_a_field_that_data_would_take_for_the_name_of_a_part() -> None:
+    fields = {"__annotations__": {"part": str}, "part": "Linkage"}
+    own = dataclass(frozen=True, kw_only=True)(type("Odd", (), fields))
+    with pytest.raises(ValueError, match="also a field of Odd: give the field another name"):
+        register(own)
+    assert "Odd" not in PARTS
+
+
 def test_a_name_that_is_taken() -> None:
     own = dataclass(frozen=True, kw_only=True)(type("Content", (), {}))
     with pytest.raises(
