@@ -126,7 +126,13 @@ def _part(name: str, current: Any, word: str) -> Any:
     known = {_plain(kind.__name__): kind for kind in PARTS.values()}
     if _plain(word) not in known:
         raise ValueError(f"{name} must be None or one of {', '.join(PARTS)}; got {word!r}")
-    return known[_plain(word)]()
+    kind = known[_plain(word)]
+    if type(current) is kind:  # chosen again: it keeps what a recipe or a resumed run says of it
+        return current
+    try:
+        return kind()
+    except TypeError as error:
+        raise ValueError(f"{name} cannot be a {kind.__name__} by name alone: {error}") from error
 
 
 def _plain(name: str) -> str:

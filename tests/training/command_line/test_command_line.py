@@ -244,6 +244,18 @@ def test_a_part_is_chosen_by_its_name():
     assert content_only.linkage is None
 
 
+def test_a_part_that_is_chosen_again_keeps_its_settings():
+    """Those of a recipe: as without the flag, which says what is there already."""
+    plain = ["--task", "priority_sort", "--model", "ntm"]
+    recipe = parse(plain).model_options
+    assert recipe.heads.write.gate_bias == -3.0
+    for flag in ("heads.write ContentAndLocation", "heads.read contentandlocation"):
+        assert parse([*plain, *f"--model.{flag}".split()]).model_options == recipe
+    assert parse([*plain, "--model.writing", "erase-add"]).model_options == recipe
+    other = parse([*plain, "--model.heads.write", "Content"]).model_options
+    assert other.heads.write == Content()
+
+
 def test_a_short_flag_is_taken_where_it_is_the_only_one():
     short = parse(["--model.gate-bias", "1", "--model.num-layers", "2"])
     options = short.model_options
@@ -254,6 +266,7 @@ def test_a_short_flag_is_taken_where_it_is_the_only_one():
 
 ERRORS = [
     ("--model.heads.write foo", "write must be None or one of Content, Location, "),
+    ("--model.heads.read ReadHead", "read cannot be a ReadHead by name alone"),
     ("--model.heads.read linkage", "An addressing is an object with table(count, word_size)"),
     ("--task foo", "there is no task 'foo': choose one of adding, associative_recall"),
     ("--model foo", "there is no model 'foo': choose one of ntm, dnc, lstm"),
