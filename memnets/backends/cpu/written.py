@@ -109,7 +109,11 @@ def rewritten() -> str | None:
             continue
         replaced = [name for name, value in functions.items() if now.get(name) is not value]
         if whole:
-            added = sorted(now.keys() - seen.keys())
+            # A property in place of a default hides the setting of every object.
+            hides = {n for n, one in now.items() if isinstance(one, FUNCTIONS)}
+            added = sorted(
+                n for n in now if n not in seen or (n in hides and seen[n] is not now[n])
+            )
             replaced += [n for n in added if not n.startswith("__") or n in OPERATORS]
         if replaced:
             return f"{space.__name__}.{replaced[0]}"

@@ -589,6 +589,13 @@ def test_a_beginning_that_is_given_to_a_layer(place: str, learned: bool) -> None
             getattr(owner, place).mul_(-1)
 
 
+def test_a_property_in_place_of_a_setting(monkeypatch) -> None:
+    layer = BY_NAME["dnc_lstm"].build()
+    results(layer, "auto")
+    monkeypatch.setattr(Content, "similarity_epsilon", property(lambda _: 0.5))
+    assert "Content.similarity_epsilon" in (follows_or_refuses(layer) or "")
+
+
 def test_a_constant_that_is_a_tensor() -> None:
     layer = BY_NAME["ntm_lstm"].build()
     layer.constant = torch.tensor(0.25)
