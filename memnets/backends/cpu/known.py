@@ -71,7 +71,7 @@ def evidence(layer: Any, modules: Sequence[nn.Module]) -> tuple[Any, ...]:
         parameters = module._parameters
         shapes = [None if p is None else p.shape for p in parameters.values()]
         # An attribute that hides one of the class is a new name.
-        found += (module, type(module), tuple(module.__dict__), tuple(parameters), shapes)
+        found += (module, type(module), tuple(module.__dict__), tuple(parameters.keys()), shapes)
         found.append(_hooked(module))
         if type(module) is Interface:
             fields = [(table.kind, dict(table.fields)) for table in module.tables]

@@ -633,3 +633,31 @@ def test_nobody_can_write_to_the_first_state(name: str) -> None:
     y, _ = layer(x)
     assert torch.equal(y, expected)
     y.square().sum().backward()  # the state was first made in inference mode
+
+
+class Scripted(nn.Module):
+    """A controller that TorchScript can take."""
+
+    def __init__(self, input_size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(input_size, 4, dtype=torch.float64)
+
+    def forward(self, x: Tensor, state: tuple[Tensor]) -> tuple[Tensor, tuple[Tensor]]:
+        return self.linear(x).tanh(), state
+
+    @torch.jit.export
+    def initial_state(self, batch_size: int) -> tuple[Tensor]:
+        return (torch.zeros(batch_size, 1, dtype=torch.float64),)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_scripted_controller_is_refused() -> None:
+    """Its parameters are in no dictionary, but in something like one."""
+    layer = BY_NAME["ntm_lstm"].build()
+    layer.interface = Interface(4, layer.interface.tables, dtype=torch.float64)
+    layer.readout = nn.Linear(4 + layer.read_heads * layer.word_size, 2, dtype=torch.float64)
+    layer.controller = torch.jit.script(Scripted(layer.controller.input_size))
+    found = outputs(layer, inputs(), "auto")
+    assert torch.equal(found[0], outputs(layer, inputs(), "reference")[0])
+    reason = fused.supports(layer, inputs(), layer.initial_state(B))
+    assert "this one is a RecursiveScriptModule" in (reason or "")
