@@ -157,6 +157,9 @@ def in_words(options: Any) -> list[str]:
 def full_path(options: Any, name: str) -> str | None:
     """The path that a name stands for: itself, or the one path that ends in it; else None.
 
+    A name that also begins another flag's stands for nothing: `memory` may be meant for
+    `memory_size`.
+
     >>> from memnets import Heads
     >>> full_path(Heads(), "shift_range"), full_path(Heads(), "read.strength")
     ('read.shift_range', 'read.strength')
@@ -165,4 +168,5 @@ def full_path(options: Any, name: str) -> str | None:
     if name in paths:
         return name
     ends = [path for path in paths if path.endswith(f".{name}")]
-    return ends[0] if len(ends) == 1 else None
+    begun = any(path.rpartition(".")[2].startswith(f"{name}_") for path in paths)
+    return ends[0] if len(ends) == 1 and not begun else None
