@@ -6,37 +6,31 @@ Axes: B batch, T time, I input, O output, N memory slots, W word, R read heads.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from memnets.arguments import defaults, in_words
-from memnets.backends.reference import Starts
-from memnets.backends.registry import Backend, Choice, choose, unroll
+from memnets.backends.registry import Backend, Choice, choose
 from memnets.backends.spec import Spec, controller_of, tables_of
+from memnets.calls import prepare, run, run_packed
 from memnets.checks import (
-    autocasts,
-    check_input,
     check_part,
     check_place,
     check_room,
     check_sizes,
     check_switches,
-    checked_lengths,
     checked_parts,
-    checked_starts,
     full_precision,
 )
 from memnets.interface import Interface, Table
 from memnets.parts.controllers import Stack, made_controller
 from memnets.parts.registry import as_data
 from memnets.parts.start import Start
-from memnets.state import State, difference, with_batch, without_batch
+from memnets.state import State, without_batch
 
 
 class Advanced(NamedTuple):
@@ -259,7 +253,7 @@ class MemoryLayer(nn.Module, ABC):
         if not isinstance(x_t, Tensor) or x_t.dim() not in (1, 2):
             given = tuple(getattr(x_t, "shape", ())) or type(x_t).__name__
             raise ValueError(f"x_t must be [B, I] or [I]; got the shape {given}.")
-        time = self._time_axis(x_t.dim() + 1)
+        time = 1 if self.batch_first and x_t.dim() == 2 else 0
         y, after = self(x_t.unsqueeze(time), state)
         return y.squeeze(time), after
 
@@ -304,89 +298,16 @@ class MemoryLayer(nn.Module, ABC):
         >>> torch.allclose(y[3:], layer(x[3:])[0], atol=1e-6)
         True
         """
-        if isinstance(x, PackedSequence):
-            if lengths is not None:
-                raise ValueError("A PackedSequence has its lengths; leave out the argument.")
-            if starts is not None or restart is not None:
-                raise ValueError(
-                    "starts and restart need a padded x, whose steps and rows the mask has; x is a "
-                    "PackedSequence: unpack it by pad_packed_sequence, and pass its lengths."
-                )
-            return self._forward_packed(x, state)
-        if isinstance(x, Tensor) and x.dim() == 2 and lengths is not None:
-            raise ValueError("lengths needs a batch; x is unbatched, [T, I].")
-        steps, started = self._started(x, state)
-        begins = self.prepare_starts(x, starts, restart)
-        check = None
-        if started is not None:
-            check = partial(self._check_state, started, steps.shape[1], x.dim() == 3)
-        limits = checked_lengths(lengths, steps)
-        y, after = self._run(steps, started, limits, begins, check)
-        if x.dim() == 2:
-            return y.squeeze(1), without_batch(after)
-        return (rearrange(y, "t b o -> b t o") if self.batch_first else y), after
-
-    def prepare(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Check x and the state; return x as [T, B, I] and the state, the initial one for None.
-
-        Raises:
-            ValueError, TypeError: as the call of the layer.
-        """
-        steps, started = self._started(x, state)
-        if started is None:
-            return steps, self.initial_state(steps.shape[1])
-        self._check_state(started, steps.shape[1], x.dim() == 3)
-        return steps, started
-
-    def _started(self, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:
-        """What `prepare` does, but for the check of a given state."""
-        weight = self.readout.weight
-        check_input(x, input_size=self.input_size, batch_first=self.batch_first, weight=weight)
-        if state is not None and not isinstance(state, State):
-            raise TypeError(
-                f"state must be a memnets.State, as initial_state or a call returns; got "
-                f"{type(state).__name__}."
+        if not isinstance(x, PackedSequence):
+            return run(self, x, state, lengths, starts, restart)
+        if lengths is not None:
+            raise ValueError("A PackedSequence has its lengths; leave out the argument.")
+        if starts is not None or restart is not None:
+            raise ValueError(
+                "starts and restart need a padded x, whose steps and rows the mask has; x is a "
+                "PackedSequence: unpack it by pad_packed_sequence, and pass its lengths."
             )
-        if x.dim() == 2:
-            x = x.unsqueeze(1)
-            state = None if state is None else with_batch(state)
-        elif self.batch_first:
-            x = rearrange(x, "b t i -> t b i")
-        return x, state
-
-    def prepare_starts(
-        self, x: Tensor, starts: Tensor | None, restart: State | None
-    ) -> Starts | None:
-        """Check starts and the state to begin from; return the mask as [T, B], and that state.
-
-        Args:
-            x: as the layer takes it, checked by `prepare`.
-            starts: as the layer takes it.
-            restart: as the layer takes it.
-
-        Raises:
-            ValueError, TypeError: as the call of the layer.
-        """
-        if starts is None:
-            if restart is not None:
-                raise ValueError(
-                    "restart is what rows begin anew from where starts is set, and there are no "
-                    "starts: pass starts, or leave out restart; x begins from state."
-                )
-            return None
-        mask = checked_starts(starts, x, batch_first=self.batch_first)
-        rows = mask.shape[1]
-        if restart is None:
-            return Starts(mask, self.initial_state(rows))
-        if not isinstance(restart, State):
-            raise TypeError(
-                f"restart must be a memnets.State, as initial_state or a call returns; got "
-                f"{type(restart).__name__}."
-            )
-        batched = x.dim() == 3
-        fresh: State = restart if batched else with_batch(restart)
-        self._check_state(fresh, rows, batched, "restart")
-        return Starts(mask, fresh)
+        return run_packed(self, x, state)
 
     def backend_for(self, x: Tensor, state: State | None = None) -> Choice:
         """Say which backend would run this call, and why the fused one would not.
@@ -403,56 +324,7 @@ class MemoryLayer(nn.Module, ABC):
         >>> layer.backend_for(torch.zeros(5, 2, 9))
         Choice(backend='reference', reason=None)
         """
-        return choose(self, *self.prepare(x, state))
-
-    def _time_axis(self, dimensions: int) -> int:
-        return 1 if self.batch_first and dimensions == 3 else 0
-
-    def _run(
-        self,
-        x: Tensor,
-        state: State | None,
-        lengths: Tensor | None,
-        starts: Starts | None = None,
-        check: Callable[[], None] | None = None,
-    ) -> tuple[Tensor, State]:
-        if lengths is None:
-            h, read_vectors, after = unroll(self, x, state, None, starts, check)
-            return self.output(h, read_vectors), after
-        padding = torch.arange(x.shape[0], device=lengths.device)[:, None] >= lengths
-        padding = padding.to(x.device)
-        if starts is not None:
-            starts = starts._replace(mask=starts.mask & ~padding)
-        padding = padding[..., None]
-        x = x.masked_fill(padding, 0)
-        h, read_vectors, after = unroll(self, x, state, lengths, starts, check)
-        return self.output(h, read_vectors).masked_fill(padding, 0), after
-
-    def _forward_packed(
-        self, x: PackedSequence, state: State | None
-    ) -> tuple[PackedSequence, State]:
-        if x.data.dim() != 2:
-            shape = tuple(x.data.shape)
-            raise ValueError(f"x must be packed from sequences [T, I]; its data is {shape}.")
-        padded, lengths = pad_packed_sequence(x, batch_first=self.batch_first)
-        steps, started = self.prepare(padded, state)
-        y, after = self._run(steps, started, lengths)
-        order = x.sorted_indices
-        if order is not None:
-            y, lengths = y.index_select(1, order), lengths[order.cpu()]
-        packed = pack_padded_sequence(y, lengths)
-        return PackedSequence(packed.data, x.batch_sizes, order, x.unsorted_indices), after
-
-    def _check_state(self, state: State, rows: int, batched: bool, name: str = "state") -> None:
-        # Under autocast a controller may carry a state in half precision.
-        wanted = self.initial_state(rows)
-        dtypes = not autocasts(self.readout.weight.device.type)
-        found = difference(wanted, state, name, dtypes=dtypes)
-        if found:
-            raise ValueError(
-                f"The {name} is not of this layer and batch: {found}. Make it with "
-                f"initial_state({rows if batched else ''})."
-            )
+        return choose(self, *prepare(self, x, state))
 
     @property
     def config(self) -> dict[str, Any]:

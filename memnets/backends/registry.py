@@ -105,19 +105,17 @@ def by_kernel(
     *,
     check: Check | None = None,
 ) -> Unrolled:
-    """Run the whole sequence as one kernel: see `memnets.backends.cpu`; a state of None is new.
+    """Run the whole sequence as one kernel: see `memnets.backends.cpu`.
 
     Raises:
         ValueError: if the kernel cannot serve the call, with the reason.
     """
-    if state is None and not fused.makes_constants(layer):
-        state = layer.initial_state(x.shape[1])
     reason = fused.supports(layer, x, state, starts)
-    if reason is not None:
-        if check is not None:
-            check()
-        raise ValueError(_refusal(reason))
-    return fused.run(layer, x, state, lengths, checkpoint_every, starts)
+    if reason is None:
+        return fused.run(layer, x, state, lengths, checkpoint_every, starts)
+    if check is not None:
+        check()
+    raise ValueError(_refusal(reason))
 
 
 def auto(
@@ -132,29 +130,29 @@ def auto(
 ) -> Unrolled:
     """Take the fused backend where it can serve the call, else the reference; log once which.
 
-    A state of None is new.
-
     Warns:
         PerformanceWarning: once, if this machine has no kernel.
     """
     compiling = torch.compiler.is_compiling()
-    if state is None and (compiling or not fused.makes_constants(layer)):
-        state = layer.initial_state(x.shape[1])
     reason = None if compiling else fused.supports(layer, x, state, starts)
     if reason is None and not compiling:
         _say_once("memnets runs on the fused backend.")
         return fused.run(layer, x, state, lengths, checkpoint_every, starts)
     if check is not None:
         check()
+    if reason is not None:
+        _say_why(layer, reason)
     if state is None:
         state = layer.initial_state(x.shape[1])
-    if reason is None:
-        return reference(layer, x, state, lengths, checkpoint_every, starts)
+    return reference(layer, x, state, lengths, checkpoint_every, starts)
+
+
+def _say_why(layer: Steps, reason: str) -> None:
+    """Log why the reference serves; warn if that is for want of a kernel on this machine."""
     _say_once(f"memnets runs on the reference backend, the fused one cannot serve. {reason}")
     dtype = layer.readout.weight.dtype
     if dtype in fused.NUMBERS and reason == fused.reason_against(dtype):
         _warn_once(reason)
-    return reference(layer, x, state, lengths, checkpoint_every, starts)
 
 
 @functools.lru_cache(maxsize=64)
@@ -202,16 +200,16 @@ def unroll(
 ) -> Unrolled:
     """Run `layer` over x [T, B, I] on its backend; see `memnets.backends.reference.reference`.
 
-    A state of None is the layer's `initial_state`, which the kernel need not make anew. `check`
-    makes one to compare a given state with; the kernel takes no state but of the layer's own form,
-    so where it serves there is no need for that.
+    A state of None is the layer's `initial_state`, which the kernel need not make anew where it is
+    constant. `check` makes one to compare a given state with; the kernel takes no state but of the
+    layer's own form, so where it serves there is no need for that.
     """
     backend, every = BACKENDS[layer.backend], layer.checkpoint_every
-    if check is None or fused.knows_states(layer):
-        if backend is auto:
-            return auto(layer, x, state, lengths, every, starts, check=check)
-        if backend is by_kernel:
-            return by_kernel(layer, x, state, lengths, every, starts, check=check)
+    if backend in (auto, by_kernel) and (check is None or fused.knows_states(layer)):
+        if state is None and (torch.compiler.is_compiling() or not fused.makes_constants(layer)):
+            state = layer.initial_state(x.shape[1])
+        run = auto if backend is auto else by_kernel
+        return run(layer, x, state, lengths, every, starts, check=check)
     if check is not None:
         check()
     if state is None:

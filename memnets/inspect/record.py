@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from memnets.backends.reference import begin_anew
+from memnets.calls import prepare, prepare_starts
 from memnets.layer import MemoryLayer
 from memnets.state import State, map_tensors, recorded
 
@@ -58,8 +59,8 @@ def record(
     """
     if not isinstance(layer, MemoryLayer):
         raise TypeError(f"layer must be a memnets.NTM or DNC; got {type(layer).__name__}.")
-    batched, carried = layer.prepare(x, state)
-    begins = layer.prepare_starts(x, starts, restart)
+    batched, carried = prepare(layer, x, state)
+    begins = prepare_starts(layer, x, starts, restart)
     steps = []
     for t, x_t in enumerate(batched):
         if begins is not None:

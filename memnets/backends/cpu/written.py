@@ -110,10 +110,11 @@ def rewritten() -> str | None:
         replaced = [name for name, value in functions.items() if now.get(name) is not value]
         if whole:
             # A property in place of a default hides the setting of every object.
-            hides = {n for n, one in now.items() if isinstance(one, FUNCTIONS)}
-            added = sorted(
-                n for n in now if n not in seen or (n in hides and seen[n] is not now[n])
-            )
+            added = [
+                name
+                for name, value in sorted(now.items())
+                if name not in seen or (isinstance(value, FUNCTIONS) and seen[name] is not value)
+            ]
             replaced += [n for n in added if not n.startswith("__") or n in OPERATORS]
         if replaced:
             return f"{space.__name__}.{replaced[0]}"
