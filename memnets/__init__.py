@@ -28,6 +28,7 @@ from memnets.parts.usage import Allocation, LeastRecentlyUsed
 from memnets.parts.writing import EraseAdd
 from memnets.registry import register
 from memnets.state import State, detach, flatten, map_tensors, unflatten
+from memnets.stream import Stream
 
 __version__ = "0.1.0"
 
@@ -68,6 +69,7 @@ __all__ = [
     "Stack",
     "Start",
     "State",
+    "Stream",
     "Trace",
     "WriteHead",
     "controllers",

@@ -88,6 +88,15 @@ def choose(layer: Steps, x: Tensor, state: State) -> Choice:
     return Choice("reference", reason)
 
 
+def stepper(layer: Steps, x: Tensor, state: State) -> fused.Stepper | None:
+    """Prepare to run a layer over x [T, B, I] step by step from a state; None: by its own `step`.
+
+    Raises:
+        ValueError: if the layer's backend is `fused` and cannot serve the call.
+    """
+    return fused.stepper(layer, state) if choose(layer, x, state).backend == "fused" else None
+
+
 def _refusal(reason: str) -> str:
     return (
         f'backend="fused" cannot serve this call. {reason} Use backend="auto", which takes the '

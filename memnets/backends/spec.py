@@ -46,6 +46,10 @@ class Steps(Protocol):
         """The state before the first step."""
         ...
 
+    def modules(self) -> Iterator[nn.Module]:
+        """The layer and all modules in it."""
+        ...
+
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
         """All parameters."""
         ...

@@ -21,7 +21,7 @@ from memnets.backends.cpu.known import (
     reason_in_tensors,
 )
 from memnets.backends.cpu.library import NUMBERS, UnavailableError, reason_against
-from memnets.backends.cpu.node import Call, Sequences, forward, tensors_of
+from memnets.backends.cpu.node import Sequences, forward
 from memnets.backends.cpu.plan import Plan
 from memnets.backends.cpu.planned import (
     Planned,
@@ -31,6 +31,8 @@ from memnets.backends.cpu.planned import (
     planned,
     shapes_of,
 )
+from memnets.backends.cpu.problems import Call, tensors_of
+from memnets.backends.cpu.stepper import Stepper
 from memnets.backends.reference import Starts, Unrolled
 from memnets.backends.spec import Steps
 from memnets.parts.controllers import Controller
@@ -40,9 +42,11 @@ from memnets.state import State, map_tensors
 __all__ = [
     "NUMBERS",
     "RECORD_BUDGET",
+    "Stepper",
     "UnavailableError",
     "reason_against",
     "run",
+    "stepper",
     "supports",
     "threads",
 ]
@@ -213,6 +217,11 @@ def _run(
     reads = state.read_vectors.shape
     end = State(end_controller, end_memory, end_reads.view(reads))
     return Unrolled(h, read_vectors.view(time, *reads), end)
+
+
+def stepper(layer: Steps, state: State) -> Stepper:
+    """Prepare the steps of a layer that `supports` has nothing against, from a state on."""
+    return Stepper(layer, state, threads(state.read_vectors.shape[0]))
 
 
 def _segment(plan: Plan, x: Tensor, checkpoint_every: int | None) -> int:

@@ -58,7 +58,8 @@ class Layer(ctypes.Structure):
     _fields_ = [
         *((name, c_int64) for name in ("width", "reads", "below", "own", "rows")),
         *((name, c_int64) for name in ("inputs", "input_stride")),
-        *((name, c_void_p) for name in ("input_weights", "own_weights", "from_input")),
+        *((name, c_void_p) for name in ("input_weights", "own_weights", "bias_ih", "bias_hh")),
+        ("from_input", c_void_p),
         ("from_input_row", c_int64),
         *((name, c_void_p) for name in ("z", "gates", "cell")),
         *((name, c_void_p) for name in ("start_h", "start_c", "restart_h", "restart_c")),
@@ -102,14 +103,17 @@ class Problem(ctypes.Structure):
     _fields_ = [
         *((n, c_int64) for n in ("time", "batch", "slots", "word", "read_heads", "write_heads")),
         *((n, c_int64) for n in ("hidden", "depth", "cell", "skip")),
-        *((n, c_int64) for n in ("threads", "times_kept", "segment")),
+        *((n, c_int64) for n in ("threads", "times_kept", "segment", "direct")),
         ("layers", POINTER(Layer)),
         ("lengths", c_void_p),
         ("starts", c_void_p),
         *((name, c_int64) for name in ("numbers", "fields_count")),
         ("fields", POINTER(Field)),
         *((n, c_void_p) for n in ("interface_weights", "interface_bias", "raw", "values", "d_raw")),
-        *((name, c_void_p) for name in ("h", "read_vectors", "d_h", "d_read_vectors")),
+        *((name, c_void_p) for name in ("x", "h", "read_vectors")),
+        ("logits", c_int64),
+        *((name, c_void_p) for name in ("readout_weights", "readout_bias", "y")),
+        *((name, c_void_p) for name in ("d_h", "d_read_vectors")),
         *(
             (name, c_void_p)
             for name in ("start_reads", "end_reads", "d_start_reads", "d_end_reads")

@@ -33,6 +33,13 @@ def parameters_of(cell: Any) -> Parameters:
     return own["weight"], own["bias"]
 
 
+def biases_of(parameters: Parameters) -> tuple[Tensor, Tensor | None]:
+    """The cell's biases: of what it sees, and of its own output of the step before."""
+    if len(parameters) == 2:
+        return parameters[1], None
+    return parameters[2], parameters[3]
+
+
 def from_input(kind: int, parameters: Parameters, x: Tensor | None) -> Tensor:
     """What a layer's product holds of x [T * B, I] and the biases, [T * B, rows].
 

@@ -630,9 +630,9 @@ def test_nobody_can_write_to_the_first_state(name: str) -> None:
     with torch.no_grad():
         for tensor in leaves(layer(x[:1])[1]):
             tensor.add_(7.0)
-    y, _ = layer(x)
-    assert torch.equal(y, expected)
-    y.square().sum().backward()  # the state was first made in inference mode
+    with torch.no_grad():
+        assert torch.equal(layer(x)[0], expected)
+    layer(x)[0].square().sum().backward()  # the state was first made in inference mode
 
 
 class Scripted(nn.Module):

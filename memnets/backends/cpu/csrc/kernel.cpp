@@ -42,7 +42,7 @@ Size rows_at_once(const Problem& problem) {
 
 template <class T, class Memory>
 void run(const Problem& problem, bool forward) {
-  const Weights<T> weights = pack<T>(problem, forward);
+  const Weights<T> weights = weights_of<T>(problem, forward);
   const Size threads = std::max<Size>(1, std::min(problem.threads, problem.batch));
   const auto work = [&](Size index) {
     const FlushDenormals flush;

@@ -27,7 +27,9 @@ struct Layer {
   Size input_stride;  // of input_weights
   void* input_weights;  // [rows, inputs + width - hidden]; of a GRU 3 blocks, the first three
   void* own_weights;    // [rows, hidden], null without `own`; of a GRU its blocks 1, 2 and 4
-  void* from_input;   // what z does not hold: input and biases, [T * B, rows]
+  void* bias_ih;        // [rows]; of a GRU 3 blocks; all of it of a cell without bias_hh
+  void* bias_hh;        // null, or [rows]; of a GRU 3 blocks
+  void* from_input;   // what z does not hold: input and biases, [T * B, rows]; null where `direct`
   Size from_input_row;  // stride; 0 where all rows are the same
   void* z;            // kept [T + 1, B, width]
   void* gates;        // kept [T, B, rows], activated
@@ -83,6 +85,8 @@ struct Problem {
   Size hidden, depth, cell, skip;  // skip: the output is that of all layers side by side
   Size threads, times_kept;        // times_kept: 1 where tensors marked kept have all times, else 0
   Size segment;                    // memory records are kept for this many steps at once
+  Size direct;                     // the weights are read where they are: packing them costs more
+                                   // than a few steps of a few rows
   Layer* layers;
   Size* lengths;                   // [B], or null where every row is T long
   uint8_t* starts;                 // [T, B]: 1 where a row begins anew before a step, 0 past its
@@ -96,8 +100,13 @@ struct Problem {
   void* values;                    // kept [T, B, numbers], activated
   void* d_raw;                     // [T, B, numbers]
 
+  void* x;                         // [T, B, I]; null unless `direct`
   void* h;                         // [T, B, outputs]
   void* read_vectors;              // [T, B, R * W]
+  Size logits;                     // O; 0 where the readout is left to the caller
+  void* readout_weights;           // [O, outputs + R * W]
+  void* readout_bias;
+  void* y;                         // [T, B, O]
   void* d_h;                       // may be null
   void* d_read_vectors;            // may be null
   void* start_reads;               // [B, R * W]

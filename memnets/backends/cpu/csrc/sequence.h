@@ -38,6 +38,7 @@ class Rows {
       interface_forward(t);
       for (Size b = first_; b < first_ + count_; ++b)
         if (t < length(b)) memory_forward(t, b);
+      if (p_.logits) readout(t);
     }
   }
 
@@ -164,12 +165,22 @@ class Rows {
     return at(p_.h, t * p_.batch + b, outputs_) + (p_.skip ? l * p_.hidden : 0);
   }
 
+  // What the gates have of x and of the biases.
+  void input_forward(Size t, Size l) {
+    const Layer& layer = p_.layers[l];
+    for (Size b = first_; b < first_ + count_; ++b) {
+      const T* from = p_.direct ? weights_.biases[l].data()
+                                : at(layer.from_input, t * p_.batch + b, layer.from_input_row);
+      std::memcpy(gates(layer, t, b), from, layer.rows * sizeof(T));
+    }
+    if (p_.direct)
+      weights_.inputs[l].multiply(count_, at(p_.x, t * p_.batch + first_, layer.inputs), layer.inputs,
+                                  gates(layer, t, first_), layer.rows);
+  }
+
   void layer_forward(Size t, Size l) {
     const Layer& layer = p_.layers[l];
-    for (Size b = first_; b < first_ + count_; ++b)
-      std::memcpy(gates(layer, t, b),
-                  static_cast<T*>(layer.from_input) + (t * p_.batch + b) * layer.from_input_row,
-                  layer.rows * sizeof(T));
+    input_forward(t, l);
     weights_.layers[l].multiply(count_, z(layer, t, first_), layer.width, gates(layer, t, first_),
                                 layer.rows);
     for (Size b = first_; b < first_ + count_; ++b) {
@@ -203,6 +214,16 @@ class Rows {
                                      p_.numbers);
     for (Size b = first_; b < first_ + count_; ++b)
       field_values(p_.fields, p_.fields_count, raw(t, b), values(t, b));
+  }
+
+  // y = W_y [h, r] + b_y
+  void readout(Size t) {
+    T* y = at(p_.y, t * p_.batch + first_, p_.logits);
+    for (Size i = 0; i < count_; ++i)
+      std::memcpy(y + i * p_.logits, p_.readout_bias, p_.logits * sizeof(T));
+    weights_.readout[0].multiply(count_, output(t, first_, 0), outputs_, y, p_.logits);
+    weights_.readout[1].multiply(count_, at(p_.read_vectors, t * p_.batch + first_, reads_), reads_, y,
+                                 p_.logits);
   }
 
   void memory_forward(Size t, Size b) {
