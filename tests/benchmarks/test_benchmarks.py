@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import memnets
 import tasks
 from benchmarks import __main__ as command
 from benchmarks import (
@@ -27,6 +28,7 @@ from benchmarks import (
     machine,
     peers,
     starts,
+    steps,
     timing,
     trainer_cost,
 )
@@ -509,3 +511,21 @@ def test_starts_are_compared_with_separate_runs(kind, capsys, monkeypatch):
     monkeypatch.setattr(starts, "train", lambda layer, x, _: run(layer, x, None))
     starts.main(kind, rates=(0.5,), **sizes)
     assert float(capsys.readouterr().out.split()[-1]) > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["NTM", "DNC"])
+def test_a_streams_steps_are_compared_with_the_layers(kind, capsys, monkeypatch):
+    sizes = {"memory_size": 4, "word_size": 2, "batch": (1, 3), "rounds": 1}
+    monkeypatch.setattr(steps, "CALLS", 1)
+    steps.main(kind, **sizes)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[1] for row in rows] == 2 * ["nn.LSTMCell", "memnets.Stream", "layer.step"]
+    assert all(float(row[-1]) < 1e-12 for row in rows if row[1] == "memnets.Stream")
+    # Of a state that is not carried on, the difference shows.
+    step = memnets.Stream.step
+    monkeypatch.setattr(
+        memnets.Stream, "step", lambda self, x: step(self, x, torch.ones(len(x)).bool())
+    )
+    steps.main(kind, **sizes)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert all(float(row[-1]) > 1e-4 for row in rows if row[1] == "memnets.Stream")
