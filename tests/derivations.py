@@ -174,6 +174,20 @@ def cosine_similarity(memory, keys, d_s):
     return d_memory, d_keys
 
 
+def masked_similarity(memory, keys, masks, d_s):
+    passes = masks**2
+    of_slots, of_keys = passes @ (memory**2).swapaxes(1, 2), (passes * keys**2).sum(-1)[..., None]
+    rho = 1 / np.sqrt(of_keys * of_slots + EPSILON)
+    s = (passes * keys) @ memory.swapaxes(1, 2) * rho
+    d_t, d_q = d_s * rho, -d_s * s * rho**2 / 2
+    along, squared, d_norm = d_t @ memory, d_q @ memory**2, total(d_q * of_slots)
+    d_keys = passes * (along + 2 * keys * d_norm)
+    d_masks = 2 * masks * (keys * along + of_keys * squared + keys**2 * d_norm)
+    d_memory = d_t.swapaxes(1, 2) @ (passes * keys)
+    d_memory += 2 * memory * ((d_q * of_keys).swapaxes(1, 2) @ passes)
+    return d_memory, d_keys, d_masks
+
+
 def content_weights(memory, keys, strengths, d_c):
     of_slots, of_keys = (memory**2).sum(-1)[:, None], (keys**2).sum(-1)[..., None]
     s = keys @ memory.swapaxes(1, 2) / np.sqrt(of_keys * of_slots + EPSILON)

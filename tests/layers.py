@@ -206,6 +206,10 @@ TABLE = [
         ),
     ),
     Case("ntm_content", ntm(heads=[ReadHead(Content(), 2), WriteHead(Content())])),
+    Case(
+        "ntm_masked_content",
+        ntm(heads=[ReadHead(Content(masked=True), 2), WriteHead(Content(masked=True))]),
+    ),
     Case("ntm_location", ntm(heads=[ReadHead(Location(shift_range=2)), WriteHead(Location())])),
     Case(
         "ntm_least_recently_used",
@@ -242,8 +246,12 @@ TABLE = [
     Case("dnc_several_heads", dnc(read_heads=3, write_heads=2)),
     Case("dnc_learned_initial_state", dnc(start=Start(learned=True))),
     Case("dnc_one_read_head", dnc(read_heads=1)),
-    Case("dnc_content_only", dnc(linkage=None), kernel=False),
-    Case("dnc_masked", dnc(content=Content(masked=True)), kernel=False),
+    Case("dnc_content_only", dnc(linkage=None)),
+    Case("dnc_masked", dnc(content=Content(masked=True))),
+    Case(
+        "dnc_masked_content_only",
+        dnc(content=Content(masked=True), linkage=None, read_heads=3, write_heads=2),
+    ),
     Case("dnc_own_controller", own_controller(dnc, 2), own_controller=True, kernel=False),
 ]
 

@@ -127,6 +127,11 @@ def content_settings(dice: random.Random) -> dict[str, Any]:
     }
 
 
+def masked_settings(dice: random.Random) -> dict[str, Any]:
+    """Those of one that may be masked."""
+    return {**content_settings(dice), "masked": dice.random() < 0.3}
+
+
 def location_settings(dice: random.Random) -> dict[str, Any]:
     """The settings of a `Location`."""
     return {
@@ -146,7 +151,7 @@ def focus_settings(dice: random.Random) -> dict[str, Any]:
 def drawn_addressing(dice: random.Random) -> Any:
     """An addressing in stock that the kernel serves."""
     stock = [
-        (Content, content_settings),
+        (Content, masked_settings),
         (Location, location_settings),
         (ContentAndLocation, focus_settings),
     ]
@@ -182,17 +187,17 @@ def ntm_options(dice: random.Random) -> dict[str, Any]:
 
 
 def dnc_options(dice: random.Random) -> dict[str, Any]:
-    """What a DNC alone takes: now and then without a linkage, which the kernel refuses."""
+    """What a DNC alone takes: now and then without a linkage."""
     return {
         "read_heads": dice.choice([1, 2, 3, 4, 5]),
         "write_heads": dice.choice([1, 1, 2, 3]),
-        "content": Content(**content_settings(dice)),
+        "content": Content(**masked_settings(dice)),
         "allocation": Allocation(
             epsilon=epsilon(dice, 1e-6),
             resolution=dice.choice([2**-16, 2**-16, 2**-4, 0.0]),
             stop_gradient=dice.random() < 0.3,
         ),
-        "linkage": None if dice.random() < 0.05 else Linkage(),
+        "linkage": None if dice.random() < 0.2 else Linkage(),
     }
 
 

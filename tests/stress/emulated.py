@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import torch
 
-from memnets.backends.cpu import compiling, library, node
+from memnets.backends.cpu import compiling, library, problems
 from memnets.backends.cpu.plan import DncPlaces, Field, Head, Layer, Problem
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def pointers(structure: type[ctypes.Structure]) -> Iterator[int]:
 class Call:
     """A problem and all that it points to, moved to where the file is mapped, and back."""
 
-    def __init__(self, run: node.Problems, room: torch.Tensor | None) -> None:
+    def __init__(self, run: problems.Problems, room: torch.Tensor | None) -> None:
         problem = run.problem
         heads = problem.read_heads + problem.write_heads
         structures = [
@@ -154,17 +154,17 @@ def compiled(program: str, emulator: str, number: str, folder: Path) -> Kernel:
 
 def watch() -> None:
     """Let a kernel see the problem it is called with, and its room."""
-    make, divide = node.Problems.__init__, node.Problems.divide
+    make, divide = problems.Problems.__init__, problems.Problems.divide
 
-    def watched_make(self: node.Problems, *given: Any) -> None:
+    def watched_make(self: problems.Problems, *given: Any) -> None:
         Kernel.current, Kernel.room = self, None
         make(self, *given)
 
-    def watched_divide(self: node.Problems, room: torch.Tensor | None) -> int:
+    def watched_divide(self: problems.Problems, room: torch.Tensor | None) -> int:
         Kernel.room = room
         return divide(self, room)
 
-    node.Problems.__init__, node.Problems.divide = watched_make, watched_divide
+    problems.Problems.__init__, problems.Problems.divide = watched_make, watched_divide
 
 
 def main() -> int:
@@ -178,7 +178,7 @@ def main() -> int:
             dtype: compiled(options.compiler, options.emulator, number, Path(name))
             for dtype, number in library.NUMBERS.items()
         }
-        library.load = node.load = kernels.__getitem__
+        library.load = problems.load = kernels.__getitem__
         watch()
         return pytest.main(["-q", "-n", "0", "-p", "no:cacheprovider", "-k", CHOSEN, *TESTS])
 

@@ -154,7 +154,7 @@ def beyond_sensitivity(one: float, move: float) -> float:
 def refused_ones(case: Case) -> list[Any]:
     """The parts of a layer that the kernel says it does not know."""
     if case.kind == "DNC":
-        return [] if case.options["linkage"] else ["no linkage"]
+        return []
     heads = case.options["heads"]
     heads = heads if isinstance(heads, Heads) else Heads(entries=heads)
     return [h for h in heads.of(1, 1) if isinstance(h.addressing, LeastRecentlyUsed)]

@@ -12,7 +12,7 @@ from types import NoneType
 import torch
 from torch import Tensor
 
-from memnets.backends.cpu.again import Again
+from memnets.backends.cpu.again import Again, form_of_memory, memory_of
 from memnets.backends.cpu.known import (
     INITIAL,
     PLAIN,
@@ -198,6 +198,7 @@ def _run(
     flat = tensors.flat() if torch.is_grad_enabled() else []
     training = any(tensor.requires_grad for tensor in flat)
     time, batch = x.shape[:2]
+    again = Again(layer, form_of_memory(state.memory))
     call = Call(
         plan,
         None if lengths is None else lengths.to(torch.int64, copy=True),  # read in the backward
@@ -205,15 +206,13 @@ def _run(
         _segment(plan, x, checkpoint_every) if training else min(time, 1),
         threads(batch),
         training,
-        Again(layer, type(state.memory)),
+        again,
     )
     outputs = Sequences.apply(call, *flat) if training else forward(call, tensors)[0]
     h, read_vectors, end_reads, *rest = outputs
     states, depth = plan.states, plan.problem.depth
     end_controller = tuple(tuple(rest[i * states : (i + 1) * states]) for i in range(depth))
-    memory = rest[depth * states :]
-    # Behind the tensors comes what addressings carry, which is nothing of those in the kernel.
-    end_memory = type(state.memory)(*memory, *state.memory[len(memory) :])
+    end_memory = memory_of(again.memory, rest[depth * states :])
     reads = state.read_vectors.shape
     end = State(end_controller, end_memory, end_reads.view(reads))
     return Unrolled(h, read_vectors.view(time, *reads), end)
@@ -231,7 +230,6 @@ def _segment(plan: Plan, x: Tensor, checkpoint_every: int | None) -> int:
         return min(checkpoint_every, time)
     problem = plan.problem
     rows = problem.word + 8 * (problem.read_heads + problem.write_heads)
-    if problem.dnc:
-        rows += problem.write_heads * problem.slots
+    rows += plan.links * problem.slots
     whole = time * batch * rows * problem.slots * x.element_size()
     return time if whole <= RECORD_BUDGET else math.isqrt(time - 1) + 1

@@ -21,15 +21,15 @@ from memnets.backends.spec import Steps
 from memnets.state import State
 
 if TYPE_CHECKING:
-    from memnets.backends.cpu.node import Call, Tensors
+    from memnets.backends.cpu.problems import Call, Tensors
 
 
 class Again(NamedTuple):
     """What a sequence is made again with."""
 
     layer: Steps
-    memory: type
-    """The NamedTuple of the memory's state."""
+    memory: Any
+    """The memory's state, None in place of each tensor: see `memory_of`."""
 
 
 class _Loop(nn.Module):
@@ -111,4 +111,16 @@ def _state(
 ) -> State:
     layer = call.again.layer
     vectors = reads.unflatten(1, (layer.read_heads, layer.word_size))
-    return State(tuple(tuple(one) for one in controller), call.again.memory(*memory), vectors)
+    rebuilt = memory_of(call.again.memory, memory)
+    return State(tuple(tuple(one) for one in controller), rebuilt, vectors)
+
+
+def form_of_memory(memory: Any) -> Any:
+    """The state of a memory with None in place of each tensor."""
+    return memory._make(None if isinstance(part, Tensor) else part for part in memory)
+
+
+def memory_of(form: Any, tensors: Sequence[Tensor]) -> Any:
+    """The state of a memory of this form, see `form_of_memory`, that has these tensors."""
+    left = iter(tensors)
+    return form._make(next(left) if part is None else part for part in form)

@@ -49,6 +49,11 @@ RANGES: dict[Activation, int] = {
 }
 ADDRESSINGS = (Content, Location, ContentAndLocation)
 STATE_PARTS = 6
+NTM_PARTS = (0, 1, 2)
+"""Memory, read weights, write weights."""
+DNC_PARTS = (0, 1, 2, 3, 4, 5)
+"""Memory, usage, link, precedence, read weights, write weights."""
+UNLINKED_PARTS = (0, 1, 4, 5)
 ABSENT = -1
 
 
@@ -81,7 +86,8 @@ class Head(ctypes.Structure):
     """Where a head of an NTM finds its parameters."""
 
     _fields_ = [
-        *((n, c_int64) for n in ("key", "strength", "gate", "shifts", "sharpening", "shift_range")),
+        *((n, c_int64) for n in ("key", "mask", "strength", "gate", "shifts", "sharpening")),
+        ("shift_range", c_int64),
         *((name, c_double) for name in ("similarity_epsilon", "sharpen_epsilon")),
     ]
 
@@ -92,6 +98,7 @@ class DncPlaces(ctypes.Structure):
     _fields_ = [
         *((n, c_int64) for n in ("read_keys", "read_strengths", "write_keys", "write_strengths")),
         *((n, c_int64) for n in ("free_gates", "allocation_gates", "write_gates", "read_modes")),
+        *((n, c_int64) for n in ("read_masks", "write_masks")),
         ("stop_usage_gradient", c_int64),
         *((n, c_double) for n in ("similarity_epsilon", "allocation_epsilon", "usage_resolution")),
     ]
@@ -191,8 +198,8 @@ def heads(entries: Any, where: list[dict[str, int]], word_size: int) -> list[Hea
         addressing = entry.addressing
         shift_range = getattr(addressing, "shift_range", 0)
         # Fields hold one number a head, but for keys and shifts.
-        sizes = {"keys": word_size, "shifts": 2 * shift_range + 1}
-        names = ("keys", "strengths", "gates", "shifts", "sharpenings")
+        sizes = {"keys": word_size, "masks": word_size, "shifts": 2 * shift_range + 1}
+        names = ("keys", "masks", "strengths", "gates", "shifts", "sharpenings")
         for index in range(entry.count):
             parts = [
                 table[name] + index * sizes.get(name, 1) if name in table else ABSENT
@@ -230,8 +237,8 @@ class Plan:
     """What does not change from call to call: the problem's sizes, places and settings.
 
     `states` is how many tensors a layer of the controller carries (2 of an LSTM, 0 of one that is
-    feed-forward), `parameters` how many parameters it has, `memory_parts` how many tensors the
-    memory's state has.
+    feed-forward), `parameters` how many parameters it has, `memory_parts` where in the problem's
+    `start` and its like each tensor of the memory's state stands, `links` how many links there are.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -239,7 +246,10 @@ class Plan:
         cell: Any = spec.controller.cells[0]
         self.states: int = cell.state_tensors
         self.parameters: int = 4 if self.states else 2  # one without a state has none for it
-        self.memory_parts: int = 3 if spec.part("heads") else 6
+        self.links: int = spec.write_heads if spec.part("linkage") else 0
+        self.memory_parts: tuple[int, ...] = NTM_PARTS if spec.part("heads") else DNC_PARTS
+        if self.memory_parts is DNC_PARTS and not self.links:
+            self.memory_parts = UNLINKED_PARTS
         stacked = controller_layers(spec.controller, spec.read_heads * spec.word_size)
         self.layers: ctypes.Array[Layer] = (Layer * len(stacked))(*stacked)
         self.fields: ctypes.Array[Field] = (Field * len(fields))(*fields)
@@ -269,8 +279,9 @@ class Plan:
         weights = [(batch, count, slots) for count in heads]
         more = []
         if p.dnc:
-            more = [(batch, slots), (batch, p.write_heads, slots, slots)]
-            more.append((batch, p.write_heads, slots))
+            more = [(batch, slots)]
+        if self.links:
+            more += [(batch, self.links, slots, slots), (batch, self.links, slots)]
         reads = (batch, p.read_heads, p.word)
         return [*controller, (batch, slots, p.word), *more, *weights, reads]
 
@@ -283,7 +294,7 @@ class Plan:
         self.problem.write_vectors = where[-1]["add_vectors"]
 
     def _plan_dnc(self, spec: Spec, where: list[dict[str, int]]) -> None:
-        read, write, vectors, gates, modes = where
+        read, write, vectors, gates, *modes = where
         content, allocation = spec.part("content"), spec.part("allocation")
         self.dnc: DncPlaces = DncPlaces(
             read_keys=read["keys"],
@@ -291,7 +302,9 @@ class Plan:
             write_keys=write["keys"],
             write_strengths=write["strengths"],
             **gates,
-            **modes,
+            read_modes=modes[0]["read_modes"] if modes else ABSENT,
+            read_masks=read.get("masks", ABSENT),
+            write_masks=write.get("masks", ABSENT),
             stop_usage_gradient=allocation.stop_gradient,
             similarity_epsilon=content.similarity_epsilon,
             allocation_epsilon=allocation.epsilon,

@@ -80,7 +80,7 @@ class Tensors(NamedTuple):
         end = middle + depth * states
         cells = [flat[i : i + parameters] for i in range(4, middle, parameters)]
         controller = [flat[middle + i * states :][:states] for i in range(depth)]
-        last = end + plan.memory_parts
+        last = end + len(plan.memory_parts)
         return cls(x, weights, bias, reads, cells, controller, flat[end:last], flat[last:])
 
     def begin(self, plan: Plan) -> Begin:
@@ -132,6 +132,7 @@ class Problems:
             direct = not call.training and problem.time * problem.batch <= FEW
         problem.direct = direct
         self.reference: Any = ctypes.byref(problem)
+        self.slots: tuple[int, ...] = plan.memory_parts
         self.held: list[Tensor] = []
         problem.lengths = self.address(call.lengths)
         problem.starts = self.address(call.starts)
@@ -163,7 +164,7 @@ class Problems:
     def parts(self, field: str, tensors: Sequence[Tensor | None]) -> None:
         """Point to the parts of the memory's state, or of its gradient."""
         found = getattr(self.problem, field)
-        for index, tensor in enumerate(tensors):
+        for index, tensor in zip(self.slots, tensors, strict=True):
             found[index] = self.address(tensor)
 
     def controller(self, prefix: str, states: Sequence[Sequence[Tensor | None]]) -> None:

@@ -31,8 +31,10 @@ SLOTS: dict[str, type] = {
     "linkage": Linkage,
 }
 """The attributes of a layer that hold one part, and the one class that the kernel knows."""
+OPTIONAL = frozenset({"linkage"})
+"""Those of which the kernel also knows None: a layer without such a part."""
 HONOURED: dict[type, frozenset[str]] = {
-    Content: frozenset({"strength", "similarity_epsilon", "sharpness_limit"}),
+    Content: frozenset({"strength", "similarity_epsilon", "sharpness_limit", "masked"}),
     Location: frozenset({"shift_range", "sharpen_epsilon", "sharpening_bias", "sharpness_limit"}),
     ContentAndLocation: frozenset(
         {
@@ -46,11 +48,11 @@ HONOURED: dict[type, frozenset[str]] = {
 }
 """The settings of each part that the kernel follows: one that is added to a part is refused until
 it is here, or has the value in `NEUTRAL`."""
-NEUTRAL: dict[type, dict[str, object]] = {Content: {"masked": False}}
+NEUTRAL: dict[type, dict[str, object]] = {}
 """Settings that the kernel does not follow, and the value with which they change nothing."""
 SHARPNESS = ("strengths", "sharpenings")
 """Fields that multiply what a softmax is taken of."""
-SWITCHES = ("read_first", "stop_gradient")
+SWITCHES = ("read_first", "stop_gradient", "masked")
 
 
 def reason_in_spec(spec: Spec) -> str | None:
@@ -59,8 +61,8 @@ def reason_in_spec(spec: Spec) -> str | None:
     >>> import memnets
     >>> reason_in_spec(memnets.NTM(9, 8).spec) is None
     True
-    >>> reason_in_spec(memnets.DNC(9, 8, linkage=None).spec)
-    'It knows Linkage as linkage; this layer has None.'
+    >>> reason_in_spec(memnets.NTM(9, 8, controller="indrnn").spec)[:44]
+    'It knows the cells LSTMCell, GRUCell, Elman'
     """
     return (
         reason_in_model(spec.model)
@@ -83,7 +85,9 @@ def reason_in_model(model: type) -> str | None:
 def _reason_in_parts(spec: Spec) -> str | None:
     for name, part in spec.parts:
         kind = SLOTS.get(name)
-        if kind is not None and type(part) is not kind:
+        if kind is None or (part is None and name in OPTIONAL):
+            continue
+        if type(part) is not kind:
             return f"It knows {kind.__name__} as {name}; this layer has {part!r}."
     return None
 
@@ -108,7 +112,7 @@ def _reason_in_heads(spec: Spec) -> str | None:
 def parts_of(spec: Spec) -> list[Any]:
     """The parts that a spec lists, of whatever class."""
     found = [head.addressing for head in spec.part("heads") or ()]
-    return found + [part for name, part in spec.parts if name in SLOTS]
+    return found + [part for name, part in spec.parts if name in SLOTS and part is not None]
 
 
 def _reason_in_settings(spec: Spec) -> str | None:
@@ -188,13 +192,13 @@ def _tables(spec: Spec) -> tuple[TableSpec, ...]:
     word, writers = spec.word_size, spec.write_heads
     if spec.part("heads") is not None:
         return tables_of(heads.tables(spec.part("heads"), word, spec.part("writing")))
-    content, allocation = spec.part("content"), spec.part("allocation")
-    return tables_of(
-        [
-            content.table(spec.read_heads, word),
-            content.table(writers, word),
-            EraseAdd().table(writers, word),
-            allocation.table(spec.read_heads, writers),
-            spec.part("linkage").table(spec.read_heads, writers),
-        ]
-    )
+    content, linkage = spec.part("content"), spec.part("linkage")
+    tables = [
+        content.table(spec.read_heads, word),
+        content.table(writers, word),
+        EraseAdd().table(writers, word),
+        spec.part("allocation").table(spec.read_heads, writers),
+    ]
+    if linkage is not None:
+        tables.append(linkage.table(spec.read_heads, writers))
+    return tables_of(tables)

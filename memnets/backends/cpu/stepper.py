@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memnets.backends.cpu.again import Again
+from memnets.backends.cpu.again import Again, form_of_memory
 from memnets.backends.cpu.buffers import borrow
 from memnets.backends.cpu.known import reason_in_surroundings, reason_in_tensors
 from memnets.backends.cpu.planned import latest_plan
@@ -29,7 +29,7 @@ class Stepper:
 
     def __init__(self, layer: Steps, state: State, threads: int) -> None:
         """`layer` is one that `supports` has just had nothing against, with this state."""
-        again = Again(layer, type(state.memory))
+        again = Again(layer, form_of_memory(state.memory))
         self._call = Call(latest_plan(layer), None, None, 1, threads, False, again)
         self._layer = layer
         self._before, self._after = _copy(state), _copy(state)

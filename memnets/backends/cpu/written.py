@@ -16,7 +16,7 @@ from torch import nn
 from memnets import interface
 from memnets.backends.cpu.plan import ADDRESSINGS, CELLS
 from memnets.interface import Field, Interface
-from memnets.parts import content, heads, linkage, location, usage, writing
+from memnets.parts import content, heads, linkage, location, masking, usage, writing
 from memnets.parts.content import Content
 from memnets.parts.controllers import Cell, Controller
 from memnets.parts.linkage import Linkage
@@ -76,7 +76,7 @@ def _remember(space: Any) -> None:
 
 for _space in (
     *(nn.Linear, nn.ModuleList),
-    *(interface, content, location, usage, linkage, writing, heads),
+    *(interface, content, masking, location, usage, linkage, writing, heads),
     *(sys.modules[kind.__module__] for kind in (Controller, Cell, *CELLS)),
     *(
         Controller,

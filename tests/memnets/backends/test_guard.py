@@ -20,8 +20,10 @@ from memnets.backends import cpu as fused
 from memnets.backends.cpu import plan, specs
 from memnets.backends.cpu.specs import SLOTS
 from memnets.interface import Field, Interface
+from memnets.parts import masking
 from memnets.parts.content import Content
 from memnets.parts.controllers import CELLS, Controller, ElmanCell
+from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation
 from memnets.parts.start import Start
 from memnets.parts.usage import Allocation
@@ -274,6 +276,8 @@ def test_cells_of_two_kinds():
 FUNCTIONS = [
     (parts.content, "content_weights"),
     (parts.content, "cosine_similarity"),
+    (parts.content, "masked_similarity"),
+    (masking, "masked_similarity"),
     (parts.location, "sharpen"),
     (parts.location, "content_weights"),
     *((parts.usage, n) for n in ("retention", "update_usage", "allocate")),
@@ -522,11 +526,25 @@ def test_own_methods_of_a_part(name, method):
             object.__delattr__(part, method)
 
 
-@pytest.mark.parametrize("name", ["ntm_own_writing", "dnc_content_only"])
-def test_parts_that_it_does_not_know(name):
-    layer = BY_NAME[name].build()
-    known_part = "EraseAdd as writing" if name.startswith("ntm") else "Linkage as linkage"
-    assert f"It knows {known_part}; this layer has" in follows_or_refuses(layer)
+class Chain(Linkage):
+    """A linkage of the user's, who changed nothing yet."""
+
+
+def test_parts_that_it_does_not_know():
+    own_linkage = BY_NAME["dnc_lstm"].build(linkage=Chain())
+    for layer, known in (
+        (BY_NAME["ntm_own_writing"].build(), "EraseAdd as writing"),
+        (own_linkage, "Linkage as linkage"),
+    ):
+        assert f"It knows {known}; this layer has" in follows_or_refuses(layer)
+
+
+@pytest.mark.parametrize("name", ["content", "allocation"])
+def test_parts_without_which_it_knows_no_layer(name):
+    layer = BY_NAME["dnc_lstm"].build()
+    setattr(layer, name, None)
+    reason = fused.supports(layer, inputs(), BY_NAME["dnc_lstm"].build().initial_state(B))
+    assert f"as {name}; this layer has None" in (reason or "")
 
 
 def test_a_linkage_that_is_taken_away():
@@ -534,7 +552,8 @@ def test_a_linkage_that_is_taken_away():
     results(layer, "auto")
     layer.linkage = None
     state = BY_NAME["dnc_content_only"].build().initial_state(B)
-    assert "this layer has None" in fused.supports(layer, inputs(), state)
+    reason = fused.supports(layer, inputs(), state)
+    assert "It knows an interface of 4 tables; this one has 5" in (reason or "")
 
 
 def outputs(layer: Any, x: Tensor, backend: str) -> list[Tensor]:

@@ -9,6 +9,7 @@ import torch
 import memnets
 from memnets.backends.cpu.plan import Plan
 from memnets.backends.cpu.specs import reason_in_spec
+from memnets.parts.linkage import Linkage
 from tests.layers import TABLE, Case
 
 SIZES = ("input_size", "memory_size", "word_size", "read_heads", "write_heads")
@@ -37,11 +38,15 @@ def test_the_kernel_knows_the_spec_without_the_layer(case: Case) -> None:
     assert one.numbers == layer.interface.linear.out_features
 
 
+class Chain(Linkage):
+    """A linkage of the user's."""
+
+
 def changed_parts() -> list[Any]:
     ntm, dnc = memnets.NTM(3, 2).spec, memnets.DNC(3, 2).spec
     return [
         (memnets.NTM(3, 2, controller="indrnn").spec, "It knows the cells LSTMCell, "),
-        (memnets.DNC(3, 2, linkage=None).spec, "It knows Linkage as linkage"),
+        (memnets.DNC(3, 2, linkage=Chain()).spec, "It knows Linkage as linkage"),
         (dataclasses.replace(ntm, model=torch.nn.LSTM), "It knows memnets."),
         (dataclasses.replace(ntm, tables=ntm.tables[:2]), "It knows an interface of 3 tables"),
         (dataclasses.replace(dnc, sizes=(1, *dnc.sizes[1:])), "Its interface must be split"),

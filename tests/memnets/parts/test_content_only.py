@@ -117,14 +117,18 @@ def test_a_linkage_that_reads_by_content_gives_the_same() -> None:
         torch.testing.assert_close(one, wanted, rtol=1e-10, atol=1e-10)
 
 
-def test_the_kernel_refuses_it_with_the_reason() -> None:
-    made, x = BY_NAME["dnc_content_only"].build(), inputs()
-    choice = made.backend_for(x)
-    assert choice.backend == "reference"
-    assert "It knows Linkage as linkage; this layer has None" in choice.reason
-    made.backend = "fused"
-    with pytest.raises(ValueError, match=r"cannot serve this call\. It knows Linkage as linkage"):
-        made(x)
+def test_the_kernel_keeps_nothing_as_large_as_the_link() -> None:
+    """What it keeps for a backward grows by N and not by N^2."""
+    small, large = (numbers_kept(memory_size) for memory_size in (64, 128))
+    assert large < 2.1 * small
+
+
+def numbers_kept(memory_size: int) -> int:
+    made = memnets.DNC(I, 2, memory_size=memory_size, linkage=None, backend="fused")
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda tensor: tensor):
+        made(torch.zeros(8, 1, I))
+    return max(tensor.numel() for tensor in kept)
 
 
 def test_a_picture_of_a_link_that_is_not_there() -> None:

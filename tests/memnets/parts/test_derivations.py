@@ -18,7 +18,7 @@ import memnets
 from memnets import interface, parts
 from memnets.backends import reference
 from memnets.backends.cpu.plan import CELL_NAMES
-from memnets.parts import controllers
+from memnets.parts import controllers, masking
 from tests import derivations, samples
 from tests.samples import tensor
 
@@ -82,6 +82,10 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[SimpleNamespace], Any]]] = 
     "read": (parts.writing.read, lambda v: (v.memory, v.reads)),
     "write": (parts.writing.write, lambda v: (v.memory, v.writes, v.erase, v.add)),
     "cosine_similarity": (parts.content.cosine_similarity, lambda v: (v.memory, v.keys)),
+    "masked_similarity": (
+        masking.masked_similarity,
+        lambda v: (v.memory, v.keys, v.masks),
+    ),
     "content_weights": (parts.content.content_weights, lambda v: (v.memory, v.keys, v.strengths)),
     "interpolate": (parts.location.interpolate, lambda v: (v.content, v.reads, v.gates)),
     "shift": (parts.location.shift, lambda v: (v.reads, v.shifts)),
@@ -154,6 +158,7 @@ def drawn(s: SimpleNamespace, kind: str) -> SimpleNamespace:
         ntm=tuple(vars(ntm).values()),
         dnc=tuple(vars(dnc).values()),
         state=tuple(vars(state).values()),
+        masks=s.random.random(ntm.read_keys.shape),
     )
 
 

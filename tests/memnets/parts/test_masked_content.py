@@ -8,7 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import memnets
 from memnets.parts.content import (
     Content,
     MaskedContentParameters,
@@ -66,13 +65,6 @@ def test_gradients():
     given_ = [torch.randn(2, n, 3, generator=generator, dtype=torch.float64) for n in (4, 2, 2)]
     arguments = [one.requires_grad_() for one in given_]
     assert torch.autograd.gradcheck(masked_similarity, arguments)
-
-
-def test_the_kernel_refuses_it_by_name():
-    layer = memnets.DNC(3, 2, content=Content(masked=True))
-    _, reason = layer.backend_for(torch.zeros(1, 1, 3))
-    assert reason == "It knows Content without the setting masked=True."
-    assert memnets.DNC(3, 2).backend_for(torch.zeros(1, 1, 3)).backend == "fused"
 
 
 @pytest.mark.parametrize("masked", [None, 1, "yes"])

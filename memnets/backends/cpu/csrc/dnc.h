@@ -4,18 +4,20 @@
 #include <numeric>
 #include <vector>
 
+#include "content.h"
 #include "links.h"
 #include "problem.h"
 #include "usage.h"
 
 namespace memnets {
 
-// A record holds the state after a step, and what the step's backward needs. In rows of `length`:
-//   memory W, squares 1, usage 1, precedence H, read weights R, write weights H,
-//   link H * N where a backward will need it
+// A record holds the state after a step, and what the step's backward needs. In rows of `length`, L
+// being the number of links, H or without a linkage 0:
+//   memory W, squares 1, usage 1, precedence L, read weights R, write weights H,
+//   link L * N where a backward will need it
 //   for each write head: content 3, allocation 1, free list 1; for each read head: content 3;
-//   backward R * H, forward R * H (reader by reader)
-// The link itself is held apart, [H * N, length], and updated in place: it stays in the cache, while
+//   backward R * L, forward R * L (reader by reader)
+// The link itself is held apart, [L * N, length], and updated in place: it stays in the cache, while
 // records go to memory.
 template <class T>
 class DncMemory {
@@ -25,22 +27,23 @@ class DncMemory {
         places_(*problem.dnc),
         shape_{problem.slots, padded<T>(problem.slots), problem.word},
         readers_(problem.read_heads),
-        writers_(problem.write_heads) {
-    scratch_.assign((6 + 2 * readers_ * writers_ + 2 * writers_) * shape_.length, T(0));
+        writers_(problem.write_heads),
+        links_(places_.read_modes < 0 ? 0 : writers_) {
+    scratch_.assign((6 + 2 * readers_ * links_ + 2 * writers_) * shape_.length, T(0));
   }
 
-  Size held_size() const { return writers_ * shape_.slots * shape_.length; }
+  Size held_size() const { return links_ * shape_.slots * shape_.length; }
   Size state_size() const {
     return link_row() * shape_.length + (problem_.times_kept ? held_size() : 0);
   }
   Size record_size() const {
     const Size rows =
-        writers_ * (Content<T>::rows + 2) + readers_ * Content<T>::rows + 2 * readers_ * writers_;
+        writers_ * (Content<T>::rows + 2) + readers_ * Content<T>::rows + 2 * readers_ * links_;
     return state_size() + rows * shape_.length;
   }
-  // Gradients of: memory W, usage 1, precedence H, read weights R, write weights H, link H * N.
+  // Gradients of: memory W, usage 1, precedence L, read weights R, write weights H, link L * N.
   Size carry_size() const {
-    return (shape_.word + 1 + 2 * writers_ + readers_ + writers_ * shape_.slots) * shape_.length;
+    return (shape_.word + 1 + links_ + readers_ + writers_ + links_ * shape_.slots) * shape_.length;
   }
 
   // `parts` are the problem's `start` or `restart`.
@@ -49,14 +52,14 @@ class DncMemory {
     rows_in(shape_, 1, part(parts, 1, row), usage(record));
     start_held(parts, row, held);
     if (problem_.times_kept) std::memcpy(link(record, 0), held, held_size() * sizeof(T));
-    rows_in(shape_, writers_, part(parts, 3, row), precedence(record));
+    rows_in(shape_, links_, part(parts, 3, row), precedence(record));
     rows_in(shape_, readers_, part(parts, 4, row), read_weights(record));
     rows_in(shape_, writers_, part(parts, 5, row), write_weights(record));
     list_slots(record);
   }
 
   void start_held(void* const* parts, Size row, T* held) const {
-    rows_in(shape_, writers_ * shape_.slots, part(parts, 2, row), held);
+    rows_in(shape_, links_ * shape_.slots, part(parts, 2, row), held);
   }
 
   // Go on from a record.
@@ -74,8 +77,8 @@ class DncMemory {
   void end(Size row, T* record, const T* held) const {
     memory_out(shape_, record, part(problem_.end, 0, row));
     rows_out(shape_, 1, usage(record), part(problem_.end, 1, row));
-    rows_out(shape_, writers_ * shape_.slots, held, part(problem_.end, 2, row));
-    rows_out(shape_, writers_, precedence(record), part(problem_.end, 3, row));
+    rows_out(shape_, links_ * shape_.slots, held, part(problem_.end, 2, row));
+    rows_out(shape_, links_, precedence(record), part(problem_.end, 3, row));
     rows_out(shape_, readers_, read_weights(record), part(problem_.end, 4, row));
     rows_out(shape_, writers_, write_weights(record), part(problem_.end, 5, row));
   }
@@ -83,8 +86,8 @@ class DncMemory {
   void start_backward(Size row, T* carry) {
     memory_in(shape_, part(problem_.d_end, 0, row), carry, scratch_.data());
     rows_in(shape_, 1, part(problem_.d_end, 1, row), d_usage(carry));
-    rows_in(shape_, writers_ * shape_.slots, part(problem_.d_end, 2, row), d_link(carry, 0));
-    rows_in(shape_, writers_, part(problem_.d_end, 3, row), d_precedence(carry));
+    rows_in(shape_, links_ * shape_.slots, part(problem_.d_end, 2, row), d_link(carry, 0));
+    rows_in(shape_, links_, part(problem_.d_end, 3, row), d_precedence(carry));
     rows_in(shape_, readers_, part(problem_.d_end, 4, row), d_read_weights(carry));
     rows_in(shape_, writers_, part(problem_.d_end, 5, row), d_write_weights(carry));
   }
@@ -93,8 +96,8 @@ class DncMemory {
   void end_backward(void* const* parts, Size row, T* carry) const {
     if (T* to = part(parts, 0, row)) memory_out(shape_, carry, to);
     if (T* to = part(parts, 1, row)) rows_out(shape_, 1, d_usage(carry), to);
-    if (T* to = part(parts, 2, row)) rows_out(shape_, writers_ * shape_.slots, d_link(carry, 0), to);
-    if (T* to = part(parts, 3, row)) rows_out(shape_, writers_, d_precedence(carry), to);
+    if (T* to = part(parts, 2, row)) rows_out(shape_, links_ * shape_.slots, d_link(carry, 0), to);
+    if (T* to = part(parts, 3, row)) rows_out(shape_, links_, d_precedence(carry), to);
     if (T* to = part(parts, 4, row)) rows_out(shape_, readers_, d_read_weights(carry), to);
     if (T* to = part(parts, 5, row)) rows_out(shape_, writers_, d_write_weights(carry), to);
   }
@@ -104,10 +107,10 @@ class DncMemory {
     update_usage(shape_, usage_update(values, before), usage(before), usage(after));
     write_weighting(values, before, after);
     write(shape_, writes(values, after), before, after, at(after, shape_.word));
-    for (Size h = 0; h < writers_; ++h) {
+    for (Size h = 0; h < links_; ++h) {
       update_link(shape_, readers_, links(before, after, h), held + h * shape_.slots * length,
-                  ways(after) + h * length, ways(after) + (readers_ * writers_ + h) * length,
-                  writers_ * length);
+                  ways(after) + h * length, ways(after) + (readers_ * links_ + h) * length,
+                  links_ * length);
       const T* w = write_weights(after) + h * length;
       const T* old = precedence(before) + h * length;
       T* fresh = precedence(after) + h * length;
@@ -115,18 +118,10 @@ class DncMemory {
       add_scaled(fresh, 1 - sum(w), old, length);
     }
     for (Size r = 0; r < readers_; ++r) {
-      content_weights(shape_, after, at(after, shape_.word),
-                      values + places_.read_keys + r * shape_.word, values[places_.read_strengths + r],
-                      T(places_.similarity_epsilon), read_content(after, r));
-      T* weights = read_weights(after) + r * length;
-      fill(weights, length);
-      const T* modes = values + places_.read_modes + r * (2 * writers_ + 1);
-      for (Size h = 0; h < writers_; ++h) {
-        add_scaled(weights, modes[h], way(after, 0, r, h), length);
-        add_scaled(weights, modes[writers_ + h], way(after, 1, r, h), length);
-      }
-      add_scaled(weights, modes[2 * writers_], read_content(after, r).weights, length);
-      read(shape_, after, weights, read_vectors + r * shape_.word);
+      content_weights(shape_, after, at(after, shape_.word), read_query(values, r),
+                      read_content(after, r));
+      mix(values, after, r);
+      read(shape_, after, read_weights(after) + r * length, read_vectors + r * shape_.word);
     }
   }
 
@@ -138,15 +133,15 @@ class DncMemory {
       read_weighting_backward(values, d_values, after, carry, d_read_vectors, r, d_ways);
     // From here the read weights' gradients are those of the step before.
     fill(d_read_weights(carry), readers_ * length);
-    for (Size h = 0; h < writers_; ++h) update_precedence_backward(before, after, carry, h);
-    for (Size h = 0; h < writers_; ++h) {
+    for (Size h = 0; h < links_; ++h) update_precedence_backward(before, after, carry, h);
+    for (Size h = 0; h < links_; ++h) {
       const LinkGradients<T> d{d_link(carry, h),
                                d_write_weights(carry) + h * length,
                                d_precedence(carry) + h * length,
                                d_read_weights(carry),
                                d_ways + h * length,
-                               d_ways + (readers_ * writers_ + h) * length,
-                               writers_ * length};
+                               d_ways + (readers_ * links_ + h) * length,
+                               links_ * length};
       update_link_backward(shape_, readers_, links(before, after, h), d);
     }
     write_backward(shape_, writes(values, after), before, carry, d_write_weights(carry),
@@ -158,12 +153,12 @@ class DncMemory {
   }
 
  private:
-  Size link_row() const { return shape_.word + 2 + 2 * writers_ + readers_; }
+  Size link_row() const { return shape_.word + 2 + links_ + readers_ + writers_; }
   T* at(T* record, Size row) const { return record + row * shape_.length; }
   T* usage(T* record) const { return at(record, shape_.word + 1); }
   T* precedence(T* record) const { return at(record, shape_.word + 2); }
-  T* read_weights(T* record) const { return at(record, shape_.word + 2 + writers_); }
-  T* write_weights(T* record) const { return at(record, shape_.word + 2 + writers_ + readers_); }
+  T* read_weights(T* record) const { return at(record, shape_.word + 2 + links_); }
+  T* write_weights(T* record) const { return at(record, shape_.word + 2 + links_ + readers_); }
   T* link(T* record, Size h) const { return at(record, link_row() + h * shape_.slots); }
   T* work(T* record) const { return record + state_size(); }
   Content<T> write_content(T* record, Size h) const {
@@ -183,22 +178,22 @@ class DncMemory {
     return at(work(record), writers_ * (Content<T>::rows + 2) + readers_ * Content<T>::rows);
   }
   T* way(T* record, Size direction, Size r, Size h) const {
-    return at(ways(record), (direction * readers_ + r) * writers_ + h);
+    return at(ways(record), (direction * readers_ + r) * links_ + h);
   }
 
   T* d_usage(T* carry) const { return at(carry, shape_.word); }
   T* d_precedence(T* carry) const { return at(carry, shape_.word + 1); }
-  T* d_read_weights(T* carry) const { return at(carry, shape_.word + 1 + writers_); }
-  T* d_write_weights(T* carry) const { return at(carry, shape_.word + 1 + writers_ + readers_); }
+  T* d_read_weights(T* carry) const { return at(carry, shape_.word + 1 + links_); }
+  T* d_write_weights(T* carry) const { return at(carry, shape_.word + 1 + links_ + readers_); }
   T* d_link(T* carry, Size h) const {
-    return at(carry, shape_.word + 1 + 2 * writers_ + readers_ + h * shape_.slots);
+    return at(carry, shape_.word + 1 + links_ + readers_ + writers_ + h * shape_.slots);
   }
 
   T* part(void* const* parts, Size index, Size row) const {
     const Size slots = shape_.slots;
-    const Size sizes[] = {slots * shape_.word,      slots,
-                          writers_ * slots * slots, writers_ * slots,
-                          readers_ * slots,         writers_ * slots};
+    const Size sizes[] = {slots * shape_.word,    slots,
+                          links_ * slots * slots, links_ * slots,
+                          readers_ * slots,       writers_ * slots};
     T* whole = static_cast<T*>(parts[index]);
     return whole ? whole + row * sizes[index] : nullptr;
   }
@@ -209,6 +204,21 @@ class DncMemory {
     return total(value);
   }
 
+  Query<T> query(const T* values, Size head, Size keys, Size masks, Size strengths) const {
+    return {values + keys + head * shape_.word,
+            masks < 0 ? nullptr : values + masks + head * shape_.word, values[strengths + head],
+            T(places_.similarity_epsilon)};
+  }
+  Query<T> read_query(const T* values, Size r) const {
+    return query(values, r, places_.read_keys, places_.read_masks, places_.read_strengths);
+  }
+  Query<T> write_query(const T* values, Size h) const {
+    return query(values, h, places_.write_keys, places_.write_masks, places_.write_strengths);
+  }
+  QueryGradients<T> gradients(T* d_values, Size head, Size keys, Size masks, Size strengths) const {
+    return {d_values + keys + head * shape_.word,
+            masks < 0 ? nullptr : d_values + masks + head * shape_.word, d_values + strengths + head};
+  }
   Allocation<T> rule() const { return {T(places_.allocation_epsilon), T(places_.usage_resolution)}; }
   UsageUpdate<T> usage_update(const T* values, T* before) const {
     return {readers_, writers_, read_weights(before), write_weights(before),
@@ -233,9 +243,7 @@ class DncMemory {
     for (Size h = 0; h < writers_; ++h) {
       const T by_usage = values[places_.allocation_gates + h], gate = values[places_.write_gates + h];
       const Content<T> content = write_content(after, h);
-      content_weights(shape_, before, at(before, shape_.word),
-                      values + places_.write_keys + h * shape_.word,
-                      values[places_.write_strengths + h], T(places_.similarity_epsilon), content);
+      content_weights(shape_, before, at(before, shape_.word), write_query(values, h), content);
       std::memcpy(free_list(after, h), free_list(before, h), shape_.slots * sizeof(int32_t));
       T* allocated = allocation_row(after, h);
       memnets::allocation(shape_, rule(), seen, free_list(after, h), scratch_.data() + length,
@@ -263,7 +271,7 @@ class DncMemory {
     T* d_content = scratch_.data() + length;
     T* d_seen = scratch_.data() + 2 * length;
     T* spare = scratch_.data() + 3 * length;  // three rows
-    T* seen = scratch_.data() + (6 + 2 * readers_ * writers_) * length;
+    T* seen = scratch_.data() + (6 + 2 * readers_ * links_) * length;
     std::memcpy(seen, usage(after), length * sizeof(T));
     for (Size h = 0; h + 1 < writers_; ++h)
       raise(seen + h * length, values[places_.allocation_gates + h] * values[places_.write_gates + h],
@@ -287,10 +295,10 @@ class DncMemory {
       d_values[places_.allocation_gates + h] = gate * (along + d_joint - across);
       memnets::allocation_backward(shape_, rule(), seen + h * length, free_list(after, h), allocated,
                                    d_allocated, spare, d_seen);
-      d_values[places_.write_strengths + h] = content_weights_backward(
-          shape_, before, at(before, shape_.word), values + places_.write_keys + h * shape_.word,
-          values[places_.write_strengths + h], content, d_content, carry,
-          d_values + places_.write_keys + h * shape_.word, spare);
+      content_weights_backward(
+          shape_, before, at(before, shape_.word), write_query(values, h), content, d_content, carry,
+          gradients(d_values, h, places_.write_keys, places_.write_masks, places_.write_strengths),
+          spare);
     }
     add_scaled(d_usage(carry), T(1), d_seen, length);
   }
@@ -315,25 +323,53 @@ class DncMemory {
     T* d_weights = d_read_weights(carry) + r * length;
     memnets::read_backward(shape_, after, read_weights(after) + r * length,
                            d_read_vectors + r * shape_.word, carry, d_weights);
-    const Size first = places_.read_modes + r * (2 * writers_ + 1);
+    T* d_content = scratch_.data();
+    const Content<T> content = read_content(after, r);
+    mix_backward(values, d_values, after, r, d_weights, d_ways, d_content);
+    content_weights_backward(
+        shape_, after, at(after, shape_.word), read_query(values, r), content, d_content, carry,
+        gradients(d_values, r, places_.read_keys, places_.read_masks, places_.read_strengths),
+        scratch_.data() + length);
+  }
+
+  // The read weights, of the ways to read: backward and forward of each link, and by content.
+  void mix(const T* values, T* after, Size r) const {
+    const Size length = shape_.length;
+    T* weights = read_weights(after) + r * length;
+    const T* by_content = read_content(after, r).weights;
+    if (!links_) {
+      std::memcpy(weights, by_content, length * sizeof(T));
+      return;
+    }
+    fill(weights, length);
+    const T* modes = values + places_.read_modes + r * (2 * links_ + 1);
+    for (Size h = 0; h < links_; ++h) {
+      add_scaled(weights, modes[h], way(after, 0, r, h), length);
+      add_scaled(weights, modes[links_ + h], way(after, 1, r, h), length);
+    }
+    add_scaled(weights, modes[2 * links_], by_content, length);
+  }
+
+  void mix_backward(const T* values, T* d_values, T* after, Size r, const T* d_weights, T* d_ways,
+                    T* d_content) const {
+    const Size length = shape_.length;
+    if (!links_) {
+      std::memcpy(d_content, d_weights, length * sizeof(T));
+      return;
+    }
+    const Size first = places_.read_modes + r * (2 * links_ + 1);
     for (Size direction = 0; direction < 2; ++direction)
-      for (Size h = 0; h < writers_; ++h) {
-        const Size mode = first + direction * writers_ + h;
-        T* d_way = at(d_ways, (direction * readers_ + r) * writers_ + h);
+      for (Size h = 0; h < links_; ++h) {
+        const Size mode = first + direction * links_ + h;
+        T* d_way = at(d_ways, (direction * readers_ + r) * links_ + h);
         d_values[mode] = dot(d_weights, way(after, direction, r, h), length);
         fill(d_way, length);
         add_scaled(d_way, values[mode], d_weights, length);
       }
-    const Size mode = first + 2 * writers_;
-    const Content<T> content = read_content(after, r);
-    T* d_content = scratch_.data();
-    d_values[mode] = dot(d_weights, content.weights, length);
+    const Size mode = first + 2 * links_;
+    d_values[mode] = dot(d_weights, read_content(after, r).weights, length);
     fill(d_content, length);
     add_scaled(d_content, values[mode], d_weights, length);
-    d_values[places_.read_strengths + r] = content_weights_backward(
-        shape_, after, at(after, shape_.word), values + places_.read_keys + r * shape_.word,
-        values[places_.read_strengths + r], content, d_content, carry,
-        d_values + places_.read_keys + r * shape_.word, scratch_.data() + length);
   }
 
   // p = (1 - sum w) p_before + w: d_precedence becomes that of the step before.
@@ -354,7 +390,7 @@ class DncMemory {
   const Problem& problem_;
   const DncPlaces& places_;
   Shape shape_;
-  Size readers_, writers_;
+  Size readers_, writers_, links_;
   Room<T> scratch_;
 };
 

@@ -44,7 +44,7 @@ constexpr Place field_places[] = {P(start), P(count), P(range), P(group), P(limi
 #undef P
 
 #define P(field) MEMNETS_PLACE(Head, field)
-constexpr Place head_places[] = {P(key),        P(strength),    P(gate),
+constexpr Place head_places[] = {P(key), P(mask), P(strength),    P(gate),
                                  P(shifts),     P(sharpening),  P(shift_range),
                                  P(similarity_epsilon), P(sharpen_epsilon)};
 #undef P
@@ -52,7 +52,8 @@ constexpr Place head_places[] = {P(key),        P(strength),    P(gate),
 #define P(field) MEMNETS_PLACE(DncPlaces, field)
 constexpr Place dnc_places[] = {
     P(read_keys), P(read_strengths), P(write_keys), P(write_strengths), P(free_gates),
-    P(allocation_gates), P(write_gates), P(read_modes), P(stop_usage_gradient),
+    P(allocation_gates), P(write_gates), P(read_modes), P(read_masks),
+    P(write_masks), P(stop_usage_gradient),
     P(similarity_epsilon), P(allocation_epsilon), P(usage_resolution)};
 #undef P
 

@@ -1,4 +1,4 @@
-// Reading, writing and looking for content, forward and backward, for one row of the batch.
+// Reading and writing, forward and backward, for one row of the batch.
 //
 // The memory is held transposed, [W, N] with N padded to whole vectors, so that every loop runs
 // over slots. docs/fused.md derives the backward of each, under the same names.
@@ -159,90 +159,6 @@ inline void write_backward(Shape shape, Write<T> given, const T* before, T* d_me
       d_erase[h * shape.word + w] = -total(erased[h]);
     }
   }
-}
-
-// What a look for content leaves for its backward: three rows of `length`.
-template <class T>
-struct Content {
-  T* similarity;  // cos(key, M_i)
-  T* inverse;     // 1 / sqrt(|key|^2 |M_i|^2 + epsilon)
-  T* weights;     // softmax(strength * similarity)
-
-  Content(T* place, Size length)
-      : similarity(place), inverse(place + length), weights(place + 2 * length) {}
-  static constexpr Size rows = 3;
-};
-
-template <class T>
-inline T square(const T* vector, Size count) {
-  T sum = 0;
-  for (Size i = 0; i < count; ++i) sum += vector[i] * vector[i];
-  return sum;
-}
-
-// c = softmax_N(strength * cos(key, M_i)) (fused.md 2.3)
-template <class T>
-inline void content_weights(Shape shape, const T* memory, const T* squares, const T* key, T strength,
-                 T epsilon, Content<T> content) {
-  const T norm = square(key, shape.word);
-  blocks<T>(shape.length, [=](Size start, auto count) {
-    constexpr Size vectors = decltype(count)::value;
-    Vector<T> products[vectors];
-    MEMNETS_UNROLL
-    for (Size i = 0; i < vectors; ++i) products[i] = Vector<T>(0);
-    for (Size w = 0; w < shape.word; ++w) {
-      const Vector<T> k(key[w]);
-      const T* slots = memory + w * shape.length + start;
-      MEMNETS_UNROLL
-      for (Size i = 0; i < vectors; ++i)
-        products[i] = multiply_add(k, load(slots + i * lanes<T>), products[i]);
-    }
-    MEMNETS_UNROLL
-    for (Size i = 0; i < vectors; ++i) {
-      const Size n = start + i * lanes<T>;
-      const Vector<T> inverse =
-          Vector<T>(1) / multiply_add(Vector<T>(norm), load(squares + n), Vector<T>(epsilon)).sqrt();
-      store(inverse, content.inverse + n);
-      store(products[i] * inverse, content.similarity + n);
-    }
-  });
-  softmax(content.similarity, strength, content.weights, shape.slots, shape.length);
-}
-
-// From d_weights: d_key is set, d_strength returned, d_memory added to. scratch: 2 * length.
-template <class T>
-inline T content_weights_backward(Shape shape, const T* memory, const T* squares, const T* key,
-                       T strength, Content<T> content, const T* d_weights, T* d_memory,
-                       T* d_key, T* scratch) {
-  T* d_product = scratch;
-  T* d_square = scratch + shape.length;
-  softmax_backward(content.weights, d_weights, d_product, shape.length);
-  const T d_strength = dot(d_product, content.similarity, shape.length);
-  const T norm = square(key, shape.word);
-  const Vector<T> scale(strength), half(T(-0.5)), twice_norm(2 * norm);
-  Vector<T> d_norm(0);
-  for (Size n = 0; n < shape.length; n += lanes<T>) {
-    const Vector<T> inverse = load(content.inverse + n);
-    const Vector<T> d = scale * load(d_product + n) * inverse;  // of key . M_i
-    const Vector<T> d_root = half * d * load(content.similarity + n) * inverse;
-    d_norm = multiply_add(d_root, load(squares + n), d_norm);
-    store(d, d_product + n);
-    store(d_root * twice_norm, d_square + n);
-  }
-  const T twice = 2 * total(d_norm);
-  for (Size w = 0; w < shape.word; ++w) {
-    const Vector<T> k(key[w]);
-    const T* slots = memory + w * shape.length;
-    T* d_slots = d_memory + w * shape.length;
-    Vector<T> sum(0);
-    for (Size n = 0; n < shape.length; n += lanes<T>) {
-      const Vector<T> value = load(slots + n), d = load(d_product + n);
-      sum = multiply_add(d, value, sum);
-      store(load(d_slots + n) + multiply_add(k, d, load(d_square + n) * value), d_slots + n);
-    }
-    d_key[w] = total(sum) + twice * key[w];
-  }
-  return d_strength;
 }
 
 // Between torch's [N, W] and the kernel's [W, length].

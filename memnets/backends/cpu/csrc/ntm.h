@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "memory.h"
+#include "content.h"
 #include "problem.h"
 
 namespace memnets {
@@ -135,14 +135,22 @@ class NtmMemory {
     return to;
   }
 
+  Query<T> query(const Head& head, const T* values) const {
+    return {values + head.key, head.mask < 0 ? nullptr : values + head.mask, values[head.strength],
+            T(head.similarity_epsilon)};
+  }
+  QueryGradients<T> query_gradients(const Head& head, T* d_values) const {
+    return {d_values + head.key, head.mask < 0 ? nullptr : d_values + head.mask,
+            d_values + head.strength};
+  }
+
   void focus(Size index, const T* values, T* seen, T* before, T* after) {
     const Head& head = problem_.heads[index];
     T* rows = work(after, index);
     const Content<T> content(rows, shape_.length);
     T* result = weights(after, index);
     if (head.key >= 0)
-      content_weights(shape_, seen, squares(seen), values + head.key, values[head.strength],
-                      T(head.similarity_epsilon), content);
+      content_weights(shape_, seen, squares(seen), query(head, values), content);
     const T* row = interpolate(head, values, content, weights(before, index));
     if (head.shifts < 0) {
       std::memcpy(result, row, shape_.length * sizeof(T));
@@ -193,9 +201,9 @@ class NtmMemory {
       }
       d_values[head.gate] = total(sum);
     }
-    d_values[head.strength] = content_weights_backward(
-        shape_, seen, squares(seen), values + head.key, values[head.strength], content, d_content,
-        carry, d_values + head.key, scratch_.data() + 2 * shape_.length);
+    content_weights_backward(shape_, seen, squares(seen), query(head, values), content, d_content,
+                             carry, query_gradients(head, d_values),
+                             scratch_.data() + 2 * shape_.length);
   }
 
   // Through the sharpening and the shift: d_row, of the weighting, becomes that of `row`.

@@ -61,6 +61,7 @@ struct Field {
 // Where a head of an NTM finds its parameters among the interface's numbers; -1: it has none.
 struct Head {
   Size key;
+  Size mask;
   Size strength;
   Size gate;
   Size shifts;
@@ -73,7 +74,9 @@ struct Head {
 // Where the DNC finds its parameters, and its settings.
 struct DncPlaces {
   Size read_keys, read_strengths, write_keys, write_strengths;
-  Size free_gates, allocation_gates, write_gates, read_modes;
+  Size free_gates, allocation_gates, write_gates;
+  Size read_modes;               // -1 without a linkage
+  Size read_masks, write_masks;  // -1 where content is compared whole
   Size stop_usage_gradient;
   double similarity_epsilon;
   double allocation_epsilon;
