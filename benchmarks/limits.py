@@ -17,7 +17,6 @@ import functools
 import math
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -27,8 +26,9 @@ from benchmarks.cases import Case
 from memnets import MemoryLayer
 from memnets.backends import cpu as fused
 from memnets.state import leaves
+from training.baselines.costs import Costs
+from training.options.models import MODELS
 
-SHIFTS = 3
 BYTES = 4
 
 
@@ -77,87 +77,44 @@ def _products_of(case: Case, steps: int, one_pass: str) -> int:
     return counter.get_total_flops()
 
 
+def costs(case: Case) -> Costs:
+    """The cost model of the memory of a case."""
+    found = MODELS[case.kind.lower()].costs
+    if found is None:
+        raise ValueError(f"{case.kind} has no cost model: give it one where it is registered.")
+    return found
+
+
 def products(case: Case) -> dict[str, float]:
     """Operations of the products of one forward step of the whole batch, by part."""
-    slots, words, reads = case.memory_size, case.word_size, case.read_heads
-    hidden, heads = case.hidden_size, case.read_heads + 1
+    hidden, reads = case.hidden_size, case.read_heads * case.word_size
     found = {
-        "controller": 8 * hidden * (case.input_size + reads * words + hidden),
+        "controller": 8 * hidden * (case.input_size + reads + hidden),
         "interface": 2 * hidden * emitted(case),
-        "content": 2 * heads * slots * words,  # of every key with every slot
-        "read": 2 * reads * slots * words,
-        "readout": 2 * case.output_size * (hidden + reads * words),
+        "readout": 2 * case.output_size * (hidden + reads),
     }
-    found |= COSTS[case.kind].products(case)
+    found |= costs(case).products(case)
     return {name: case.batch * float(count) for name, count in found.items()}
 
 
 def elementwise(case: Case) -> dict[str, float]:
     """Operations on single numbers in one forward step of the whole batch, by part."""
-    slots, words, hidden = case.memory_size, case.word_size, case.hidden_size
-    heads = case.read_heads + 1
+    hidden = case.hidden_size
     found = {
         # For each hidden unit: 4 biases, 4 activations, f c + i g (3), tanh, and the output gate.
         "controller": 13 * hidden,
         # The bias and the activation.
         "interface": 2 * emitted(case),
-        # Norm, strength and softmax (4) for each slot and head; the norms of slots and keys.
-        "content": 6 * heads * slots + (slots + heads) * (2 * words + 1),
-        # M (1 - w e) + w a
-        "write": 5 * slots * words,
         "readout": case.output_size,
-        **COSTS[case.kind].elementwise(case),
+        **costs(case).elementwise(case),
     }
     return {name: case.batch * float(count) for name, count in found.items()}
-
-
-def _ntm_products(case: Case) -> dict[str, float]:
-    # The circular convolution of every head.
-    return {"location": 2 * (case.read_heads + 1) * case.memory_size * SHIFTS}
-
-
-def _dnc_products(case: Case) -> dict[str, float]:
-    # L w and L^T w for every read head.
-    return {"link": 4 * case.read_heads * case.memory_size**2}
-
-
-def _ntm_elementwise(case: Case) -> dict[str, float]:
-    # Interpolation (3), log, power and normalisation (6), per slot.
-    return {"location": 9 * (case.read_heads + 1) * case.memory_size}
-
-
-def _dnc_elementwise(case: Case) -> dict[str, float]:
-    slots, reads = case.memory_size, case.read_heads
-    retention_and_usage = 3 * reads * slots + 4 * slots
-    allocation = slots * (math.log2(slots) + 4)  # comparisons of a sort; log, sum, exp, product
-    write_weighting = 4 * slots
-    precedence = 3 * slots
-    read_weighting = 6 * reads * slots
-    location = retention_and_usage + allocation + write_weighting + precedence + read_weighting
-    return {"location": location, "link": 5 * slots**2}  # (1 - w_i - w_j) L + w_i p_j
 
 
 def forward_flops(case: Case) -> dict[str, float]:
     """Operations of one forward step of the whole batch, by what they are for."""
     one, other = products(case), elementwise(case)
     return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in {**one, **other}}
-
-
-class Costs(NamedTuple):
-    """The cost model of a kind of memory: what differs between the kinds, per row of the batch."""
-
-    products: Callable[[Case], dict[str, float]]
-    """operations of products, by what they are for"""
-    elementwise: Callable[[Case], dict[str, float]]
-    """operations on single numbers, likewise"""
-    links: Callable[[Case], int] = lambda case: 0
-    """numbers of the state that grow with the square of the slots"""
-
-
-COSTS = {
-    "NTM": Costs(_ntm_products, _ntm_elementwise),
-    "DNC": Costs(_dnc_products, _dnc_elementwise, links=lambda case: case.memory_size**2),
-}
 
 
 def step_flops(case: Case, one_pass: str) -> float:
@@ -194,7 +151,7 @@ def kept_by_autograd(case: Case, itemsize: int = BYTES) -> float:
     A step keeps some four tensors of the link's size and six of the memory's: as `--memory` shows.
     It decides whether a case is tried at all.
     """
-    links = COSTS[case.kind].links(case)
+    links = costs(case).links(case)
     step = LINKS_KEPT * links + MEMORIES_KEPT * case.memory_size * case.word_size
     return float(itemsize * case.batch * case.steps * step)
 

@@ -16,6 +16,7 @@ from memnets.backends.registry import Backend
 from memnets.checks import check_sizes
 from memnets.interface import Table
 from memnets.layer import MemoryLayer
+from memnets.panels import Lines, Panel, Shares, Slots
 from memnets.parts.content import Content, ContentParameters
 from memnets.parts.controllers import Stack
 from memnets.parts.linkage import Linkage, LinkageParameters
@@ -48,6 +49,27 @@ class DNCInterface(NamedTuple):
     """[B, H] in [0, 1]: 0 writes nothing."""
     read_modes: Tensor
     """[B, R, 2H + 1] on the simplex: backward of each write head, forward of each, content."""
+
+    def panels(self, memory: DNCMemory, kind: str, head: int) -> dict[str, Panel]:
+        """What a picture shows of a head, `read` or `write`, of a record [T, ...]."""
+        if kind == "write":
+            gates = {
+                "write": self.write_gates[:, head],
+                "allocation": self.allocation_gates[:, head],
+            }
+            usage = Slots("usage of slot", memory.usage)
+            return {"gates": Lines("gates", gates, (0, 1)), "usage": usage}
+        modes = self.read_modes[:, head]
+        count = modes.shape[1] // 2
+        shares = {
+            "backward": modes[:, :count].sum(1),
+            "forward": modes[:, count : 2 * count].sum(1),
+            "content": modes[:, -1],
+        }
+        return {
+            "gates": Lines("free gate", {"": self.free_gates[:, head]}, (0, 1)),
+            "usage": Shares("read modes", shares),
+        }
 
 
 class DNCMemory(NamedTuple):

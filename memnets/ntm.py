@@ -18,6 +18,7 @@ from memnets.backends.cpu.written import stock
 from memnets.backends.registry import Backend
 from memnets.checks import check_sizes
 from memnets.layer import MemoryLayer
+from memnets.panels import Lines, Panel
 from memnets.parts import heads as plugged
 from memnets.parts.controllers import Stack
 from memnets.parts.heads import Head, Heads, NTMMemory, ReadHead, WriteHead
@@ -50,6 +51,21 @@ class NTMInterface(NamedTuple):
     """[B, H, W] in [0, 1]."""
     add_vectors: Tensor
     """[B, H, W], in [-1, 1] if add_range is `bounded`."""
+
+    def panels(self, memory: NTMMemory, kind: str, head: int) -> dict[str, Panel]:
+        """What a picture shows of a head, `read` or `write`, of a record [T, ...]."""
+        values = {
+            name: getattr(self, f"{kind}_{name}")[:, head]
+            for name in ("gates", "shifts", "sharpenings")
+        }
+        reach = values["shifts"].shape[-1] // 2
+        offsets = torch.arange(-reach, reach + 1, dtype=values["shifts"].dtype)
+        shift = (values["shifts"].cpu() * offsets).sum(-1)
+        return {
+            "gate": Lines("content gate", {"": values["gates"]}, (0, 1)),
+            "shift": Lines("mean shift\n(slots)", {"": shift}, (-reach, reach)),
+            "sharpening": Lines("sharpening", {"": values["sharpenings"]}),
+        }
 
 
 def access(

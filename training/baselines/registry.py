@@ -1,8 +1,8 @@
 """The registry of models: what each is called, how figures draw it, and what builds it.
 
-The constructor's arguments become the flags of `--model NAME`. The memory layers are registered
-here, each baseline in its own file beside this one. `training.options.models` imports them all: the
-rest of the trainer takes `MODELS` from there.
+The constructor's arguments become the flags of `--model NAME`. The memory layers are registered in
+`memory.py`, each baseline in its own file beside this one. `training.options.models` imports them
+all: the rest of the trainer takes `MODELS` from there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from torch import nn
 
 import memnets
-from memnets.inspect import palette
+from training.baselines.costs import Costs
 
 Family = Literal["steady", "calm", "baseline"]
 """the names in `training.options.recipes.FAMILIES`"""
@@ -65,6 +65,8 @@ class Model:
     variants: tuple[Variant, ...] = ()
     notes: Callable[[str, str], list[str]] = nothing_to_note
     """says for a device and a precision what will be computed otherwise than asked for"""
+    costs: Costs | None = None
+    """the operations of a memory, which `benchmarks.limits` compares with the time of a step"""
 
     @property
     def memory(self) -> bool:
@@ -87,40 +89,7 @@ class Model:
         return self.look
 
 
-PARTS: dict[str, Any] = {"controller": memnets.Stack(), "backend": memnets.Backend()}
-"""what every memory layer takes by a name, or as a part"""
-
-MODELS: dict[str, Model] = {
-    "ntm": Model(
-        look=Look("NTM", palette.BLUE, "-"),
-        constructor=memnets.NTM,
-        parts=PARTS,
-        not_flags=("hidden_size",),
-        family="steady",
-        # What an NTM had before its defaults became those that train copy.
-        guess={
-            "model.heads.read.gate_bias": 0.0,
-            "model.heads.read.sharpening_bias": 0.0,
-            "model.writing.add_range": "real",
-            "run.sequences": 100_000,
-        },
-        variants=(
-            Variant(
-                Look("NTM, feed-forward", palette.ORANGE, "--"),
-                "controller.cell",
-                ("feedforward", "feedforward_tanh"),
-            ),
-        ),
-    ),
-    "dnc": Model(
-        look=Look("DNC", palette.GREEN, "-."),
-        constructor=memnets.DNC,
-        parts=PARTS,
-        not_flags=("hidden_size",),
-        family="steady",
-        guess={"model.read_heads": 1, "run.sequences": 100_000},
-    ),
-}
+MODELS: dict[str, Model] = {}
 """by the value of `--model`"""
 
 Constructor = TypeVar("Constructor", bound=Callable[..., nn.Module])
@@ -133,6 +102,10 @@ def register(
     family: Family = "baseline",
     guess: Mapping[str, Any] | None = None,
     notes: Callable[[str, str], list[str]] = nothing_to_note,
+    variants: tuple[Variant, ...] = (),
+    parts: Mapping[str, Any] | None = None,
+    not_flags: tuple[str, ...] = (),
+    costs: Costs | None = None,
 ) -> Callable[[Constructor], Constructor]:
     """Register the decorated class under a name that `--model` then takes.
 
@@ -149,7 +122,15 @@ def register(
         if look.label in looks():
             raise ValueError(f"labels differ, got {look.label!r} again: take another for {name!r}")
         MODELS[name] = Model(
-            look=look, constructor=constructor, family=family, guess=guess or {}, notes=notes
+            look=look,
+            constructor=constructor,
+            family=family,
+            guess=guess or {},
+            notes=notes,
+            variants=variants,
+            parts=parts or {},
+            not_flags=not_flags,
+            costs=costs,
         )
         return constructor
 

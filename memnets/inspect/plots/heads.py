@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memnets.dnc import DNCInterface
 from memnets.inspect.palette import BLUE, GREEN, INK, ORANGE, PALE, PINK, SKY
 from memnets.inspect.plots.style import (
     WEIGHTS,
@@ -23,13 +22,13 @@ from memnets.inspect.plots.style import (
     used_slots,
 )
 from memnets.inspect.record import Trace
-from memnets.ntm import NTMInterface
+from memnets.panels import Lines, Panel, Shares, Slots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Panel = Callable[["Axes"], None]
+Draw = Callable[["Axes"], None]
 LEGEND: dict[str, Any] = {"fontsize": 7, "framealpha": 0.8, "edgecolor": "none"}
 HEIGHTS = {"weighting": 1.7, "usage": 1.7}
 """of the rows that are images, in inches; the others are lower"""
@@ -101,62 +100,41 @@ def heads_figure(trace: Trace, *, title: str = "", all_slots: bool = False) -> F
     return figure
 
 
-def _columns(trace: Trace, slots: np.ndarray) -> dict[str, dict[str, Panel]]:
+def _columns(trace: Trace, slots: np.ndarray) -> dict[str, dict[str, Draw]]:
     """The panels of each head, by the head's name; all have as many."""
     memory, found = trace.memory, {}
     for kind, weights in (("write", memory.write_weights), ("read", memory.read_weights)):
         count = weights.shape[1]
         for head in range(count):
-            panels = {"weighting": _slots(weights[:, head], slots, "slot")}
-            panels |= _of_the_model(trace, kind, head, slots)
+            panels = {"weighting": _slots(Slots("slot", weights[:, head]), slots)}
+            if hasattr(trace.interface, "panels"):  # not that of parts of your own
+                own = trace.interface.panels(memory, kind, head)
+                panels |= {name: _drawn(panel, slots) for name, panel in own.items()}
             panels["focus"] = _focus(weights[:, head])
             found[f"{kind} head{f' {head + 1}' if count > 1 else ''}"] = panels
     return found
 
 
-def _of_the_model(trace: Trace, kind: str, head: int, slots: np.ndarray) -> dict[str, Panel]:
-    interface = trace.interface
-    if isinstance(interface, NTMInterface):
-        values = {
-            name: getattr(interface, f"{kind}_{name}")[:, head]
-            for name in ("gates", "shifts", "sharpenings")
-        }
-        reach = values["shifts"].shape[-1] // 2
-        offsets = torch.arange(-reach, reach + 1, dtype=values["shifts"].dtype)
-        shift = (values["shifts"].cpu() * offsets).sum(-1)
-        return {
-            "gate": _lines("content gate", {"": values["gates"]}, (0, 1)),
-            "shift": _lines("mean shift\n(slots)", {"": shift}, (-reach, reach)),
-            "sharpening": _lines("sharpening", {"": values["sharpenings"]}, None),
-        }
-    if isinstance(interface, DNCInterface) and kind == "write":
-        gates = {
-            "write": interface.write_gates[:, head],
-            "allocation": interface.allocation_gates[:, head],
-        }
-        return {
-            "gates": _lines("gates", gates, (0, 1)),
-            "usage": _slots(trace.memory.usage, slots, "usage of slot"),
-        }
-    if isinstance(interface, DNCInterface):
-        return {
-            "gates": _lines("free gate", {"": interface.free_gates[:, head]}, (0, 1)),
-            "usage": _modes(interface.read_modes[:, head]),
-        }
-    return {}
+def _drawn(panel: Panel, slots: np.ndarray) -> Draw:
+    if isinstance(panel, Slots):
+        return _slots(panel, slots)
+    return _lines(panel) if isinstance(panel, Lines) else _shares(panel)
 
 
-def _slots(weights: Tensor, slots: np.ndarray, label: str) -> Panel:
-    return lambda axis: _keep(image(axis, array(weights)[:, slots], label, WEIGHTS, slots=slots))
+def _slots(panel: Slots, slots: np.ndarray) -> Draw:
+    values = array(panel.values)[:, slots]
+    return lambda axis: _keep(image(axis, values, panel.label, WEIGHTS, slots=slots))
 
 
 def _keep(_drawn: Any) -> None:
     """Panels draw and return nothing."""
 
 
-def _lines(label: str, values: dict[str, Tensor], limits: tuple[float, float] | None) -> Panel:
+def _lines(panel: Lines) -> Draw:
+    values, limits = panel.values, panel.limits
+
     def draw(axis: Axes) -> None:
-        tidy(axis, label)
+        tidy(axis, panel.label)
         for colour, (name, line) in zip((BLUE, ORANGE), values.items(), strict=False):
             axis.plot(
                 array(line),
@@ -179,22 +157,17 @@ def _lines(label: str, values: dict[str, Tensor], limits: tuple[float, float] | 
     return draw
 
 
-def _modes(modes: Tensor) -> Panel:
-    """The read modes [T, 2H + 1], stacked to 1."""
+def _shares(panel: Shares) -> Draw:
+    """Numbers that sum to 1, stacked."""
 
     def draw(axis: Axes) -> None:
-        heads = modes.shape[1] // 2
-        values = array(modes)
-        parts = {
-            "backward": values[:, :heads].sum(1),
-            "forward": values[:, heads : 2 * heads].sum(1),
-            "content": values[:, -1],
-        }
-        steps, bottom = np.arange(len(values)), np.zeros(len(values))
-        for colour, (name, part) in zip((PINK, SKY, GREEN), parts.items(), strict=True):
+        values = {name: array(one) for name, one in panel.values.items()}
+        steps = np.arange(max(map(len, values.values())))
+        bottom = np.zeros(len(steps))
+        for colour, (name, part) in zip((PINK, SKY, GREEN), values.items(), strict=False):
             axis.bar(steps, part, 1.0, bottom, color=colour, label=name, linewidth=0)
             bottom += part
-        tidy(axis, "read modes")
+        tidy(axis, panel.label)
         axis.set_ylim(0, 1)
         axis.set_yticks([0, 0.5, 1])
         axis.legend(loc="upper left", **LEGEND)
@@ -202,7 +175,7 @@ def _modes(modes: Tensor) -> Panel:
     return draw
 
 
-def _focus(weights: Tensor) -> Panel:
+def _focus(weights: Tensor) -> Draw:
     def draw(axis: Axes) -> None:
         # A weighting that sums to nearly 0 writes nothing, wherever that may be.
         faint = array(weights.sum(-1)) < 0.01

@@ -1,0 +1,49 @@
+"""The memory layers, as the trainer knows them: name, look, first guess and cost model of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import memnets
+from memnets.inspect import palette
+from training.baselines import costs
+from training.baselines.registry import Look, Variant, register
+
+PARTS: dict[str, Any] = {"controller": memnets.Stack(), "backend": memnets.Backend()}
+"""what every memory layer takes by a name, or as a part"""
+HIDDEN_SIZE = ("hidden_size",)
+"""the argument that the controller has too"""
+SEQUENCES = {"run.sequences": 100_000}
+
+FEEDFORWARD = Variant(
+    Look("NTM, feed-forward", palette.ORANGE, "--"),
+    "controller.cell",
+    ("feedforward", "feedforward_tanh"),
+)
+
+register(
+    "ntm",
+    Look("NTM", palette.BLUE, "-"),
+    family="steady",
+    # What an NTM had before its defaults became those that train copy.
+    guess={
+        "model.heads.read.gate_bias": 0.0,
+        "model.heads.read.sharpening_bias": 0.0,
+        "model.writing.add_range": "real",
+        **SEQUENCES,
+    },
+    variants=(FEEDFORWARD,),
+    parts=PARTS,
+    not_flags=HIDDEN_SIZE,
+    costs=costs.NTM,
+)(memnets.NTM)
+
+register(
+    "dnc",
+    Look("DNC", palette.GREEN, "-."),
+    family="steady",
+    guess={"model.read_heads": 1, **SEQUENCES},
+    parts=PARTS,
+    not_flags=HIDDEN_SIZE,
+    costs=costs.DNC,
+)(memnets.DNC)
