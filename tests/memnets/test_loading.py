@@ -196,7 +196,10 @@ def test_a_part_that_is_not_registered_is_no_data(name: str, said: str) -> None:
         ("addressing", r"There is no part 'Scaled'; registered are .*Import the module that def"),
         ("entries", r"There is no part 'Scaled'; registered are .*Import the module that def"),
         ("content", r"There is no part 'Products'; registered are .*Import the module that def"),
-        ("layer", r"There is no layer 'Gated'; registered are DNC, NTM\. Import the module that"),
+        (
+            "layer",
+            r"There is no layer 'Gated'; registered are DNC, .*NTM\. Import the module",
+        ),
     ],
 )
 def test_what_is_registered_where_it_was_saved_alone(name: str, said: str, tmp_path: Path) -> None:
@@ -241,7 +244,7 @@ def test_what_is_no_configuration(config: Any) -> None:
 
 @pytest.mark.parametrize("name", ["LSTM", "", None, 3, []])
 def test_a_configuration_of_no_layer(name: Any) -> None:
-    with pytest.raises(ValueError, match=r"There is no layer .*; registered are DNC, NTM"):
+    with pytest.raises(ValueError, match=r"There is no layer .*; registered are DNC, .*NTM\."):
         memnets.from_config({"name": name, "arguments": {}})
 
 

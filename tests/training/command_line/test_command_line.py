@@ -270,7 +270,7 @@ ERRORS = [
     ("--model.heads.read ReadHead", "read cannot be a ReadHead by name alone"),
     ("--model.heads.read linkage", "An addressing is an object with table(count, word_size)"),
     ("--task foo", "there is no task 'foo': choose one of adding, associative_recall"),
-    ("--model foo", "there is no model 'foo': choose one of ntm, dnc, lstm"),
+    ("--model foo", "there is no model 'foo': choose one of ntm, dnc, "),
     ("--optimizer sgd", "there is no optimizer 'sgd': choose one of adam, graves_rmsprop"),
     ("--curriculum foo", "there is no curriculum 'foo': choose one of fixed, uniform, incremental"),
     ("--curriculum mixed --curriculum.step-size 1", "The curriculum mixed has --curriculum.thresh"),

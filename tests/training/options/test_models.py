@@ -93,7 +93,7 @@ def test_every_model_has_what_the_trainer_asks_of_it(model):
     assert config.optimizer in OPTIMIZERS
     layer = entry.constructor(9, 8, **vars(config.model_options))
     assert (with_memory(layer) is layer) == entry.memory
-    assert layer.config["name"] in entry.look.label
+    assert layer.config["name"].lower() in entry.look.label.lower().replace(" ", "")
     text = messages.introduction(
         config, Path("runs/a"), weights=1234, sequences=0, backend=None, watch=[]
     )
