@@ -116,6 +116,9 @@ class Case:
     own_controller: bool = False
     kernel: bool = True
     """Whether the fused backend knows the layer."""
+    kinks: bool = False
+    """Whether a step has no gradient in the state before the first: its slots are at a maximum of
+    two numbers that are equal."""
 
     def build(self, *, seed: int = 0, **options: Any) -> Any:
         """Build the layer, in float64 unless `dtype` says otherwise, with perturbed parameters."""
