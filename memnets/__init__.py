@@ -5,6 +5,7 @@ from torch.serialization import add_safe_globals as _add_safe_globals
 from memnets import (
     dnc,
     interface,
+    neural_stack,
     ntm,
     paper,
     parts,
@@ -16,6 +17,7 @@ from memnets.inspect import record as _record
 from memnets.inspect.record import Trace, record
 from memnets.layer import MemoryLayer
 from memnets.loading import from_config, load
+from memnets.neural_stack import NeuralStack, NeuralStackInterface, NeuralStackMemory
 from memnets.ntm import NTM, NTMInterface
 from memnets.parts import controllers
 from memnets.parts.content import Content
@@ -34,7 +36,13 @@ __version__ = "0.1.0"
 
 # So that `torch.load` takes a saved state or trace with `weights_only=True`, its default. torch
 # knows no other way than this list; nothing in a NamedTuple of tensors can run code.
-_MODULES = [getattr(parts, name) for name in parts.__all__] + [dnc, ntm, state, _record]
+_MODULES = [getattr(parts, name) for name in parts.__all__] + [
+    dnc,
+    neural_stack,
+    ntm,
+    state,
+    _record,
+]
 _add_safe_globals(
     [
         kind
@@ -64,6 +72,9 @@ __all__ = [
     "MemoryLayer",
     "NTMInterface",
     "NTMMemory",
+    "NeuralStack",
+    "NeuralStackInterface",
+    "NeuralStackMemory",
     "PerformanceWarning",
     "ReadHead",
     "Stack",
@@ -80,6 +91,7 @@ __all__ = [
     "interface",
     "load",
     "map_tensors",
+    "neural_stack",
     "ntm",
     "paper",
     "parts",

@@ -165,6 +165,14 @@ def dnc(**fixed: Any) -> Callable[..., Any]:
     return make
 
 
+def neural_stack(**fixed: Any) -> Callable[..., Any]:
+    def make(**options: Any) -> Any:
+        sizes = {"memory_size": N, "word_size": W, **hidden_size(fixed | options)}
+        return memnets.NeuralStack(I, O, **{**sizes, **fixed, **options})
+
+    return make
+
+
 def factory(options: dict[str, Any]) -> dict[str, Any]:
     """Device and dtype out of a layer's options, for modules that the user makes."""
     return {name: options[name] for name in ("device", "dtype") if name in options}
@@ -254,6 +262,13 @@ TABLE = [
     Case(
         "dnc_masked_content_only",
         dnc(content=Content(masked=True), linkage=None, read_heads=3, write_heads=2),
+    ),
+    Case("neural_stack", neural_stack(), kernel=False, kinks=True),
+    Case(
+        "neural_queue_gru",
+        neural_stack(order="queue", controller="gru"),
+        kernel=False,
+        kinks=True,
     ),
     Case("dnc_own_controller", own_controller(dnc, 2), own_controller=True, kernel=False),
 ]

@@ -10,6 +10,7 @@ MEMORY_SIZES = ["--model.memory-size", "4", "--model.word-size", "3", "--model.h
 MODEL_SIZES = {
     "ntm": MEMORY_SIZES,
     "dnc": MEMORY_SIZES,
+    "neural_stack": MEMORY_SIZES,
     "lstm": ["--model.hidden-size", "4"],
     "transformer": ["--model.hidden-size", "8", "--model.num-layers", "1"],
 }

@@ -47,3 +47,17 @@ register(
     not_flags=HIDDEN_SIZE,
     costs=costs.DNC,
 )(memnets.DNC)
+
+register(
+    "neural_stack",
+    Look("Neural stack", palette.BROWN, "--"),
+    family="steady",
+    guess=SEQUENCES,
+    parts=PARTS,
+    not_flags=HIDDEN_SIZE,
+    costs=costs.Costs(
+        lambda sizes: {"read": 2 * sizes.memory_size * sizes.word_size},
+        # Two running sums; of each slot a difference and a maximum twice to pop, the same to read.
+        lambda sizes: {"location": 10 * sizes.memory_size},
+    ),
+)(memnets.NeuralStack)
