@@ -149,7 +149,10 @@ def checked_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Tensor
     if lengths is None:
         return None
     steps, rows = x.shape[:2]
-    must = f"lengths must be {rows} whole numbers from 1 to T={steps}, one a row"
+    if torch.compiler.is_compiling():  # their values are not there yet
+        must = "lengths must be B whole numbers from 1 to T, one a row"
+    else:
+        must = f"lengths must be {rows} whole numbers from 1 to T={steps}, one a row"
     try:
         found = torch.as_tensor(lengths, device="cpu")
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # any, by the kind
@@ -164,7 +167,11 @@ def checked_lengths(lengths: Tensor | Sequence[int] | None, x: Tensor) -> Tensor
         raise ValueError(f"{must}; got {found.dtype}: convert them with .long().")
     if shape != (rows,) or found.layout is not torch.strided:
         raise ValueError(f"{must}; got {found.layout} numbers of the shape {shape}.")
-    wrong = ((found < 1) | (found > steps)).nonzero()
+    outside = (found < 1) | (found > steps)
+    if torch.compiler.is_compiling():
+        torch.ops.aten._assert_async.msg(~outside.any(), must)
+        return found
+    wrong = outside.nonzero()
     if len(wrong):
         row = int(wrong[0])
         raise ValueError(f"{must}; lengths[{row}] is {int(found[row])}.")

@@ -118,7 +118,7 @@ def in_segments(
         ValueError: if there is more than one segment inside a transform of torch.func.
     """
     remaining = None if lengths is None else lengths.to(x.device)
-    whole = x.shape[0] if lengths is None else int(lengths.min())
+    whole = x.shape[0] if lengths is None else _shortest(lengths)
     every = checkpoint_every
     if every is None or every >= x.shape[0] or not torch.is_grad_enabled():
         return run(layer, x, state, remaining, whole, starts)
@@ -137,6 +137,11 @@ def in_segments(
         parts.append(part)
         state = part.state
     return joined(parts)
+
+
+def _shortest(lengths: Tensor) -> int:
+    """How many steps all rows have; 0 in a graph, which is made before the lengths are there."""
+    return 0 if torch.compiler.is_compiling() else int(lengths.min())
 
 
 def of_steps(starts: Starts | None, inside: slice) -> Starts | None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from memnets.backends import cpu as fused
 from memnets.backends.compiled import compiled
+from memnets.backends.cpu import graphs
 from memnets.backends.reference import Starts, Unrolled, reference
 from memnets.backends.spec import Steps
 from memnets.checks import check_name, check_sizes
@@ -80,7 +81,10 @@ def choose(layer: Steps, x: Tensor, state: State) -> Choice:
     """
     if layer.backend not in ("auto", "fused"):
         return Choice(layer.backend, None)
-    reason = fused.supports(layer, x, state)
+    if graphs.in_graph():
+        reason = graphs.supports(layer, x, state, None)
+    else:
+        reason = fused.supports(layer, x, state)
     if reason is None:
         return Choice("fused", None)
     if layer.backend == "fused":
@@ -94,7 +98,8 @@ def stepper(layer: Steps, x: Tensor, state: State) -> fused.Stepper | None:
     Raises:
         ValueError: if the layer's backend is `fused` and cannot serve the call.
     """
-    return fused.stepper(layer, state) if choose(layer, x, state).backend == "fused" else None
+    served = choose(layer, x, state).backend == "fused" and not graphs.in_graph()
+    return fused.stepper(layer, state) if served else None
 
 
 def _refusal(reason: str) -> str:
@@ -119,12 +124,36 @@ def by_kernel(
     Raises:
         ValueError: if the kernel cannot serve the call, with the reason.
     """
-    reason = fused.supports(layer, x, state, starts)
-    if reason is None:
-        return fused.run(layer, x, state, lengths, checkpoint_every, starts)
+    found = _on_kernel(layer, x, state, lengths, checkpoint_every, starts, check)
+    if isinstance(found, str):
+        raise ValueError(_refusal(found))
+    return found
+
+
+def _on_kernel(
+    layer: Steps,
+    x: Tensor,
+    state: State | None,
+    lengths: Tensor | None,
+    checkpoint_every: int | None,
+    starts: Starts | None,
+    check: Check | None,
+) -> Unrolled | str:
+    """Run the kernel, inside of a graph as an operator; or say why it cannot serve the call."""
+    reason = None
+    if not torch.compiler.is_compiling():  # which cannot follow what looks at a layer
+        reason = fused.supports(layer, x, state, starts)
+        if reason is None:
+            return fused.run(layer, x, state, lengths, checkpoint_every, starts)
     if check is not None:
         check()
-    raise ValueError(_refusal(reason))
+    if reason is not None and not graphs.in_graph():
+        return reason
+    begun = layer.initial_state(x.shape[1]) if state is None else state
+    reason = graphs.supports(layer, x, begun, starts)
+    if reason is None:
+        return graphs.run(layer, x, begun, lengths, checkpoint_every, starts, anew=state is None)
+    return reason
 
 
 def auto(
@@ -142,15 +171,14 @@ def auto(
     Warns:
         PerformanceWarning: once, if this machine has no kernel.
     """
+    found = _on_kernel(layer, x, state, lengths, checkpoint_every, starts, check)
     compiling = torch.compiler.is_compiling()
-    reason = None if compiling else fused.supports(layer, x, state, starts)
-    if reason is None and not compiling:
-        _say_once("memnets runs on the fused backend.")
-        return fused.run(layer, x, state, lengths, checkpoint_every, starts)
-    if check is not None:
-        check()
-    if reason is not None:
-        _say_why(layer, reason)
+    if not isinstance(found, str):
+        if not compiling:
+            _say_once("memnets runs on the fused backend.")
+        return found
+    if not compiling:
+        _say_why(layer, found)
     if state is None:
         state = layer.initial_state(x.shape[1])
     return reference(layer, x, state, lengths, checkpoint_every, starts)
@@ -215,7 +243,7 @@ def unroll(
     """
     backend, every = BACKENDS[layer.backend], layer.checkpoint_every
     if backend in (auto, by_kernel) and (check is None or fused.knows_states(layer)):
-        if state is None and (torch.compiler.is_compiling() or not fused.makes_constants(layer)):
+        if not (state is not None or torch.compiler.is_compiling() or fused.makes_constants(layer)):
             state = layer.initial_state(x.shape[1])
         run = auto if backend is auto else by_kernel
         return run(layer, x, state, lengths, every, starts, check=check)

@@ -6,28 +6,25 @@ It computes what the reference computes, step by step and gradient by gradient, 
 
 from __future__ import annotations
 
-import math
-from types import NoneType
-
 import torch
 from torch import Tensor
 
 from memnets.backends.cpu.again import Again, form_of_memory, memory_of
+from memnets.backends.cpu.division import RECORD_BUDGET, numbers_a_step, segment, threads
 from memnets.backends.cpu.known import (
-    INITIAL,
-    PLAIN,
     inner_modules,
     reason_in_surroundings,
     reason_in_tensors,
 )
 from memnets.backends.cpu.library import NUMBERS, UnavailableError, reason_against
 from memnets.backends.cpu.node import Sequences, forward
-from memnets.backends.cpu.plan import Plan
 from memnets.backends.cpu.planned import (
     Planned,
     first_state,
     form_of,
+    knows_states,
     latest_plan,
+    makes_constants,
     planned,
     shapes_of,
 )
@@ -35,8 +32,6 @@ from memnets.backends.cpu.problems import Call, tensors_of
 from memnets.backends.cpu.stepper import Stepper
 from memnets.backends.reference import Starts, Unrolled
 from memnets.backends.spec import Steps
-from memnets.parts.controllers import Controller
-from memnets.parts.start import Start
 from memnets.state import State, map_tensors
 
 __all__ = [
@@ -44,28 +39,14 @@ __all__ = [
     "RECORD_BUDGET",
     "Stepper",
     "UnavailableError",
+    "knows_states",
+    "makes_constants",
     "reason_against",
     "run",
     "stepper",
     "supports",
     "threads",
 ]
-
-RECORD_BUDGET = 2**30
-"""How many bytes of the memory's records a training call keeps at most for its backward; a longer
-sequence is kept in segments, which the backward makes again (as with `checkpoint_every`)."""
-
-ROWS_A_THREAD = 4
-"""Below this many rows for each, another thread costs more than it brings."""
-
-CONSTANTS = (float, int, NoneType)
-BEGINNINGS = ("start_memory", "start_read_vectors", "start_weights")
-"""The attributes of a layer that hold a first state which is learned."""
-
-
-def threads(batch_size: int) -> int:
-    """Return how many threads such a call takes: torch's number, with at least 4 rows for each."""
-    return max(1, min(torch.get_num_threads(), batch_size // ROWS_A_THREAD))
 
 
 def supports(
@@ -107,29 +88,6 @@ def supports(
         or reason_in_tensors(shown, None if torch.is_autocast_enabled("cpu") else dtype)
         or (None if starts is None else _reason_in_starts(layer, x, starts, known))
         or reason_against(dtype)
-    )
-
-
-def knows_states(layer: Steps) -> bool:
-    """Whether a state that `supports` has nothing against is one of the layer's."""
-    return INITIAL.isdisjoint(layer.__dict__)
-
-
-def makes_constants(layer: Steps) -> bool:
-    """Whether `initial_state` is the class's, and makes the same until a setting changes.
-
-    A tensor that it begins with may be learned, or written to: then nothing can be kept.
-    """
-    controller, start = layer._modules["controller"], layer.__dict__.get("start")
-    return (
-        knows_states(layer)
-        and type(start) is Start
-        and type(controller) is Controller
-        and type(layer.readout.weight) in PLAIN
-        and type(start.memory) in CONSTANTS
-        and type(layer.__dict__.get("constant")) in CONSTANTS
-        and all(getattr(layer, name, None) is None for name in BEGINNINGS)
-        and controller.start is None
     )
 
 
@@ -199,11 +157,12 @@ def _run(
     training = any(tensor.requires_grad for tensor in flat)
     time, batch = x.shape[:2]
     again = Again(layer, form_of_memory(state.memory))
+    step = batch * numbers_a_step(plan) * x.element_size()
     call = Call(
         plan,
         None if lengths is None else lengths.to(torch.int64, copy=True),  # read in the backward
         None if starts is None else starts.mask.clone(memory_format=torch.contiguous_format),
-        _segment(plan, x, checkpoint_every) if training else min(time, 1),
+        segment(time, step, checkpoint_every) if training else min(time, 1),
         threads(batch),
         training,
         again,
@@ -221,15 +180,3 @@ def _run(
 def stepper(layer: Steps, state: State) -> Stepper:
     """Prepare the steps of a layer that `supports` has nothing against, from a state on."""
     return Stepper(layer, state, threads(state.read_vectors.shape[0]))
-
-
-def _segment(plan: Plan, x: Tensor, checkpoint_every: int | None) -> int:
-    """How many steps' records to keep at once: all that the budget allows, else sqrt(T)."""
-    time, batch = x.shape[:2]
-    if checkpoint_every is not None:
-        return min(checkpoint_every, time)
-    problem = plan.problem
-    rows = problem.word + 8 * (problem.read_heads + problem.write_heads)
-    rows += plan.links * problem.slots
-    whole = time * batch * rows * problem.slots * x.element_size()
-    return time if whole <= RECORD_BUDGET else math.isqrt(time - 1) + 1

@@ -68,8 +68,8 @@ def gradients(
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         # Views, so that a tensor which was given in two places gets the gradient of each place.
         views = [tensor.view_as(tensor) for tensor in tensors.flat()]
-        outputs = _forward(call, type(tensors).of(views, call.plan))
-        made = [(o, g) for o, g in zip(outputs, given, strict=True) if g is not None]
+        made_again = outputs(call, type(tensors).of(views, call.plan))
+        made = [(o, g) for o, g in zip(made_again, given, strict=True) if g is not None]
         made = [(output, gradient) for output, gradient in made if output.requires_grad]
         inputs = [view for view, want in zip(views, wanted, strict=True) if want]
         found = torch.autograd.grad(
@@ -83,7 +83,7 @@ def gradients(
     return [next(left) if want else None for want in wanted]
 
 
-def _forward(call: Call, tensors: Tensors) -> list[Tensor]:
+def outputs(call: Call, tensors: Tensors) -> list[Tensor]:
     """What the node's forward returns, by the reference."""
     layer: Any = call.again.layer
     state = _state(call, tensors.start_reads, tensors.controller, tensors.memory)

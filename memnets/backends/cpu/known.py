@@ -206,15 +206,15 @@ def reason_in_surroundings() -> str | None:
         return "It has no forward-mode derivative."
     if torch_module._has_any_global_hook():
         return "The hooks of all modules would not be called: it runs all steps at once."
-    if torch._C._len_torch_dispatch_stack() or _function_mode():
+    if torch._C._len_torch_dispatch_stack() or function_modes():
         return "A mode is active that sees or replaces every operation of torch."
     return None
 
 
-def _function_mode() -> bool:
-    """Whether a mode of torch functions is active, other than that of the default device."""
+def function_modes() -> list[Any]:
+    """The modes of torch functions that are active, other than that of the default device."""
     depth = torch._C._len_torch_function_stack()
     if not depth:
-        return False
+        return []
     modes = (torch._C._get_function_stack_at(index) for index in range(depth))
-    return any(type(mode) is not DeviceContext for mode in modes)
+    return [mode for mode in modes if type(mode) is not DeviceContext]

@@ -20,7 +20,7 @@ from memnets.backends.cpu.problems import Call, Problems, Tensors
 from memnets.checks import full_precision
 
 
-def _is_zero(tensor: Tensor) -> bool:
+def is_zero(tensor: Tensor) -> bool:
     """Whether it is one zero, expanded: a memory's state before the first step."""
     return (
         tensor.untyped_storage().nbytes() == tensor.element_size()
@@ -32,8 +32,8 @@ def _fresh(tensor: Tensor) -> Tensor:
     return torch.empty_like(tensor, memory_format=torch.contiguous_format)
 
 
-def _keep_room(call: Call, run: Problems, dtype: torch.dtype) -> Tensor:
-    room = borrow(run.divide(None), dtype)
+def _keep_room(call: Call, run: Problems, dtype: torch.dtype, least: int) -> Tensor:
+    room = borrow(max(run.divide(None), least), dtype)
     run.divide(room)
     if call.lengths is not None:
         # Steps past a row's length are never filled, and must be numbers in the weights' products.
@@ -41,16 +41,19 @@ def _keep_room(call: Call, run: Problems, dtype: torch.dtype) -> Tensor:
     return room
 
 
-def forward(call: Call, tensors: Tensors) -> tuple[tuple[Tensor, ...], Tensor | None]:
+def forward(
+    call: Call, tensors: Tensors, least: int = 0
+) -> tuple[tuple[Tensor, ...], Tensor | None]:
     """Return h [T, B, hidden], read vectors [T, B, R * W] and the final state's tensors; the room.
 
-    The room holds what a backward needs; None if the call is not one of training.
+    The room holds what a backward needs, `least` numbers at least; None if the call is not one of
+    training.
     """
     run = Problems(call, tensors)
     problem, x = run.problem, tensors.x
     used, room = None, None
     if call.training:
-        room = _keep_room(call, run, x.dtype)
+        room = _keep_room(call, run, x.dtype, least)
     else:
         used = taken(run.divide(None) * x.dtype.itemsize)
         run.divide(torch.from_numpy(used))
@@ -70,11 +73,11 @@ def forward(call: Call, tensors: Tensors) -> tuple[tuple[Tensor, ...], Tensor | 
     problem.end_reads = run.address(end_reads)
     run.controller("start", tensors.controller)
     run.controller("end", ends)
-    run.parts("start", [None if _is_zero(part) else part for part in tensors.memory])
+    run.parts("start", [None if is_zero(part) else part for part in tensors.memory])
     run.parts("end", end_memory)
     if call.starts is not None:
         begin = tensors.begin(call.plan)
-        memory = [None if _is_zero(part) else part for part in begin.memory]
+        memory = [None if is_zero(part) else part for part in begin.memory]
         run.begin("restart", begin._replace(memory=memory))
     run.library.memnets_forward(run.reference)
     if used is not None:
@@ -91,6 +94,11 @@ def _from_input(run: Problems, tensors: Tensors) -> None:
         part = products.from_input(run.problem.cell, parameters, seen)
         layer.from_input = run.address(part)
         layer.from_input_row = layer.rows if layer.inputs else 0
+
+
+def aligned(room: Tensor) -> Tensor:
+    """A copy of a room where the kernel can use it."""
+    return borrow(room.numel(), room.dtype).copy_(room)
 
 
 class Sequences(torch.autograd.Function):
@@ -121,7 +129,7 @@ class Sequences(torch.autograd.Function):
             return None, *again.gradients(call, tensors, ctx.needs_input_grad[1:], given)
         wanted = Tensors.of(ctx.needs_input_grad[1:], call.plan)
         if room.data_ptr() % ALIGNMENT:  # as hooks of saved tensors may give it back
-            room = borrow(room.numel(), room.dtype).copy_(room)
+            room = aligned(room)
         # Another thread may run backward on this graph, and a backward writes to the room.
         with ctx.lock, full_precision("cpu"):
             spent, ctx.spent = ctx.spent, True

@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from memnets.backends.cpu.known import evidence, reason_against
+from memnets.backends.cpu.known import INITIAL, PLAIN, evidence, reason_against
 from memnets.backends.cpu.plan import Plan
 from memnets.backends.spec import Steps
+from memnets.parts.controllers import Controller
+from memnets.parts.start import Start
 from memnets.state import State
 
 BATCH_SIZES = 16
 """For how many the shapes of a state are kept."""
+
+
+CONSTANTS = (float, int, NoneType)
+BEGINNINGS = ("start_memory", "start_read_vectors", "start_weights")
+"""The attributes of a layer that hold a first state which is learned."""
 
 
 class Planned(NamedTuple):
@@ -63,6 +71,29 @@ def _made(layer: Steps, made_from: tuple[Any, ...]) -> Planned:
         reason = f"It knows states with the shapes {wanted}; the layer makes one with {shapes}."
         return Planned(made_from, reason, None, None, {}, {})
     return Planned(made_from, None, plan, form, {1: wanted}, {})
+
+
+def knows_states(layer: Steps) -> bool:
+    """Whether a state that `supports` has nothing against is one of the layer's."""
+    return INITIAL.isdisjoint(layer.__dict__)
+
+
+def makes_constants(layer: Steps) -> bool:
+    """Whether `initial_state` is the class's, and makes the same until a setting changes.
+
+    A tensor that it begins with may be learned, or written to: then nothing can be kept.
+    """
+    controller, start = layer._modules["controller"], layer.__dict__.get("start")
+    return (
+        knows_states(layer)
+        and type(start) is Start
+        and type(controller) is Controller
+        and type(layer.readout.weight) in PLAIN
+        and type(start.memory) in CONSTANTS
+        and type(layer.__dict__.get("constant")) in CONSTANTS
+        and all(getattr(layer, name, None) is None for name in BEGINNINGS)
+        and controller.start is None
+    )
 
 
 def first_state(layer: Steps, batch: int) -> State:

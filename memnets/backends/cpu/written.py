@@ -97,9 +97,18 @@ for _space in (
 _call, _getattr = nn.Module.__call__, nn.Module.__getattr__
 
 
+def _is(now: Any, written: Any) -> bool:
+    """Whether a method of modules is as written, or what torch.fx has in its place while it traces,
+    which calls that.
+    """
+    return now is written or (
+        getattr(now, "__globals__", {}).get("__name__") == "torch.fx._symbolic_trace"
+    )
+
+
 def rewritten() -> str | None:
     """The name of a function that is not what its class or module was written with, if any."""
-    if nn.Module.__call__ is not _call or nn.Module.__getattr__ is not _getattr:
+    if not (_is(nn.Module.__call__, _call) and _is(nn.Module.__getattr__, _getattr)):
         return "torch.nn.Module.__call__"
     for name, part, settings in _parts:
         if vars(part) != settings:

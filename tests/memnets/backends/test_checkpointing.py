@@ -129,8 +129,9 @@ def test_inside_a_compiled_model() -> None:
     assert_same(compiled(x), expected)
 
 
-def test_inside_a_transform_of_torch_func() -> None:
-    layer, x = BY_NAME["ntm_lstm"].build(backend=Backend(checkpoint_every=2)), inputs()
+def test_the_reference_inside_a_transform_of_torch_func() -> None:
+    backend = Backend("reference", checkpoint_every=2)
+    layer, x = BY_NAME["ntm_lstm"].build(backend=backend), inputs()
 
     def loss(parameters: dict) -> Tensor:
         return torch.func.functional_call(layer, parameters, (x,))[0].sum()

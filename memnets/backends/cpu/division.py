@@ -1,0 +1,52 @@
+"""How a call is divided: its rows among threads, its steps into segments.
+
+Axes: B batch, T time.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from memnets.backends.cpu.plan import Plan
+
+RECORD_BUDGET = 2**30
+"""How many bytes of the memory's records a training call keeps at most for its backward; a longer
+sequence is kept in segments, which the backward makes again (as with `checkpoint_every`)."""
+
+ROWS_A_THREAD = 4
+"""Below this many rows for each, another thread costs more than it brings."""
+
+
+def threads(batch_size: int) -> int:
+    """Return how many threads such a call takes: torch's number, with at least 4 rows for each."""
+    return max(1, min(torch.get_num_threads(), batch_size // ROWS_A_THREAD))
+
+
+def numbers_a_step(plan: Plan) -> int:
+    """How many numbers the memory's records of one step of one row have, about."""
+    problem = plan.problem
+    rows = problem.word + 8 * (problem.read_heads + problem.write_heads)
+    rows += plan.links * problem.slots
+    return rows * problem.slots
+
+
+def segment(time: int, bytes_a_step: int, checkpoint_every: int | None) -> int:
+    """How many steps' records to keep at once: all that the budget allows, else sqrt(T).
+
+    `bytes_a_step` are of the records of all rows.
+    """
+    if checkpoint_every is not None:
+        return min(checkpoint_every, time)
+    return time if time * bytes_a_step <= RECORD_BUDGET else math.isqrt(time - 1) + 1
+
+
+def segment_in_graph(time: int, bytes_a_step: int, checkpoint_every: int | None) -> int:
+    """As `segment`, for sizes that may be symbols, which have no root: as many as the budget holds.
+
+    The comparisons become conditions on the sizes, for which torch.compile compiles anew.
+    """
+    if checkpoint_every is not None:
+        return checkpoint_every if checkpoint_every < time else time
+    return time if time * bytes_a_step <= RECORD_BUDGET else RECORD_BUDGET // bytes_a_step or 1

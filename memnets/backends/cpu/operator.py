@@ -1,0 +1,323 @@
+"""The kernel's sequence as an operator of torch: what stands in a graph for a layer's steps.
+
+`torch.compile`, `torch.export`, fake tensors and the transforms of torch.func see operators, and
+know of each what its results look like (`register_fake`), its gradients and its rule under vmap. A
+call in plain eager mode does not come here: it runs `node.Sequences`, which costs less.
+
+The registrations are at import: who loads an exported program has nothing but `import memnets`.
+
+Axes: B batch, T time, I input, R read heads, W word.
+"""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import functools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memnets.backends.cpu import again, node
+from memnets.backends.cpu.buffers import ALIGNMENT
+from memnets.backends.cpu.described import Described, check_functions, check_tensors, described
+from memnets.backends.cpu.division import numbers_a_step, segment_in_graph, threads
+from memnets.backends.cpu.library import load
+from memnets.backends.cpu.plan import Plan, Problem
+from memnets.backends.cpu.problems import Call, Tensors
+from memnets.checks import full_precision
+from memnets.state import leaves
+
+# Both are given the tensors of `problems.Tensors.flat`, and the layer as text.
+FORWARD = (
+    "(Tensor[] tensors, Tensor? lengths, Tensor? starts, str layer, SymInt segment, "
+    "bool training) -> Tensor[]"
+)
+BACKWARD = (
+    "(Tensor[] tensors, Tensor?[] given, Tensor h, Tensor kept, Tensor? lengths, Tensor? starts, "
+    "str layer, SymInt segment, bool[] wanted) -> Tensor[]"
+)
+torch.library.define("memnets::sequence", FORWARD)
+torch.library.define("memnets::sequence_backward", BACKWARD)
+sequence: Callable[..., list[Tensor]] = torch.ops.memnets.sequence.default
+sequence_backward: Callable[..., list[Tensor]] = torch.ops.memnets.sequence_backward.default
+
+
+def call_of(
+    known: Described,
+    tensors: Sequence[Tensor],
+    lengths: Tensor | None,
+    starts: Tensor | None,
+    segment: int,
+    training: bool,
+) -> Call:
+    """What `node` is told of a call of either operator."""
+    return Call(
+        known.plan,
+        lengths,
+        starts,
+        segment,
+        threads(tensors[0].shape[1]),
+        training,
+        again.Again(known.layer, known.memory),
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _first_state(layer: str, dtype: torch.dtype, batch: int) -> list[Tensor]:
+    """The read vectors and the other tensors of a first state that is constant."""
+    with torch.inference_mode(False), torch.no_grad():
+        known: Any = described(layer).layer
+        state = copy.deepcopy(known).to_empty(device="cpu").to(dtype).initial_state(batch)
+    *others, reads = leaves(state)
+    # One zero that is expanded is for the kernel no memory to read.
+    return [one if node.is_zero(one) else one.contiguous() for one in (reads.flatten(1), *others)]
+
+
+def _whole(layer: str, given: Sequence[Any], state: Sequence[Any]) -> list[Any]:
+    """What is given for each tensor, and for a first state that is not among them `state`."""
+    count = len(described(layer).parameters) + 1
+    return [*given[:3], state[0], *given[3:count], *state[1:], *given[count:]]
+
+
+def _with_state(
+    layer: str, tensors: Sequence[Tensor], starts: Tensor | None
+) -> tuple[Sequence[Tensor], int]:
+    """The tensors of `problems.Tensors.flat`, and how many of them are of a state made here.
+
+    A call from a constant first state comes without it: a graph that makes it costs more.
+    """
+    states = len(described(layer).plan.shapes(1))
+    rest = len(tensors) - len(described(layer).parameters) - 1
+    if rest != (0 if starts is None else states):
+        return tensors, 0
+    x = tensors[0]
+    return _whole(layer, tensors, _first_state(layer, x.dtype, x.shape[1])), states
+
+
+# ----------------------------------------------------------------------- what is kept
+
+
+@functools.lru_cache(maxsize=64)
+def _rates(plan: Plan, dtype: torch.dtype) -> tuple[int, int, int, int, int]:
+    """How many numbers a row keeps: for each step, once, for a record, a segment, and its starts.
+
+    Asked of the kernel itself, for sizes so small that they tell these apart.
+    """
+
+    def divided(time: int, segment: int, starts: bool = False) -> int:
+        rows = ALIGNMENT  # so many that no part is rounded up
+        problem = Problem.from_buffer_copy(plan.problem)
+        layers = type(plan.layers).from_buffer_copy(plan.layers)
+        problem.layers = layers
+        problem.time, problem.batch, problem.segment = time, rows, segment
+        problem.times_kept = 1
+        problem.starts = ALIGNMENT if starts else None  # is asked for, and not read
+        return load(dtype).memnets_divide(ctypes.byref(problem), None) // rows
+
+    once, longer = divided(1, 1), divided(1, 2)
+    record = longer - once
+    step = divided(2, 2) - longer
+    state = (divided(2, 1) - divided(2, 2) + record) // 2
+    return step, once - step - 2 * record, record, state, divided(1, 1, True) - once
+
+
+def kept_numbers(
+    plan: Plan, dtype: torch.dtype, time: int, batch: int, segment: int, starts: bool
+) -> int:
+    """How many numbers a forward of training keeps at most; sizes may be symbols of a graph."""
+    step, once, record, state, fresh = _rates(plan, dtype)
+    segments = (time + segment - 1) // segment
+    row = time * step + once + (segment + 1) * record + segments * state + starts * fresh
+    parts = 5 + 3 * plan.problem.depth  # each begins at a cache line of its own
+    return batch * row + (parts + 1) * ALIGNMENT
+
+
+SPENT = -1
+"""Which of the numbers that are kept says whether a backward has used them: none of the kernel's,
+as `kept_numbers` has a cache line more than it takes."""
+
+_used: set[int] = set()
+_returned = threading.Condition()
+
+
+@contextmanager
+def _alone(kept: Tensor) -> Iterator[None]:
+    """Let one thread at a time use what is kept: a backward writes to it."""
+    address = kept.data_ptr()
+    with _returned:
+        _returned.wait_for(lambda: address not in _used)
+        _used.add(address)
+    try:
+        yield
+    finally:
+        with _returned:
+            _used.remove(address)
+            _returned.notify_all()
+
+
+# ----------------------------------------------------------------------- forward
+
+
+def _forward(
+    tensors: Sequence[Tensor],
+    lengths: Tensor | None,
+    starts: Tensor | None,
+    layer: str,
+    segment: int,
+    training: bool,
+) -> list[Tensor]:
+    """Return what `node.forward` does, and last what a backward needs; empty without training."""
+    known = described(layer)
+    tensors, _ = _with_state(layer, tensors, starts)
+    check_functions()
+    check_tensors(known, tensors, lengths, starts)
+    call = call_of(known, tensors, lengths, starts, segment, training)
+    x = tensors[0]
+    least = 0
+    if training:
+        time, batch = x.shape[:2]
+        least = kept_numbers(known.plan, x.dtype, time, batch, segment, starts is not None)
+    with full_precision("cpu"):
+        outputs, kept = node.forward(call, Tensors.of(tensors, known.plan), least)
+    if kept is None:
+        kept = x.new_empty(0)
+    else:
+        assert kept.numel() == least
+        if segment < x.shape[0]:
+            kept.data[SPENT] = 0
+    return [*outputs, kept]
+
+
+def _forward_fake(
+    tensors: Sequence[Tensor],
+    lengths: Tensor | None,
+    starts: Tensor | None,
+    layer: str,
+    segment: int,
+    training: bool,
+) -> list[Tensor]:
+    known, x, size = described(layer), tensors[0], 0
+    time, batch = x.shape[:2]
+    if training:
+        size = kept_numbers(known.plan, x.dtype, time, batch, segment, starts is not None)
+    *ends, (_, heads, word) = known.plan.shapes(batch)
+    reads = heads * word
+    shapes = [(time, batch, tensors[1].shape[1]), (time, batch, reads), (batch, reads), *ends]
+    return [x.new_empty(shape) for shape in (*shapes, (size,))]
+
+
+# ----------------------------------------------------------------------- backward
+
+
+def _backward(
+    tensors: Sequence[Tensor],
+    given: Sequence[Tensor | None],
+    h: Tensor,
+    kept: Tensor,
+    lengths: Tensor | None,
+    starts: Tensor | None,
+    layer: str,
+    segment: int,
+    wanted: Sequence[bool],
+) -> list[Tensor]:
+    """Return the gradients of those of the tensors that are wanted, in order."""
+    known = described(layer)
+    tensors, made = _with_state(layer, tensors, starts)
+    if made:
+        wanted = _whole(layer, wanted, [False] * made)
+    check_tensors(known, tensors, lengths, starts)
+    x, plan = tensors[0], known.plan
+    time, batch = x.shape[:2]
+    size = kept_numbers(plan, x.dtype, time, batch, segment, starts is not None)
+    if kept.shape != (size,) or kept.dtype is not x.dtype:
+        raise ValueError(
+            f"memnets::sequence_backward takes {size} numbers of {x.dtype} that the forward kept; "
+            f"got {kept.dtype} of the shape {tuple(kept.shape)}."
+        )
+    call = call_of(known, tensors, lengths, starts, segment, True)
+    if kept.data_ptr() % ALIGNMENT:
+        kept = node.aligned(kept)
+    named, uses = Tensors.of(tensors, plan), Tensors.of(wanted, plan)
+    with _alone(kept), full_precision("cpu"):
+        spent = segment < time and bool(kept[SPENT])
+        if segment < time:
+            kept.data[SPENT] = 1  # so that autograd does not count it as a change
+        found = node.backward(call, named, uses, given, h, kept, spent)
+    return _apart([one for one, want in zip(found, wanted, strict=True) if want])
+
+
+def _apart(found: Sequence[Tensor | None]) -> list[Tensor]:
+    """Give each result memory of its own, as an operator must."""
+    seen: set[int] = set()
+    results = []
+    for one in found:
+        assert one is not None
+        address = one.data_ptr()  # two biases have one gradient
+        own = one.is_contiguous() and address not in seen
+        seen.add(address)
+        results.append(one if own else one.clone(memory_format=torch.contiguous_format))
+    return results
+
+
+def _backward_fake(
+    tensors: Sequence[Tensor],
+    given: Sequence[Tensor | None],
+    h: Tensor,
+    kept: Tensor,
+    lengths: Tensor | None,
+    starts: Tensor | None,
+    layer: str,
+    segment: int,
+    wanted: Sequence[bool],
+) -> list[Tensor]:
+    return [one.new_empty(one.shape) for one, want in zip(tensors, wanted, strict=True) if want]
+
+
+# ----------------------------------------------------------------------- derivatives
+
+
+def forward_again(
+    tensors: Sequence[Tensor], lengths: Tensor | None, starts: Tensor | None, layer: str
+) -> tuple[int, Tensor, Tensor]:
+    """Run the forward once more for its backward: the segment, h, and what is kept."""
+    x, plan = tensors[0], described(layer).plan
+    time, batch = x.shape[:2]
+    segment = segment_in_graph(time, batch * numbers_a_step(plan) * x.element_size(), None)
+    with torch.no_grad():
+        h, *_, kept = sequence(list(tensors), lengths, starts, layer, segment, True)
+    return segment, h, kept
+
+
+def _keep(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
+    tensors, lengths, starts, ctx.layer, ctx.segment, ctx.training = inputs
+    ctx.count, ctx.has = len(tensors), (lengths is not None, starts is not None)
+    others = [one for one in (lengths, starts) if one is not None]
+    ctx.save_for_backward(*tensors, output[0], output[-1], *others)
+    ctx.mark_non_differentiable(output[-1])
+    ctx.set_materialize_grads(False)
+
+
+def _gradients(ctx: Any, given: Sequence[Tensor | None]) -> tuple[Any, ...]:
+    """The gradients of the forward's tensors, by the operator for the backward."""
+    saved = list(ctx.saved_tensors)
+    tensors, (h, kept, *others) = saved[: ctx.count], saved[ctx.count :]
+    starts = others.pop() if ctx.has[1] else None
+    lengths = others.pop() if ctx.has[0] else None
+    segment, wanted = ctx.segment, list(ctx.needs_input_grad[0])
+    if not ctx.training:
+        segment, h, kept = forward_again(tensors, lengths, starts, ctx.layer)
+    call = lengths, starts, ctx.layer, segment, wanted
+    found = iter(sequence_backward(tensors, list(given[:-1]), h, kept, *call))
+    return [next(found) if want else None for want in wanted], None, None, None, None, None
+
+
+torch.library.impl("memnets::sequence", "CPU", _forward)
+torch.library.impl("memnets::sequence_backward", "CPU", _backward)
+torch.library.register_fake("memnets::sequence", _forward_fake)
+torch.library.register_fake("memnets::sequence_backward", _backward_fake)
+torch.library.register_autograd("memnets::sequence", _gradients, setup_context=_keep)
