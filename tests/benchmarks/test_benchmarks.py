@@ -23,6 +23,7 @@ from benchmarks import (
     contestants,
     data_rate,
     gate,
+    graphs,
     isolated,
     limits,
     machine,
@@ -510,6 +511,20 @@ def test_starts_are_compared_with_separate_runs(kind, capsys, monkeypatch):
     run = starts.train
     monkeypatch.setattr(starts, "train", lambda layer, x, _: run(layer, x, None))
     starts.main(kind, rates=(0.5,), **sizes)
+    assert float(capsys.readouterr().out.split()[-1]) > 1e-3
+
+
+def test_a_compiled_step_is_compared_with_the_eager_one(capsys, monkeypatch):
+    sizes = {"memory_size": 4, "word_size": 2, "batch": 2, "steps": 3, "rounds": 1}
+    compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model, **_: compiler(model, backend="eager"))
+    graphs.main("NTM", **sizes, steps_a_round=1)
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split()[0] for row in rows] == ["output", "output"]
+    assert all(float(row.split()[-1]) < 1e-5 for row in rows)
+    # Of a graph that computes something else, the difference shows.
+    monkeypatch.setattr(torch, "compile", lambda model, **_: lambda x: model(2 * x))
+    graphs.main("NTM", **sizes, steps_a_round=1)
     assert float(capsys.readouterr().out.split()[-1]) > 1e-3
 
 
