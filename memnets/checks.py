@@ -27,7 +27,7 @@ def check_sizes(minimum: int = 1, **sizes: object) -> None:
             raise ValueError(f"{name} must be at most {LARGEST_SIZE}; got {size}.")
 
 
-def check_room(numbers: int) -> None:
+def check_total_size(numbers: int) -> None:
     """Raise a ValueError for a layer of more numbers than any machine holds."""
     if numbers > MOST_NUMBERS:
         raise ValueError(

@@ -20,9 +20,9 @@ from memnets.calls import prepare, run, run_packed
 from memnets.checks import (
     check_part,
     check_place,
-    check_room,
     check_sizes,
     check_switches,
+    check_total_size,
     checked_parts,
     full_precision,
 )
@@ -94,7 +94,7 @@ class MemoryLayer(nn.Module, ABC):
         """What each number of the memory starts with where `start.memory` is None."""
 
         read_size = read_heads * word_size
-        check_room(memory_size * word_size)
+        check_total_size(memory_size * word_size)
         self.controller: nn.Module = made_controller(
             controller,
             hidden_size,

@@ -45,7 +45,7 @@ def pointers(structure: type[ctypes.Structure]) -> Iterator[int]:
 class Call:
     """A problem and all that it points to, moved to where the file is mapped, and back."""
 
-    def __init__(self, run: problems.Problems, room: torch.Tensor | None) -> None:
+    def __init__(self, run: problems.Problems, buffer: torch.Tensor | None) -> None:
         problem = run.problem
         heads = problem.read_heads + problem.write_heads
         structures = [
@@ -64,7 +64,7 @@ class Call:
                 places = [i * size + place for i in range(count) for place in pointers(kind)]
                 self.places += [address + place for place in places]
                 self.add(address, size * count)
-        for tensor in [*run.held, *([] if room is None else [room])]:
+        for tensor in [*run.pointed_to, *([] if buffer is None else [buffer])]:
             self.add(tensor.data_ptr(), tensor.numel() * tensor.element_size())
 
     def add(self, address: int, size: int) -> None:
@@ -91,7 +91,7 @@ class Kernel:
     """What `library.load` returns, for the emulated one."""
 
     current: Any = None
-    room: torch.Tensor | None = None
+    buffer: torch.Tensor | None = None
 
     def __init__(self, command: list[str], folder: Path) -> None:
         self.command, self.file = command, folder / "call"
@@ -110,17 +110,17 @@ class Kernel:
             ctypes.memmove(here, content[there - BASE :][:size], size)
         return said
 
-    def call(self, name: str, room: c_void_p | None = None) -> str:
+    def call(self, name: str, buffer: c_void_p | None = None) -> str:
         """Run a function on the current problem."""
-        call = Call(Kernel.current, Kernel.room)
+        call = Call(Kernel.current, Kernel.buffer)
         call.move(back=False)
-        said = self.run(name, call.parts, call.end, call.there(room.value) if room else 0)
+        said = self.run(name, call.parts, call.end, call.there(buffer.value) if buffer else 0)
         call.move(back=True)
         return said
 
-    def memnets_divide(self, _problem: Any, room: c_void_p | None) -> int:
+    def memnets_divide(self, _problem: Any, buffer: c_void_p | None) -> int:
         """As the kernel's."""
-        return int(self.call("divide", room))
+        return int(self.call("divide", buffer))
 
     def memnets_forward(self, _problem: Any) -> None:
         """As the kernel's."""
@@ -153,16 +153,16 @@ def compiled(program: str, emulator: str, number: str, folder: Path) -> Kernel:
 
 
 def watch() -> None:
-    """Let a kernel see the problem it is called with, and its room."""
+    """Let a kernel see the problem it is called with, and its buffer."""
     make, divide = problems.Problems.__init__, problems.Problems.divide
 
     def watched_make(self: problems.Problems, *given: Any) -> None:
-        Kernel.current, Kernel.room = self, None
+        Kernel.current, Kernel.buffer = self, None
         make(self, *given)
 
-    def watched_divide(self: problems.Problems, room: torch.Tensor | None) -> int:
-        Kernel.room = room
-        return divide(self, room)
+    def watched_divide(self: problems.Problems, buffer: torch.Tensor | None) -> int:
+        Kernel.buffer = buffer
+        return divide(self, buffer)
 
     problems.Problems.__init__, problems.Problems.divide = watched_make, watched_divide
 

@@ -13,7 +13,7 @@ from memnets.backends.cpu.again import Again, form_of_memory, memory_of
 from memnets.backends.cpu.division import RECORD_BUDGET, numbers_a_step, segment, threads
 from memnets.backends.cpu.known import (
     inner_modules,
-    reason_in_surroundings,
+    reason_in_modes,
     reason_in_tensors,
 )
 from memnets.backends.cpu.library import NUMBERS, UnavailableError, reason_against
@@ -65,7 +65,7 @@ def supports(
     """
     modules = inner_modules(layer)
     known = planned(layer, modules)
-    reason = known.reason or reason_in_surroundings()
+    reason = known.reason or reason_in_modes()
     if reason is not None:
         return reason
     dtype = layer.readout.weight.dtype

@@ -46,7 +46,7 @@ class _Loop(nn.Module):
 
 
 def gradients(
-    call: Call, tensors: Tensors, wanted: Sequence[bool], given: Sequence[Tensor | None]
+    call: Call, tensors: Tensors, wanted: Sequence[bool], d_outputs: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
     """The gradients of the tensors of a forward that are wanted, with a graph of their own.
 
@@ -54,7 +54,7 @@ def gradients(
         call: of the forward.
         tensors: what it was given.
         wanted: which of them, in the order of `Tensors.flat`.
-        given: the gradients of what it returned.
+        d_outputs: the gradients of what it returned.
 
     Raises:
         RuntimeError: if the layer was changed since the forward.
@@ -69,7 +69,7 @@ def gradients(
         # Views, so that a tensor which was given in two places gets the gradient of each place.
         views = [tensor.view_as(tensor) for tensor in tensors.flat()]
         made_again = outputs(call, type(tensors).of(views, call.plan))
-        made = [(o, g) for o, g in zip(made_again, given, strict=True) if g is not None]
+        made = [(o, g) for o, g in zip(made_again, d_outputs, strict=True) if g is not None]
         made = [(output, gradient) for output, gradient in made if output.requires_grad]
         inputs = [view for view, want in zip(views, wanted, strict=True) if want]
         found = torch.autograd.grad(
@@ -98,8 +98,8 @@ def outputs(call: Call, tensors: Tensors) -> list[Tensor]:
         names = RECURRENT if len(parameters) == len(RECURRENT) else LINEAR
         prefix = f"layer.controller.cells.{depth}"
         values |= {f"{prefix}.{n}": p for n, p in zip(names, parameters, strict=True)}
-    given = (tensors.x, state, call.lengths, starts)
-    made = functional_call(_Loop(layer), values, given, tie_weights=False)
+    arguments = (tensors.x, state, call.lengths, starts)
+    made = functional_call(_Loop(layer), values, arguments, tie_weights=False)
     ends = [tensor for one in made.state.controller for tensor in one]
     memory = [part for part in made.state.memory if isinstance(part, Tensor)]
     reads = made.state.read_vectors.flatten(1)

@@ -118,7 +118,7 @@ def _reason_in_layer(layer: Any) -> str | None:
 
 
 def _reason_in_surroundings() -> str | None:
-    """As `known.reason_in_surroundings`, but for what operators are made for."""
+    """As `known.reason_in_modes`, but for what operators are made for."""
     if torch._C._get_tracing_state() is not None:
         return "torch.jit is tracing the layer."
     if "torch.onnx" in sys.modules and sys.modules["torch.onnx"].is_in_onnx_export():

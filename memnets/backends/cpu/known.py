@@ -196,7 +196,7 @@ def reason_in_tensors(tensors: Iterable[Tensor], dtype: torch.dtype | None = Non
     return None
 
 
-def reason_in_surroundings() -> str | None:
+def reason_in_modes() -> str | None:
     """Say what of torch's modes at this moment must see each operation; None if nothing must."""
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
         return "torch is tracing the layer."

@@ -74,14 +74,14 @@ def build(program: str, number: str, target: Path) -> None:
         ) from error
 
 
-def _compile(words: list[str]) -> tuple[int, str]:
+def _compile(arguments: list[str]) -> tuple[int, str]:
     """Run the compiler; return its status and what it said.
 
     Ctrl-C in a terminal goes to all processes of a session. In a session of its own the compiler
     does not end by it, as if it had failed: whether to stop is decided by this process.
     """
     with subprocess.Popen(
-        words, stderr=subprocess.PIPE, text=True, start_new_session=True
+        arguments, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         try:
             _, errors = process.communicate()
@@ -101,12 +101,12 @@ def built(program: str, number: str) -> Path:
     path = library_path(program, number)
     if path.exists():
         return path
-    with ExitStack() as held:
+    with ExitStack() as stack:
         with suppress(ImportError, OSError):  # no such locks on this system, or in this folder
             import fcntl
 
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = held.enter_context(path.with_suffix(".lock").open("w"))
+            lock = stack.enter_context(path.with_suffix(".lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX)  # ends with its process, however that ends
         if not path.exists():
             build(program, number, path)
@@ -132,6 +132,15 @@ SETTINGS = ("MEMNETS_KERNEL", "MEMNETS_CACHE", "MEMNETS_CXXFLAGS", "MEMNETS_INST
 """The variables of the environment that memnets reads; the last is for building a wheel."""
 
 
+PREFIX = "MEMNETS_"
+
+
+def _meant(unknown: str) -> list[str]:
+    """The setting nearest to a name, if any is near: their common prefix makes all alike."""
+    names = [name.removeprefix(PREFIX) for name in SETTINGS]
+    return [PREFIX + n for n in difflib.get_close_matches(unknown.removeprefix(PREFIX), names, n=1)]
+
+
 def setting() -> str:
     """Return which kernel MEMNETS_KERNEL asks for; MEMNETS_CXXFLAGS asks for a native one.
 
@@ -139,9 +148,9 @@ def setting() -> str:
         ValueError: if it is not the name of one, or a variable of the environment begins with
             MEMNETS_ and is none that memnets knows.
     """
-    unknown = sorted(n for n in os.environ if n.startswith("MEMNETS_") and n not in SETTINGS)
+    unknown = sorted(n for n in os.environ if n.startswith(PREFIX) and n not in SETTINGS)
     if unknown:
-        near = difflib.get_close_matches(unknown[0], SETTINGS, n=1)
+        near = _meant(unknown[0])
         raise ValueError(
             f"{unknown[0]} is no setting of memnets, which has {', '.join(SETTINGS)}: "
             + (f"{near[0]} may be meant." if near else "unset it.")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from memnets.backends.cpu import again, products
 from memnets.backends.cpu.buffers import ALIGNMENT, borrow, give_back, taken
-from memnets.backends.cpu.known import reason_in_surroundings, reason_in_tensors
+from memnets.backends.cpu.known import reason_in_modes, reason_in_tensors
 from memnets.backends.cpu.plan import Plan
 from memnets.backends.cpu.problems import Call, Problems, Tensors
 from memnets.checks import full_precision
@@ -32,28 +32,28 @@ def _fresh(tensor: Tensor) -> Tensor:
     return torch.empty_like(tensor, memory_format=torch.contiguous_format)
 
 
-def _keep_room(call: Call, run: Problems, dtype: torch.dtype, least: int) -> Tensor:
-    room = borrow(max(run.divide(None), least), dtype)
-    run.divide(room)
+def _kept_buffer(call: Call, run: Problems, dtype: torch.dtype, least: int) -> Tensor:
+    buffer = borrow(max(run.divide(None), least), dtype)
+    run.divide(buffer)
     if call.lengths is not None:
         # Steps past a row's length are never filled, and must be numbers in the weights' products.
-        room[: (run.problem.records - room.data_ptr()) // dtype.itemsize].zero_()
-    return room
+        buffer[: (run.problem.records - buffer.data_ptr()) // dtype.itemsize].zero_()
+    return buffer
 
 
 def forward(
     call: Call, tensors: Tensors, least: int = 0
 ) -> tuple[tuple[Tensor, ...], Tensor | None]:
-    """Return h [T, B, hidden], read vectors [T, B, R * W] and the final state's tensors; the room.
+    """Return h [T, B, hidden], read vectors [T, B, R * W], the final state's tensors; the buffer.
 
-    The room holds what a backward needs, `least` numbers at least; None if the call is not one of
+    The buffer holds what a backward needs, `least` numbers at least; None if the call is not one of
     training.
     """
     run = Problems(call, tensors)
     problem, x = run.problem, tensors.x
-    used, room = None, None
+    used, buffer = None, None
     if call.training:
-        room = _keep_room(call, run, x.dtype, least)
+        buffer = _kept_buffer(call, run, x.dtype, least)
     else:
         used = taken(run.divide(None) * x.dtype.itemsize)
         run.divide(torch.from_numpy(used))
@@ -83,7 +83,7 @@ def forward(
     if used is not None:
         give_back(used)
     end_controller = [one for state in ends for one in state]
-    return (h, read_vectors, end_reads, *end_controller, *end_memory), room
+    return (h, read_vectors, end_reads, *end_controller, *end_memory), buffer
 
 
 def _from_input(run: Problems, tensors: Tensors) -> None:
@@ -96,9 +96,9 @@ def _from_input(run: Problems, tensors: Tensors) -> None:
         layer.from_input_row = layer.rows if layer.inputs else 0
 
 
-def aligned(room: Tensor) -> Tensor:
-    """A copy of a room where the kernel can use it."""
-    return borrow(room.numel(), room.dtype).copy_(room)
+def aligned(buffer: Tensor) -> Tensor:
+    """A copy of a buffer where the kernel can use it."""
+    return borrow(buffer.numel(), buffer.dtype).copy_(buffer)
 
 
 class Sequences(torch.autograd.Function):
@@ -107,60 +107,60 @@ class Sequences(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: Call, *flat: Tensor) -> tuple[Tensor, ...]:
         """Return what `forward` does."""
-        outputs, room = forward(call, Tensors.of(flat, call.plan))
+        outputs, buffer = forward(call, Tensors.of(flat, call.plan))
         ctx.call, ctx.spent, ctx.lock = call, False, threading.Lock()
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*flat, outputs[0], room)
+        ctx.save_for_backward(*flat, outputs[0], buffer)
         return outputs
 
     @staticmethod
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *given: Tensor | None
+        ctx: Any, *d_outputs: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         """Return the gradients of all tensors of the forward.
 
         With `create_graph=True` they have a graph of their own, made by the reference.
         """
         call: Call = ctx.call
-        *flat, h, room = ctx.saved_tensors
+        *flat, h, buffer = ctx.saved_tensors
         tensors = Tensors.of(flat, call.plan)
-        made = (gradient for gradient in given if gradient is not None)
-        if torch.is_grad_enabled() or reason_in_tensors(made) or reason_in_surroundings():
-            return None, *again.gradients(call, tensors, ctx.needs_input_grad[1:], given)
+        made = (gradient for gradient in d_outputs if gradient is not None)
+        if torch.is_grad_enabled() or reason_in_tensors(made) or reason_in_modes():
+            return None, *again.gradients(call, tensors, ctx.needs_input_grad[1:], d_outputs)
         wanted = Tensors.of(ctx.needs_input_grad[1:], call.plan)
-        if room.data_ptr() % ALIGNMENT:  # as hooks of saved tensors may give it back
-            room = aligned(room)
-        # Another thread may run backward on this graph, and a backward writes to the room.
+        if buffer.data_ptr() % ALIGNMENT:  # as hooks of saved tensors may give it back
+            buffer = aligned(buffer)
+        # Another thread may run backward on this graph, and a backward writes to the buffer.
         with ctx.lock, full_precision("cpu"):
             spent, ctx.spent = ctx.spent, True
-            return None, *backward(call, tensors, wanted, given, h, room, spent)
+            return None, *backward(call, tensors, wanted, d_outputs, h, buffer, spent)
 
 
 def backward(
     call: Call,
     tensors: Tensors,
     wanted: Tensors,
-    given: Sequence[Tensor | None],
+    d_outputs: Sequence[Tensor | None],
     h: Tensor,
-    room: Tensor,
+    buffer: Tensor,
     spent: bool,
 ) -> list[Tensor | None]:
     """The gradients of a forward's tensors, in the order of `Tensors.flat`.
 
     Args:
         call: of the forward.
-        tensors: what it was given.
+        tensors: what it was d_outputs.
         wanted: of which of them the gradient is used.
-        given: the gradients of what it returned.
+        d_outputs: the gradients of what it returned.
         h: the first of what it returned.
-        room: what it kept.
-        spent: whether a backward has used the room before.
+        buffer: what it kept.
+        spent: whether a backward has used the buffer before.
     """
     run = Problems(call, tensors)
     problem = run.problem
-    run.divide(room)
+    run.divide(buffer)
     problem.records_spent = int(spent and problem.checkpoints is not None)
-    _point_to_given(run, given, call.plan)
+    _point_to_outputs(run, d_outputs, call.plan)
     d_reads = _fresh(tensors.start_reads)
     d_states = [[_fresh(part) for part in state] for state in tensors.controller]
     d_memory = [
@@ -178,7 +178,7 @@ def backward(
     for layer, gradient in zip(run.layers, d_gates, strict=True):
         layer.d_gates = run.address(gradient)
     run.library.memnets_backward(run.reference)
-    d_x, d_cells = _around(run, tensors, wanted, d_gates, room)
+    d_x, d_cells = _around(run, tensors, wanted, d_gates, buffer)
     d_weights = d_raw.T @ h.flatten(0, 1)
     d_bias = d_raw.sum(0)
     return Tensors(d_x, d_weights, d_bias, d_reads, d_cells, d_states, d_memory, d_restart).flat()
@@ -195,15 +195,15 @@ def _begin_backward(
         for part, want in zip(tensors.restart, wanted.restart, strict=True)
     ]
     run.begin("d_restart", tensors._replace(restart=gradients).begin(plan))
-    # The backward needs c of it; it finds the memory in the room.
+    # The backward needs c of it; it finds the memory in the buffer.
     run.controller("restart", tensors.begin(plan).controller)
     return gradients
 
 
-def _point_to_given(run: Problems, given: Sequence[Tensor | None], plan: Plan) -> None:
+def _point_to_outputs(run: Problems, d_outputs: Sequence[Tensor | None], plan: Plan) -> None:
     """Point to the gradients of what the forward returned; None of them is no gradient."""
     problem, states = run.problem, plan.states
-    d_h, d_read_vectors, d_end_reads, *rest = given
+    d_h, d_read_vectors, d_end_reads, *rest = d_outputs
     problem.d_h, problem.d_read_vectors = run.address(d_h), run.address(d_read_vectors)
     problem.d_end_reads = run.address(d_end_reads)
     depth = problem.depth
@@ -212,7 +212,7 @@ def _point_to_given(run: Problems, given: Sequence[Tensor | None], plan: Plan) -
 
 
 def _around(
-    run: Problems, tensors: Tensors, wanted: Tensors, d_gates: Sequence[Tensor], room: Tensor
+    run: Problems, tensors: Tensors, wanted: Tensors, d_gates: Sequence[Tensor], buffer: Tensor
 ) -> tuple[Tensor | None, list[list[Tensor]]]:
     """The gradients of x and of the controller's parameters."""
     x = tensors.x.flatten(0, 1)
@@ -220,8 +220,8 @@ def _around(
     d_cells = []
     for layer, parameters, gradient in zip(run.layers, tensors.cells, d_gates, strict=True):
         size = (len(gradient), layer.width)
-        start = (layer.z - room.data_ptr()) // room.element_size() if layer.z else 0
-        z = room.as_strided(size, (layer.width, 1), start + room.storage_offset())
+        start = (layer.z - buffer.data_ptr()) // buffer.element_size() if layer.z else 0
+        z = buffer.as_strided(size, (layer.width, 1), start + buffer.storage_offset())
         seen = x if layer.inputs else None
         d_cells.append(products.to_parameters(run.problem.cell, parameters, gradient, z, seen))
         if wanted.x and layer.inputs:

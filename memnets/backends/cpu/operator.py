@@ -38,8 +38,8 @@ FORWARD = (
     "bool training) -> Tensor[]"
 )
 BACKWARD = (
-    "(Tensor[] tensors, Tensor?[] given, Tensor h, Tensor kept, Tensor? lengths, Tensor? starts, "
-    "str layer, SymInt segment, bool[] wanted) -> Tensor[]"
+    "(Tensor[] tensors, Tensor?[] d_outputs, Tensor h, Tensor kept, Tensor? lengths, "
+    "Tensor? starts, str layer, SymInt segment, bool[] wanted) -> Tensor[]"
 )
 torch.library.define("memnets::sequence", FORWARD)
 torch.library.define("memnets::sequence_backward", BACKWARD)
@@ -78,10 +78,10 @@ def _first_state(layer: str, dtype: torch.dtype, batch: int) -> list[Tensor]:
     return [one if node.is_zero(one) else one.contiguous() for one in (reads.flatten(1), *others)]
 
 
-def _whole(layer: str, given: Sequence[Any], state: Sequence[Any]) -> list[Any]:
+def _whole(layer: str, tensors: Sequence[Any], state: Sequence[Any]) -> list[Any]:
     """What is given for each tensor, and for a first state that is not among them `state`."""
     count = len(described(layer).parameters) + 1
-    return [*given[:3], state[0], *given[3:count], *state[1:], *given[count:]]
+    return [*tensors[:3], state[0], *tensors[3:count], *state[1:], *tensors[count:]]
 
 
 def _with_state(
@@ -216,7 +216,7 @@ def _forward_fake(
 
 def _backward(
     tensors: Sequence[Tensor],
-    given: Sequence[Tensor | None],
+    d_outputs: Sequence[Tensor | None],
     h: Tensor,
     kept: Tensor,
     lengths: Tensor | None,
@@ -247,7 +247,7 @@ def _backward(
         spent = segment < time and bool(kept[SPENT])
         if segment < time:
             kept.data[SPENT] = 1  # so that autograd does not count it as a change
-        found = node.backward(call, named, uses, given, h, kept, spent)
+        found = node.backward(call, named, uses, d_outputs, h, kept, spent)
     return _apart([one for one, want in zip(found, wanted, strict=True) if want])
 
 
@@ -266,7 +266,7 @@ def _apart(found: Sequence[Tensor | None]) -> list[Tensor]:
 
 def _backward_fake(
     tensors: Sequence[Tensor],
-    given: Sequence[Tensor | None],
+    d_outputs: Sequence[Tensor | None],
     h: Tensor,
     kept: Tensor,
     lengths: Tensor | None,
@@ -302,7 +302,7 @@ def _keep(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
     ctx.set_materialize_grads(False)
 
 
-def _gradients(ctx: Any, given: Sequence[Tensor | None]) -> tuple[Any, ...]:
+def _gradients(ctx: Any, d_outputs: Sequence[Tensor | None]) -> tuple[Any, ...]:
     """The gradients of the forward's tensors, by the operator for the backward."""
     saved = list(ctx.saved_tensors)
     tensors, (h, kept, *others) = saved[: ctx.count], saved[ctx.count :]
@@ -312,7 +312,7 @@ def _gradients(ctx: Any, given: Sequence[Tensor | None]) -> tuple[Any, ...]:
     if not ctx.training:
         segment, h, kept = forward_again(tensors, lengths, starts, ctx.layer)
     call = lengths, starts, ctx.layer, segment, wanted
-    found = iter(sequence_backward(tensors, list(given[:-1]), h, kept, *call))
+    found = iter(sequence_backward(tensors, list(d_outputs[:-1]), h, kept, *call))
     return [next(found) if want else None for want in wanted], None, None, None, None, None
 
 

@@ -133,7 +133,7 @@ class Problems:
         problem.direct = direct
         self.reference: Any = ctypes.byref(problem)
         self.slots: tuple[int, ...] = plan.memory_parts
-        self.held: list[Tensor] = []
+        self.pointed_to: list[Tensor] = []
         problem.lengths = self.address(call.lengths)
         problem.starts = self.address(call.starts)
         problem.interface_weights = self.address(tensors.interface_weights)
@@ -153,12 +153,12 @@ class Problems:
             return None
         if not tensor.is_contiguous():
             tensor = tensor.contiguous()
-        self.held.append(tensor)
+        self.pointed_to.append(tensor)
         return tensor.data_ptr() or None
 
-    def divide(self, room: Tensor | None) -> int:
+    def divide(self, buffer: Tensor | None) -> int:
         """Point to the parts of what is kept for the backward; return how many numbers it takes."""
-        address = None if room is None else ctypes.c_void_p(room.data_ptr())
+        address = None if buffer is None else ctypes.c_void_p(buffer.data_ptr())
         return self.library.memnets_divide(self.reference, address)
 
     def parts(self, field: str, tensors: Sequence[Tensor | None]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from memnets.backends.cpu.again import Again, form_of_memory
 from memnets.backends.cpu.buffers import borrow
-from memnets.backends.cpu.known import reason_in_surroundings, reason_in_tensors
+from memnets.backends.cpu.known import reason_in_modes, reason_in_tensors
 from memnets.backends.cpu.planned import latest_plan
 from memnets.backends.cpu.problems import Call, Problems, tensors_of
 from memnets.backends.spec import Steps
@@ -61,7 +61,7 @@ class Stepper:
             ValueError: if the layer's dtype, device or sizes have changed, x is no plain tensor, or
                 a mode of torch has to see every operation.
         """
-        reason = reason_in_surroundings() or reason_in_tensors((x,), self._dtype)
+        reason = reason_in_modes() or reason_in_tensors((x,), self._dtype)
         if reason is not None:
             raise ValueError(f"A stream cannot take this step. {reason} Use layer.step.")
         if self._addresses != [weight.data_ptr() for weight in self._weights()]:
@@ -103,7 +103,7 @@ class Stepper:
         problem = run.problem
         buffer = borrow(run.divide(None), weight.dtype)
         run.divide(buffer)
-        run.held.append(buffer)
+        run.pointed_to.append(buffer)
         problem.h = run.address(weight.new_empty(batch, tensors.interface_weights.shape[1]))
         problem.read_vectors = run.address(torch.empty_like(tensors.start_reads))
         problem.logits = weight.shape[0]

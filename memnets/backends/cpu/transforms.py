@@ -66,13 +66,13 @@ class _Sequence(torch.autograd.Function):
 
     @staticmethod
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *given: Tensor | None
+        ctx: Any, *d_outputs: Tensor | None
     ) -> tuple[Any, ...]:
         lengths, starts, h, kept, *flat = ctx.saved_tensors
         layer, segment, _ = ctx.call
         wanted = ctx.needs_input_grad[3:]
-        call = layer, segment, wanted, len(given) - 1
-        found = iter(_Backward.apply(call, lengths, starts, h, kept, *given[:-1], *flat))
+        call = layer, segment, wanted, len(d_outputs) - 1
+        found = iter(_Backward.apply(call, lengths, starts, h, kept, *d_outputs[:-1], *flat))
         return None, None, None, *(next(found) if want else None for want in wanted)
 
     @staticmethod
@@ -100,11 +100,11 @@ class _Backward(torch.autograd.Function):
         *both: Any,
     ) -> tuple[Tensor, ...]:
         layer, segment, wanted, count = call
-        given, flat = list(both[:count]), list(both[count:])
+        d_outputs, flat = list(both[:count]), list(both[count:])
         if not kept.numel():
             segment, h, kept = forward_again(flat, lengths, starts, layer)
         others = lengths, starts, layer, segment, list(wanted)
-        return tuple(sequence_backward(flat, given, h, kept, *others))
+        return tuple(sequence_backward(flat, d_outputs, h, kept, *others))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: tuple[Tensor, ...]) -> None:

@@ -8,7 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memnets.checks import check_name, check_room, check_sizes, check_switches, checked_controller
+from memnets.checks import (
+    check_name,
+    check_sizes,
+    check_switches,
+    check_total_size,
+    checked_controller,
+)
 from memnets.parts.controllers.cell import Device
 from memnets.parts.controllers.registry import CELLS
 from memnets.parts.registry import register
@@ -171,7 +177,7 @@ class Stack:
             ValueError: if the input size is below 1, or no machine holds the weights.
         """
         width = input_size + self.hidden_size * self.num_layers
-        check_room(width * 4 * self.hidden_size * self.num_layers)
+        check_total_size(width * 4 * self.hidden_size * self.num_layers)
         return Controller(
             self.cell,
             input_size,

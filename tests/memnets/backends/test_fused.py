@@ -198,7 +198,7 @@ def test_backward_twice(every):
     assert all(map(torch.equal, first, torch.autograd.grad(loss, parameters)))
 
 
-def test_room_is_used_again_only_when_it_is_free(monkeypatch):
+def test_a_buffer_is_used_again_only_when_it_is_free(monkeypatch):
     monkeypatch.setattr(buffers, "_spare", {})
     first = buffers.borrow(2**18, torch.float32)
     second = buffers.borrow(2**18, torch.float32)

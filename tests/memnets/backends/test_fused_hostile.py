@@ -311,7 +311,7 @@ COLLECTING = """
 
     class Cycle:
         def __init__(self):
-            self.room, self.itself = borrow(64, torch.float32), self
+            self.buffer, self.itself = borrow(64, torch.float32), self
 
     def make():
         for _ in range(2000):
@@ -327,19 +327,19 @@ COLLECTING = """
 """
 
 
-def test_a_collection_inside_the_room_keeping_ends():
-    """Graphs in cycles are freed wherever a collection begins, also while room is being lent."""
+def test_a_collection_while_a_buffer_is_lent_ends():
+    """Graphs in cycles are freed wherever a collection begins, also while buffer is being lent."""
     command = [sys.executable, "-c", textwrap.dedent(COLLECTING)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == "done\n"
 
 
-def test_threads_never_share_a_room():
+def test_threads_never_share_a_buffer():
     def write(number):
         for _ in range(300):
-            room = buffers.borrow(256, torch.float32).fill_(number)
+            buffer = buffers.borrow(256, torch.float32).fill_(number)
             gc.collect(0)
-            if not bool((room == number).all()):
+            if not bool((buffer == number).all()):
                 return False
         return True
 

@@ -176,3 +176,10 @@ def test_the_table_of_what_a_machine_uses(built, capsys):
     ]
     assert re.match(r"fused, with .*, shipped; loaded in 0\.\d+ s from ", rows["float64"])
     assert rows["float32"].startswith("the reference, slower. ")
+
+
+def test_a_setting_that_is_like_none(monkeypatch):
+    """The prefix that all have makes no two alike."""
+    monkeypatch.setenv("MEMNETS_QQQQ", "1")
+    with pytest.raises(ValueError, match=r"MEMNETS_QQQQ is no setting of memnets, .*: unset it"):
+        memnets.NTM(3, 2, dtype=torch.float64)(torch.zeros(1, 1, 3, dtype=torch.float64))

@@ -32,9 +32,9 @@ class DncMemory {
     scratch_.assign((6 + 2 * readers_ * links_ + 2 * writers_) * shape_.length, T(0));
   }
 
-  Size held_size() const { return links_ * shape_.slots * shape_.length; }
+  Size running_size() const { return links_ * shape_.slots * shape_.length; }
   Size state_size() const {
-    return link_row() * shape_.length + (problem_.times_kept ? held_size() : 0);
+    return link_row() * shape_.length + (problem_.times_kept ? running_size() : 0);
   }
   Size record_size() const {
     const Size rows =
@@ -47,24 +47,24 @@ class DncMemory {
   }
 
   // `parts` are the problem's `start` or `restart`.
-  void start(void* const* parts, Size row, T* record, T* held) const {
+  void start(void* const* parts, Size row, T* record, T* running) const {
     memory_in(shape_, part(parts, 0, row), record, at(record, shape_.word));
     rows_in(shape_, 1, part(parts, 1, row), usage(record));
-    start_held(parts, row, held);
-    if (problem_.times_kept) std::memcpy(link(record, 0), held, held_size() * sizeof(T));
+    start_running(parts, row, running);
+    if (problem_.times_kept) std::memcpy(link(record, 0), running, running_size() * sizeof(T));
     rows_in(shape_, links_, part(parts, 3, row), precedence(record));
     rows_in(shape_, readers_, part(parts, 4, row), read_weights(record));
     rows_in(shape_, writers_, part(parts, 5, row), write_weights(record));
     list_slots(record);
   }
 
-  void start_held(void* const* parts, Size row, T* held) const {
-    rows_in(shape_, links_ * shape_.slots, part(parts, 2, row), held);
+  void start_running(void* const* parts, Size row, T* running) const {
+    rows_in(shape_, links_ * shape_.slots, part(parts, 2, row), running);
   }
 
   // Go on from a record.
-  void go_on(T* record, T* held) const {
-    std::memcpy(held, link(record, 0), held_size() * sizeof(T));
+  void go_on(T* record, T* running) const {
+    std::memcpy(running, link(record, 0), running_size() * sizeof(T));
     list_slots(record);
   }
 
@@ -74,10 +74,10 @@ class DncMemory {
       std::iota(free_list(record, h), free_list(record, h) + shape_.slots, 0);
   }
 
-  void end(Size row, T* record, const T* held) const {
+  void end(Size row, T* record, const T* running) const {
     memory_out(shape_, record, part(problem_.end, 0, row));
     rows_out(shape_, 1, usage(record), part(problem_.end, 1, row));
-    rows_out(shape_, links_ * shape_.slots, held, part(problem_.end, 2, row));
+    rows_out(shape_, links_ * shape_.slots, running, part(problem_.end, 2, row));
     rows_out(shape_, links_, precedence(record), part(problem_.end, 3, row));
     rows_out(shape_, readers_, read_weights(record), part(problem_.end, 4, row));
     rows_out(shape_, writers_, write_weights(record), part(problem_.end, 5, row));
@@ -102,14 +102,14 @@ class DncMemory {
     if (T* to = part(parts, 5, row)) rows_out(shape_, writers_, d_write_weights(carry), to);
   }
 
-  void access(const T* values, T* before, T* after, T* held, T* read_vectors) {
+  void access(const T* values, T* before, T* after, T* running, T* read_vectors) {
     const Size length = shape_.length;
     update_usage(shape_, usage_update(values, before), usage(before), usage(after));
     write_weighting(values, before, after);
     write(shape_, writes(values, after), before, after, at(after, shape_.word));
     for (Size h = 0; h < links_; ++h) {
-      update_link(shape_, readers_, links(before, after, h), held + h * shape_.slots * length,
-                  ways(after) + h * length, ways(after) + (readers_ * links_ + h) * length,
+      update_link(shape_, readers_, links(before, after, h), running + h * shape_.slots * length,
+                  directional(after) + h * length, directional(after) + (readers_ * links_ + h) * length,
                   links_ * length);
       const T* w = write_weights(after) + h * length;
       const T* old = precedence(before) + h * length;
@@ -128,9 +128,9 @@ class DncMemory {
   void access_backward(const T* values, T* d_values, T* before, T* after, T* carry,
                        const T* d_read_vectors) {
     const Size length = shape_.length;
-    T* d_ways = scratch_.data() + 6 * length;
+    T* d_directional = scratch_.data() + 6 * length;
     for (Size r = 0; r < readers_; ++r)
-      read_weighting_backward(values, d_values, after, carry, d_read_vectors, r, d_ways);
+      read_weighting_backward(values, d_values, after, carry, d_read_vectors, r, d_directional);
     // From here the read weights' gradients are those of the step before.
     fill(d_read_weights(carry), readers_ * length);
     for (Size h = 0; h < links_; ++h) update_precedence_backward(before, after, carry, h);
@@ -139,8 +139,8 @@ class DncMemory {
                                d_write_weights(carry) + h * length,
                                d_precedence(carry) + h * length,
                                d_read_weights(carry),
-                               d_ways + h * length,
-                               d_ways + (readers_ * links_ + h) * length,
+                               d_directional + h * length,
+                               d_directional + (readers_ * links_ + h) * length,
                                links_ * length};
       update_link_backward(shape_, readers_, links(before, after, h), d);
     }
@@ -174,11 +174,11 @@ class DncMemory {
     return Content<T>(at(work(record), writers_ * (Content<T>::rows + 2) + r * Content<T>::rows),
                       shape_.length);
   }
-  T* ways(T* record) const {
+  T* directional(T* record) const {
     return at(work(record), writers_ * (Content<T>::rows + 2) + readers_ * Content<T>::rows);
   }
-  T* way(T* record, Size direction, Size r, Size h) const {
-    return at(ways(record), (direction * readers_ + r) * links_ + h);
+  T* directional_row(T* record, Size direction, Size r, Size h) const {
+    return at(directional(record), (direction * readers_ + r) * links_ + h);
   }
 
   T* d_usage(T* carry) const { return at(carry, shape_.word); }
@@ -318,14 +318,14 @@ class DncMemory {
   }
 
   void read_weighting_backward(const T* values, T* d_values, T* after, T* carry,
-                               const T* d_read_vectors, Size r, T* d_ways) {
+                               const T* d_read_vectors, Size r, T* d_directional) {
     const Size length = shape_.length;
     T* d_weights = d_read_weights(carry) + r * length;
     memnets::read_backward(shape_, after, read_weights(after) + r * length,
                            d_read_vectors + r * shape_.word, carry, d_weights);
     T* d_content = scratch_.data();
     const Content<T> content = read_content(after, r);
-    mix_backward(values, d_values, after, r, d_weights, d_ways, d_content);
+    mix_backward(values, d_values, after, r, d_weights, d_directional, d_content);
     content_weights_backward(
         shape_, after, at(after, shape_.word), read_query(values, r), content, d_content, carry,
         gradients(d_values, r, places_.read_keys, places_.read_masks, places_.read_strengths),
@@ -344,13 +344,13 @@ class DncMemory {
     fill(weights, length);
     const T* modes = values + places_.read_modes + r * (2 * links_ + 1);
     for (Size h = 0; h < links_; ++h) {
-      add_scaled(weights, modes[h], way(after, 0, r, h), length);
-      add_scaled(weights, modes[links_ + h], way(after, 1, r, h), length);
+      add_scaled(weights, modes[h], directional_row(after, 0, r, h), length);
+      add_scaled(weights, modes[links_ + h], directional_row(after, 1, r, h), length);
     }
     add_scaled(weights, modes[2 * links_], by_content, length);
   }
 
-  void mix_backward(const T* values, T* d_values, T* after, Size r, const T* d_weights, T* d_ways,
+  void mix_backward(const T* values, T* d_values, T* after, Size r, const T* d_weights, T* d_directional,
                     T* d_content) const {
     const Size length = shape_.length;
     if (!links_) {
@@ -361,10 +361,10 @@ class DncMemory {
     for (Size direction = 0; direction < 2; ++direction)
       for (Size h = 0; h < links_; ++h) {
         const Size mode = first + direction * links_ + h;
-        T* d_way = at(d_ways, (direction * readers_ + r) * links_ + h);
-        d_values[mode] = dot(d_weights, way(after, direction, r, h), length);
-        fill(d_way, length);
-        add_scaled(d_way, values[mode], d_weights, length);
+        T* d_row = at(d_directional, (direction * readers_ + r) * links_ + h);
+        d_values[mode] = dot(d_weights, directional_row(after, direction, r, h), length);
+        fill(d_row, length);
+        add_scaled(d_row, values[mode], d_weights, length);
       }
     const Size mode = first + 2 * links_;
     d_values[mode] = dot(d_weights, read_content(after, r).weights, length);
@@ -391,7 +391,7 @@ class DncMemory {
   const DncPlaces& places_;
   Shape shape_;
   Size readers_, writers_, links_;
-  Room<T> scratch_;
+  Buffer<T> scratch_;
 };
 
 }  // namespace memnets

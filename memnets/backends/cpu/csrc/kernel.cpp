@@ -36,7 +36,7 @@ template <class T, class Memory>
 Size rows_at_once(const Problem& problem) {
   constexpr Size cache = 1 << 19;
   const Memory memory(problem);
-  const Size row = (memory.held_size() ? memory.held_size() : memory.record_size()) * sizeof(T);
+  const Size row = (memory.running_size() ? memory.running_size() : memory.record_size()) * sizeof(T);
   return std::max<Size>(1, cache / row);
 }
 
@@ -67,14 +67,14 @@ void run(const Problem& problem, bool forward) {
     run<T, NtmMemory<T>>(problem, forward);
 }
 
-// Divides `room` among what is kept, each part at the beginning of a cache line, and returns how many
-// numbers that takes; without room only the latter.
+// Divides `buffer` among what is kept, each part at the beginning of a cache line, and returns how many
+// numbers that takes; without a buffer only the latter.
 template <class T, class Memory>
-Size divide(Problem& p, T* room) {
+Size divide(Problem& p, T* buffer) {
   constexpr Size line = 64 / sizeof(T);
   Size used = 0;
   const auto take = [&](void*& part, Size count) {
-    part = room && count ? room + used : nullptr;
+    part = buffer && count ? buffer + used : nullptr;
     used += (count + line - 1) / line * line;
   };
   const Memory memory(p);
@@ -95,9 +95,9 @@ Size divide(Problem& p, T* room) {
 }
 
 template <class T>
-Size divide(Problem& problem, T* room) {
-  return problem.dnc ? divide<T, DncMemory<T>>(problem, room)
-                     : divide<T, NtmMemory<T>>(problem, room);
+Size divide(Problem& problem, T* buffer) {
+  return problem.dnc ? divide<T, DncMemory<T>>(problem, buffer)
+                     : divide<T, NtmMemory<T>>(problem, buffer);
 }
 
 }  // namespace memnets
@@ -108,9 +108,9 @@ using Number = MEMNETS_NUMBER;
 // All else is hidden: libraries for other numbers and instruction sets may be loaded beside it.
 #define MEMNETS_EXPORT extern "C" __attribute__((visibility("default")))
 
-// Points to the parts of what is kept, in `room` or nowhere; returns how many numbers they take.
-MEMNETS_EXPORT int64_t memnets_divide(memnets::Problem* problem, void* room) {
-  return memnets::divide<Number>(*problem, static_cast<Number*>(room));
+// Points to the parts of what is kept, in `buffer` or nowhere; returns how many numbers they take.
+MEMNETS_EXPORT int64_t memnets_divide(memnets::Problem* problem, void* buffer) {
+  return memnets::divide<Number>(*problem, static_cast<Number*>(buffer));
 }
 
 MEMNETS_EXPORT void memnets_forward(const memnets::Problem* problem) {

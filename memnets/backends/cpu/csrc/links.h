@@ -41,23 +41,23 @@ struct Links {
 // L_ij = (1 - w_i - w_j) L_ij + w_i p_j off the diagonal, in place; of all `count` readers,
 // forward += L w_r and backward += L^T w_r. Rows first ... first + rows - 1.
 template <class T, Size count, Size rows, Pass pass>
-inline void link_rows(Shape shape, Links<T> given, Size first, T* link, T* backward, T* forward,
+inline void link_rows(Shape shape, Links<T> links, Size first, T* link, T* backward, T* forward,
                       Size stride) {
   static const OffDiagonal<T> off;
   Vector<T> kept[rows], to[rows], ahead[rows][count], weight[rows][count];
   MEMNETS_UNROLL
   for (Size i = 0; i < rows; ++i) {
-    const T w = given.write_weights[first + i];
+    const T w = links.write_weights[first + i];
     kept[i] = Vector<T>(1 - w);
     to[i] = Vector<T>(w);
     MEMNETS_UNROLL
     for (Size r = 0; r < count; ++r) {
       ahead[i][r] = Vector<T>(0);
-      weight[i][r] = Vector<T>(given.read_weights[r * shape.length + first + i]);
+      weight[i][r] = Vector<T>(links.read_weights[r * shape.length + first + i]);
     }
   }
   for (Size n = 0; n < shape.length; n += lanes<T>) {
-    const Vector<T> since = load(given.write_weights + n), previous = load(given.precedence + n);
+    const Vector<T> since = load(links.write_weights + n), previous = load(links.precedence + n);
     Vector<T> back[count];
     MEMNETS_UNROLL
     for (Size r = 0; r < count; ++r) back[r] = load(backward + r * stride + n);
@@ -70,13 +70,13 @@ inline void link_rows(Shape shape, Links<T> given, Size first, T* link, T* backw
         if (off.meets(first + i, n)) value = value * off.mask(first + i, n);
         store(value, place);
         if constexpr (pass == Pass::update_and_keep)
-          store_away(value, given.kept + (first + i) * shape.length + n);
+          store_away(value, links.kept + (first + i) * shape.length + n);
       } else {
         value = load(place);
       }
       MEMNETS_UNROLL
       for (Size r = 0; r < count; ++r) {
-        ahead[i][r] = multiply_add(value, load(given.read_weights + r * shape.length + n), ahead[i][r]);
+        ahead[i][r] = multiply_add(value, load(links.read_weights + r * shape.length + n), ahead[i][r]);
         back[r] = multiply_add(value, weight[i][r], back[r]);
       }
     }
@@ -90,27 +90,27 @@ inline void link_rows(Shape shape, Links<T> given, Size first, T* link, T* backw
 }
 
 template <class T, Size count, Pass pass>
-inline void link_pass(Shape shape, Links<T> given, T* link, T* backward, T* forward,
+inline void link_pass(Shape shape, Links<T> links, T* link, T* backward, T* forward,
                       Size stride) {
   Size i = 0;
   for (; i + together <= shape.slots; i += together)
-    link_rows<T, count, together, pass>(shape, given, i, link, backward, forward, stride);
+    link_rows<T, count, together, pass>(shape, links, i, link, backward, forward, stride);
   for (; i < shape.slots; ++i)
-    link_rows<T, count, 1, pass>(shape, given, i, link, backward, forward, stride);
+    link_rows<T, count, 1, pass>(shape, links, i, link, backward, forward, stride);
 }
 
 template <class T, Pass pass>
-inline void link_chunk(Size count, Shape shape, Links<T> given, T* link, T* backward,
+inline void link_chunk(Size count, Shape shape, Links<T> links, T* link, T* backward,
                        T* forward, Size stride) {
-  if (count == 1) return link_pass<T, 1, pass>(shape, given, link, backward, forward, stride);
-  if (count == 2) return link_pass<T, 2, pass>(shape, given, link, backward, forward, stride);
-  if (count == 3) return link_pass<T, 3, pass>(shape, given, link, backward, forward, stride);
-  link_pass<T, 4, pass>(shape, given, link, backward, forward, stride);
+  if (count == 1) return link_pass<T, 1, pass>(shape, links, link, backward, forward, stride);
+  if (count == 2) return link_pass<T, 2, pass>(shape, links, link, backward, forward, stride);
+  if (count == 3) return link_pass<T, 3, pass>(shape, links, link, backward, forward, stride);
+  link_pass<T, 4, pass>(shape, links, link, backward, forward, stride);
 }
 
 // `link` is that of the step before and becomes this one's. backward, forward: reader r's row begins at r * stride; both are set.
 template <class T>
-inline void update_link(Shape shape, Size readers, Links<T> given, T* link, T* backward,
+inline void update_link(Shape shape, Size readers, Links<T> links, T* link, T* backward,
                         T* forward, Size stride) {
   for (Size r = 0; r < readers; ++r) {
     fill(backward + r * stride, shape.length);
@@ -119,12 +119,12 @@ inline void update_link(Shape shape, Size readers, Links<T> given, T* link, T* b
   for (Size r = 0; r < readers; r += 4) {
     const Size count = std::min<Size>(4, readers - r);
     if (r > 0)
-      link_chunk<T, Pass::directional_weights>(count, shape, given, link, backward, forward, stride);
-    else if (given.kept)
-      link_chunk<T, Pass::update_and_keep>(count, shape, given, link, backward, forward, stride);
+      link_chunk<T, Pass::directional_weights>(count, shape, links, link, backward, forward, stride);
+    else if (links.kept)
+      link_chunk<T, Pass::update_and_keep>(count, shape, links, link, backward, forward, stride);
     else
-      link_chunk<T, Pass::update>(count, shape, given, link, backward, forward, stride);
-    given.read_weights += 4 * shape.length;
+      link_chunk<T, Pass::update>(count, shape, links, link, backward, forward, stride);
+    links.read_weights += 4 * shape.length;
     backward += 4 * stride;
     forward += 4 * stride;
   }
@@ -144,14 +144,14 @@ struct LinkGradients {
 // First the readings: d_link += d_f w^T + w d_b^T, and the read weights' gradients, which need the
 // link after; then, in the last chunk of readers, the update itself.
 template <class T, Size count, Size rows, bool update>
-inline void link_rows_backward(Shape shape, Links<T> given, Size first,
+inline void link_rows_backward(Shape shape, Links<T> links, Size first,
                                LinkGradients<T> d) {
   static const OffDiagonal<T> off;
   Vector<T> kept[rows], to[rows], sums[rows], to_reads[rows][count];
   Vector<T> ahead[rows][count], weight[rows][count];
   MEMNETS_UNROLL
   for (Size i = 0; i < rows; ++i) {
-    const T w = given.write_weights[first + i];
+    const T w = links.write_weights[first + i];
     kept[i] = Vector<T>(1 - w);
     to[i] = Vector<T>(w);
     sums[i] = Vector<T>(0);
@@ -159,11 +159,11 @@ inline void link_rows_backward(Shape shape, Links<T> given, Size first,
     for (Size r = 0; r < count; ++r) {
       to_reads[i][r] = Vector<T>(0);
       ahead[i][r] = Vector<T>(d.forward[r * d.stride + first + i]);
-      weight[i][r] = Vector<T>(given.read_weights[r * shape.length + first + i]);
+      weight[i][r] = Vector<T>(links.read_weights[r * shape.length + first + i]);
     }
   }
   for (Size n = 0; n < shape.length; n += lanes<T>) {
-    const Vector<T> since = load(given.write_weights + n), previous = load(given.precedence + n);
+    const Vector<T> since = load(links.write_weights + n), previous = load(links.precedence + n);
     Vector<T> d_since = load(d.write_weights + n), d_previous = load(d.precedence + n);
     Vector<T> d_read[count];
     MEMNETS_UNROLL
@@ -171,8 +171,8 @@ inline void link_rows_backward(Shape shape, Links<T> given, Size first,
     MEMNETS_UNROLL
     for (Size i = 0; i < rows; ++i) {
       const Size start = (first + i) * shape.length + n;
-      __builtin_prefetch(given.before + start + 2 * rows * shape.length);
-      const Vector<T> old = load(given.before + start), factor = kept[i] - since;
+      __builtin_prefetch(links.before + start + 2 * rows * shape.length);
+      const Vector<T> old = load(links.before + start), factor = kept[i] - since;
       Vector<T> value = multiply_add(factor, old, to[i] * previous), g = load(d.link + start);
       const bool diagonal = off.meets(first + i, n);
       if (diagonal) value = value * off.mask(first + i, n);
@@ -181,7 +181,7 @@ inline void link_rows_backward(Shape shape, Links<T> given, Size first,
         const Vector<T> d_back = load(d.backward + r * d.stride + n);
         d_read[r] = multiply_add(ahead[i][r], value, d_read[r]);
         to_reads[i][r] = multiply_add(value, d_back, to_reads[i][r]);
-        g = multiply_add(ahead[i][r], load(given.read_weights + r * shape.length + n), g);
+        g = multiply_add(ahead[i][r], load(links.read_weights + r * shape.length + n), g);
         g = multiply_add(weight[i][r], d_back, g);
       }
       if constexpr (update) {
@@ -210,32 +210,32 @@ inline void link_rows_backward(Shape shape, Links<T> given, Size first,
 }
 
 template <class T, Size count, bool update>
-inline void link_pass_backward(Shape shape, Links<T> given, LinkGradients<T> d) {
+inline void link_pass_backward(Shape shape, Links<T> links, LinkGradients<T> d) {
   Size i = 0;
   for (; i + together_backward <= shape.slots; i += together_backward)
-    link_rows_backward<T, count, together_backward, update>(shape, given, i, d);
-  for (; i < shape.slots; ++i) link_rows_backward<T, count, 1, update>(shape, given, i, d);
+    link_rows_backward<T, count, together_backward, update>(shape, links, i, d);
+  for (; i < shape.slots; ++i) link_rows_backward<T, count, 1, update>(shape, links, i, d);
 }
 
 template <class T, bool update>
-inline void link_chunk_backward(Size count, Shape shape, Links<T> given,
+inline void link_chunk_backward(Size count, Shape shape, Links<T> links,
                                 LinkGradients<T> d) {
-  if (count == 1) return link_pass_backward<T, 1, update>(shape, given, d);
-  if (count == 2) return link_pass_backward<T, 2, update>(shape, given, d);
-  if (count == 3) return link_pass_backward<T, 3, update>(shape, given, d);
-  link_pass_backward<T, 4, update>(shape, given, d);
+  if (count == 1) return link_pass_backward<T, 1, update>(shape, links, d);
+  if (count == 2) return link_pass_backward<T, 2, update>(shape, links, d);
+  if (count == 3) return link_pass_backward<T, 3, update>(shape, links, d);
+  link_pass_backward<T, 4, update>(shape, links, d);
 }
 
 template <class T>
-inline void update_link_backward(Shape shape, Size readers, Links<T> given,
+inline void update_link_backward(Shape shape, Size readers, Links<T> links,
                                  LinkGradients<T> d) {
   for (Size r = 0; r < readers; r += 4) {
     const Size count = std::min<Size>(4, readers - r);
     if (r + 4 >= readers)
-      link_chunk_backward<T, true>(count, shape, given, d);
+      link_chunk_backward<T, true>(count, shape, links, d);
     else
-      link_chunk_backward<T, false>(count, shape, given, d);
-    given.read_weights += 4 * shape.length;
+      link_chunk_backward<T, false>(count, shape, links, d);
+    links.read_weights += 4 * shape.length;
     d.read_weights += 4 * shape.length;
     d.backward += 4 * d.stride;
     d.forward += 4 * d.stride;

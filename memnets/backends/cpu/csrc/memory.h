@@ -48,18 +48,18 @@ struct Write {
 
 // One head: M = M_before * (1 - w e^T) + w a^T.
 template <class T>
-inline void write_one_head(Shape shape, Write<T> given, const T* before, T* memory, T* squares) {
+inline void write_one_head(Shape shape, Write<T> parameters, const T* before, T* memory, T* squares) {
   blocks<T>(shape.length, [=](Size start, auto count) {
     constexpr Size vectors = decltype(count)::value;
     const Vector<T> one(1);
     Vector<T> weights[vectors], sums[vectors];
   MEMNETS_UNROLL
     for (Size i = 0; i < vectors; ++i) {
-      weights[i] = load(given.weights + start + i * lanes<T>);
+      weights[i] = load(parameters.weights + start + i * lanes<T>);
       sums[i] = Vector<T>(0);
     }
     for (Size w = 0; w < shape.word; ++w) {
-      const Vector<T> erase(given.erase[w]), add(given.add[w]);
+      const Vector<T> erase(parameters.erase[w]), add(parameters.add[w]);
       const Size place = w * shape.length + start;
       MEMNETS_UNROLL
       for (Size i = 0; i < vectors; ++i) {
@@ -76,19 +76,19 @@ inline void write_one_head(Shape shape, Write<T> given, const T* before, T* memo
 
 // M = M_before * prod_h (1 - w e^T) + sum_h w a^T, and squares = sum_W M^2 (fused.md 2.2)
 template <class T>
-inline void write(Shape shape, Write<T> given, const T* before, T* memory,
+inline void write(Shape shape, Write<T> parameters, const T* before, T* memory,
                   T* squares) {
-  if (given.heads == 1) return write_one_head(shape, given, before, memory, squares);
+  if (parameters.heads == 1) return write_one_head(shape, parameters, before, memory, squares);
   const Vector<T> one(1);
   for (Size n = 0; n < shape.length; n += lanes<T>) {
     Vector<T> sum(0);
     for (Size w = 0; w < shape.word; ++w) {
       Vector<T> value = load(before + w * shape.length + n);
       Vector<T> added(0);
-      for (Size h = 0; h < given.heads; ++h) {
-        const Vector<T> weight = load(given.weights + h * shape.length + n);
-        value = value * (one - weight * Vector<T>(given.erase[h * shape.word + w]));
-        added = multiply_add(weight, Vector<T>(given.add[h * shape.word + w]), added);
+      for (Size h = 0; h < parameters.heads; ++h) {
+        const Vector<T> weight = load(parameters.weights + h * shape.length + n);
+        value = value * (one - weight * Vector<T>(parameters.erase[h * shape.word + w]));
+        added = multiply_add(weight, Vector<T>(parameters.add[h * shape.word + w]), added);
       }
       value = value + added;
       sum = multiply_add(value, value, sum);
@@ -100,15 +100,15 @@ inline void write(Shape shape, Write<T> given, const T* before, T* memory,
 
 // One head: d_memory becomes that of M_before; d_weights is added to, d_erase and d_add are set.
 template <class T>
-inline void write_one_head_backward(Shape shape, Write<T> given, const T* before,
+inline void write_one_head_backward(Shape shape, Write<T> parameters, const T* before,
                                T* d_memory, T* d_weights, T* d_erase, T* d_add) {
   const Vector<T> one(1);
   for (Size w = 0; w < shape.word; ++w) {
-    const Vector<T> erase(given.erase[w]), add(given.add[w]);
+    const Vector<T> erase(parameters.erase[w]), add(parameters.add[w]);
     Vector<T> erased(0), added(0);
     T* d_slots = d_memory + w * shape.length;
     for (Size n = 0; n < shape.length; n += lanes<T>) {
-      const Vector<T> d = load(d_slots + n), weight = load(given.weights + n);
+      const Vector<T> d = load(d_slots + n), weight = load(parameters.weights + n);
       const Vector<T> old = load(before + w * shape.length + n), d_weight = d * weight;
       added = added + d_weight;
       erased = multiply_add(d_weight, old, erased);
@@ -122,39 +122,39 @@ inline void write_one_head_backward(Shape shape, Write<T> given, const T* before
 
 // Several heads: each factor's gradient holds the product of the others', from both ends.
 template <class T>
-inline void write_backward(Shape shape, Write<T> given, const T* before, T* d_memory,
+inline void write_backward(Shape shape, Write<T> parameters, const T* before, T* d_memory,
                            T* d_weights, T* d_erase, T* d_add) {
-  if (given.heads == 1)
-    return write_one_head_backward(shape, given, before, d_memory, d_weights, d_erase, d_add);
+  if (parameters.heads == 1)
+    return write_one_head_backward(shape, parameters, before, d_memory, d_weights, d_erase, d_add);
   const Vector<T> one(1);
-  std::vector<Vector<T>> kept(given.heads), after(given.heads + 1), erased(given.heads),
-      added(given.heads);
+  std::vector<Vector<T>> kept(parameters.heads), after(parameters.heads + 1), erased(parameters.heads),
+      added(parameters.heads);
   for (Size w = 0; w < shape.word; ++w) {
-    for (Size h = 0; h < given.heads; ++h) erased[h] = added[h] = Vector<T>(0);
+    for (Size h = 0; h < parameters.heads; ++h) erased[h] = added[h] = Vector<T>(0);
     for (Size n = 0; n < shape.length; n += lanes<T>) {
       T* place = d_memory + w * shape.length + n;
       const Vector<T> d = load(place), old = load(before + w * shape.length + n);
-      after[given.heads] = one;
-      for (Size h = given.heads - 1; h >= 0; --h) {
-        kept[h] = one - load(given.weights + h * shape.length + n) *
-                            Vector<T>(given.erase[h * shape.word + w]);
+      after[parameters.heads] = one;
+      for (Size h = parameters.heads - 1; h >= 0; --h) {
+        kept[h] = one - load(parameters.weights + h * shape.length + n) *
+                            Vector<T>(parameters.erase[h * shape.word + w]);
         after[h] = after[h + 1] * kept[h];
       }
       Vector<T> earlier = one;
-      for (Size h = 0; h < given.heads; ++h) {
-        const Vector<T> weight = load(given.weights + h * shape.length + n);
+      for (Size h = 0; h < parameters.heads; ++h) {
+        const Vector<T> weight = load(parameters.weights + h * shape.length + n);
         const Vector<T> others = d * old * earlier * after[h + 1];
         added[h] = multiply_add(d, weight, added[h]);
         erased[h] = multiply_add(others, weight, erased[h]);
         T* d_weight = d_weights + h * shape.length + n;
-        store(load(d_weight) + d * Vector<T>(given.add[h * shape.word + w]) -
-                  others * Vector<T>(given.erase[h * shape.word + w]),
+        store(load(d_weight) + d * Vector<T>(parameters.add[h * shape.word + w]) -
+                  others * Vector<T>(parameters.erase[h * shape.word + w]),
               d_weight);
         earlier = earlier * kept[h];
       }
       store(d * after[0], place);
     }
-    for (Size h = 0; h < given.heads; ++h) {
+    for (Size h = 0; h < parameters.heads; ++h) {
       d_add[h * shape.word + w] = total(added[h]);
       d_erase[h * shape.word + w] = -total(erased[h]);
     }

@@ -25,7 +25,7 @@ class NtmMemory {
     scratch_.assign(5 * shape_.length, T(0));
   }
 
-  Size held_size() const { return 0; }  // nothing is updated in place
+  Size running_size() const { return 0; }  // nothing is updated in place
   Size state_size() const { return (shape_.word + 1 + heads_) * shape_.length; }
   Size record_size() const { return state_size() + heads_ * head_rows * shape_.length; }
   Size carry_size() const { return (shape_.word + heads_) * shape_.length; }
@@ -37,7 +37,7 @@ class NtmMemory {
     rows_in(shape_, problem_.write_heads, part(parts, 2, row), weights(record, problem_.read_heads));
   }
 
-  void start_held(void* const*, Size, T*) const {}
+  void start_running(void* const*, Size, T*) const {}
 
   void go_on(T*, T*) const {}  // a step needs nothing but the state
 
@@ -113,7 +113,7 @@ class NtmMemory {
   }
 
   // around = the row with its ends repeated on either side, so that a shift is an offset.
-  void wrap(const T* row, Size reach, Room<T>& around) const {
+  void wrap(const T* row, Size reach, Buffer<T>& around) const {
     const Size slots = shape_.slots;
     std::memcpy(around.data() + reach, row, slots * sizeof(T));
     for (Size i = 0; i < reach; ++i) {
@@ -246,7 +246,7 @@ class NtmMemory {
   const Problem& problem_;
   Shape shape_;
   Size heads_;
-  Room<T> around_, around_d_, scratch_;
+  Buffer<T> around_, around_d_, scratch_;
 };
 
 }  // namespace memnets

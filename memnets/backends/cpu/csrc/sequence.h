@@ -28,7 +28,7 @@ class Rows {
   // Every step of a sequence keeps what a backward needs, for `segment` steps at once; the state
   // at each segment's start is kept for all.
   void forward() {
-    held_.resize(count_ * memory_.held_size());
+    running_.resize(count_ * memory_.running_size());
     begin();
     for (Size t = 0; t < p_.time; ++t) {
       for (Size b = first_; b < first_ + count_; ++b)
@@ -86,7 +86,7 @@ class Rows {
   T* fresh(Size b) const { return at(p_.fresh, b, record_); }
   T* before(Size t, Size b) const { return starts(t, b) ? fresh(b) : record(t, b); }
   // What the row's steps update in place.
-  T* held(Size b) { return held_.data() + (b - first_) * memory_.held_size(); }
+  T* running(Size b) { return running_.data() + (b - first_) * memory_.running_size(); }
   T* checkpoint(Size t, Size b) const {
     const Size segments = (p_.time + p_.segment - 1) / p_.segment;
     return at(p_.checkpoints, b * segments + t / p_.segment, memory_.state_size());
@@ -95,7 +95,7 @@ class Rows {
   void begin() {
     begun_.assign(count_, 0);
     for (Size b = first_; b < first_ + count_; ++b) {
-      memory_.start(p_.start, b, record(0, b), held(b));
+      memory_.start(p_.start, b, record(0, b), running(b));
       for (Size l = 0; l < p_.depth; ++l) {
         const Layer& layer = p_.layers[l];
         begin_z(layer, 0, b, p_.start_reads, layer.start_h);
@@ -118,9 +118,9 @@ class Rows {
   void begin_anew(Size t, Size b) {
     char& begun = begun_[b - first_];
     if (begun)
-      memory_.start_held(p_.restart, b, held(b));
+      memory_.start_running(p_.restart, b, running(b));
     else
-      memory_.start(p_.restart, b, fresh(b), held(b));
+      memory_.start(p_.restart, b, fresh(b), running(b));
     begun = 1;
     for (Size l = 0; l < p_.depth; ++l)
       begin_z(p_.layers[l], t, b, p_.restart_reads, p_.layers[l].restart_h);
@@ -134,15 +134,15 @@ class Rows {
 
   // The records of the steps from `from` to `to`, from the state at `from` and the kept values.
   void repeat(Size from, Size to) {
-    Room<T> unused(reads_);
-    held_.resize(count_ * memory_.held_size());
+    Buffer<T> unused(reads_);
+    running_.resize(count_ * memory_.running_size());
     for (Size b = first_; b < first_ + count_; ++b) {
       if (from >= length(b)) continue;
       std::memcpy(record(from, b), checkpoint(from, b), memory_.state_size() * sizeof(T));
-      memory_.go_on(record(from, b), held(b));
+      memory_.go_on(record(from, b), running(b));
       for (Size t = from; t < std::min(to, length(b)); ++t) {
-        if (starts(t, b)) memory_.go_on(fresh(b), held(b));
-        memory_.access(values(t, b), before(t, b), record(t + 1, b), held(b), unused.data());
+        if (starts(t, b)) memory_.go_on(fresh(b), running(b));
+        memory_.access(values(t, b), before(t, b), record(t + 1, b), running(b), unused.data());
       }
     }
   }
@@ -228,13 +228,13 @@ class Rows {
 
   void memory_forward(Size t, Size b) {
     T* vectors = at(p_.read_vectors, t * p_.batch + b, reads_);
-    memory_.access(values(t, b), before(t, b), record(t + 1, b), held(b), vectors);
+    memory_.access(values(t, b), before(t, b), record(t + 1, b), running(b), vectors);
     for (Size l = 0; l < p_.depth; ++l) {
       const Layer& layer = p_.layers[l];
       if (layer.reads >= 0) std::memcpy(z(layer, t + 1, b) + layer.reads, vectors, reads_ * sizeof(T));
     }
     if (t + 1 == length(b)) {
-      memory_.end(b, record(t + 1, b), held(b));
+      memory_.end(b, record(t + 1, b), running(b));
       std::memcpy(at(p_.end_reads, b, reads_), vectors, reads_ * sizeof(T));
     }
   }
@@ -369,7 +369,7 @@ class Rows {
   const Weights<T>& weights_;
   Memory memory_;
   Size first_, count_, outputs_, reads_, record_;
-  Room<T> held_, carry_, d_reads_, d_values_, d_outputs_, d_below_, d_own_, d_c_, d_z_, d_fresh_;
+  Buffer<T> running_, carry_, d_reads_, d_values_, d_outputs_, d_below_, d_own_, d_c_, d_z_, d_fresh_;
   std::vector<char> begun_;  // whether the row has begun anew, so that its fresh record is there
 };
 

@@ -31,22 +31,22 @@ struct Allocation {
 
 // What the products take: usage kept away from 0.
 template <class T>
-inline T lifted(Allocation<T> given, T usage) {
-  return given.epsilon + (1 - given.epsilon) * usage;
+inline T lifted(Allocation<T> parameters, T usage) {
+  return parameters.epsilon + (1 - parameters.epsilon) * usage;
 }
 
 // a[phi_j] = (1 - u[phi_j]) prod_{i<j} u[phi_i]. `order` holds the list before, and then this one;
 // `keys` is scratch of `length`.
 template <class T>
-inline void allocation(Shape shape, Allocation<T> given, const T* usage, int32_t* order, T* keys,
+inline void allocation(Shape shape, Allocation<T> parameters, const T* usage, int32_t* order, T* keys,
                        T* weights) {
   for (Size n = 0; n < shape.slots; ++n)
-    keys[n] = given.resolution != 0 ? std::nearbyint(usage[n] / given.resolution) : usage[n];
+    keys[n] = parameters.resolution != 0 ? std::nearbyint(usage[n] / parameters.resolution) : usage[n];
   sort_slots(keys, shape.slots, order);
   fill(weights, shape.length);
   T before = 1;
   for (Size j = 0; j < shape.slots && before != 0; ++j) {
-    const T used = lifted(given, usage[order[j]]);
+    const T used = lifted(parameters, usage[order[j]]);
     weights[order[j]] = (1 - used) * before;
     before *= used;
   }
@@ -54,19 +54,19 @@ inline void allocation(Shape shape, Allocation<T> given, const T* usage, int32_t
 
 // d_usage += what d_weights says; the order has no gradient. `before`: scratch of `length`.
 template <class T>
-inline void allocation_backward(Shape shape, Allocation<T> given, const T* usage, const int32_t* order,
+inline void allocation_backward(Shape shape, Allocation<T> parameters, const T* usage, const int32_t* order,
                                 const T* weights, const T* d_weights, T* before, T* d_usage) {
   T product = 1;
   Size count = 0;
   for (; count < shape.slots && product != 0; ++count) {
     before[count] = product;
-    product *= lifted(given, usage[order[count]]);
+    product *= lifted(parameters, usage[order[count]]);
   }
   T later = 0;  // sum over what comes later in the list of d_weights * weights
   for (Size j = count - 1; j >= 0; --j) {
     const Size slot = order[j];
-    const T d_lifted = later / lifted(given, usage[slot]) - d_weights[slot] * before[j];
-    d_usage[slot] += (1 - given.epsilon) * d_lifted;
+    const T d_lifted = later / lifted(parameters, usage[slot]) - d_weights[slot] * before[j];
+    d_usage[slot] += (1 - parameters.epsilon) * d_lifted;
     later += d_weights[slot] * weights[slot];
   }
 }
@@ -81,41 +81,41 @@ struct UsageUpdate {
 };
 
 template <class T>
-inline void update_usage(Shape shape, UsageUpdate<T> given, const T* usage, T* after) {
+inline void update_usage(Shape shape, UsageUpdate<T> parameters, const T* usage, T* after) {
   const Vector<T> one(1);
   for (Size n = 0; n < shape.length; n += lanes<T>) {
     Vector<T> value = load(usage + n);
-    for (Size h = 0; h < given.writers; ++h)
-      value = multiply_add(one - value, load(given.write_weights + h * shape.length + n), value);
-    for (Size r = 0; r < given.readers; ++r)
+    for (Size h = 0; h < parameters.writers; ++h)
+      value = multiply_add(one - value, load(parameters.write_weights + h * shape.length + n), value);
+    for (Size r = 0; r < parameters.readers; ++r)
       value = value *
-              (one - Vector<T>(given.free_gates[r]) * load(given.read_weights + r * shape.length + n));
+              (one - Vector<T>(parameters.free_gates[r]) * load(parameters.read_weights + r * shape.length + n));
     store(value, after + n);
   }
 }
 
 // d_usage becomes that of the step before; the others are added to (d_write_weights: unless null).
 template <class T>
-inline void update_usage_backward(Shape shape, UsageUpdate<T> given, const T* usage, T* d_usage,
+inline void update_usage_backward(Shape shape, UsageUpdate<T> parameters, const T* usage, T* d_usage,
                                   T* d_read_weights, T* d_write_weights, T* d_free_gates) {
   const Vector<T> one(1);
-  const Size readers = given.readers, writers = given.writers;
+  const Size readers = parameters.readers, writers = parameters.writers;
   std::vector<Vector<T>> raised(writers + 1), later(readers + 1), freed(readers, Vector<T>(0));
   for (Size n = 0; n < shape.length; n += lanes<T>) {
     raised[0] = load(usage + n);
     for (Size h = 0; h < writers; ++h)
       raised[h + 1] =
-          multiply_add(one - raised[h], load(given.write_weights + h * shape.length + n), raised[h]);
+          multiply_add(one - raised[h], load(parameters.write_weights + h * shape.length + n), raised[h]);
     later[readers] = one;
     for (Size r = readers - 1; r >= 0; --r)
-      later[r] = later[r + 1] * (one - Vector<T>(given.free_gates[r]) *
-                                           load(given.read_weights + r * shape.length + n));
+      later[r] = later[r + 1] * (one - Vector<T>(parameters.free_gates[r]) *
+                                           load(parameters.read_weights + r * shape.length + n));
     Vector<T> d = load(d_usage + n);
     const Vector<T> d_retention = d * raised[writers];
     Vector<T> earlier = one;
     for (Size r = 0; r < readers; ++r) {
-      const Vector<T> gate(given.free_gates[r]),
-          weight = load(given.read_weights + r * shape.length + n);
+      const Vector<T> gate(parameters.free_gates[r]),
+          weight = load(parameters.read_weights + r * shape.length + n);
       const Vector<T> others = d_retention * earlier * later[r + 1];
       freed[r] = multiply_add(others, weight, freed[r]);
       T* place = d_read_weights + r * shape.length + n;
@@ -128,7 +128,7 @@ inline void update_usage_backward(Shape shape, UsageUpdate<T> given, const T* us
         T* place = d_write_weights + h * shape.length + n;
         store(multiply_add(d, one - raised[h], load(place)), place);
       }
-      d = d * (one - load(given.write_weights + h * shape.length + n));
+      d = d * (one - load(parameters.write_weights + h * shape.length + n));
     }
     store(d, d_usage + n);
   }

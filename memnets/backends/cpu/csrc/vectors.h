@@ -38,7 +38,7 @@ struct Aligned {
 };
 
 template <class T>
-using Room = std::vector<T, Aligned<T>>;
+using Buffer = std::vector<T, Aligned<T>>;
 
 template <class T>
 constexpr Size padded(Size count) {

@@ -48,7 +48,7 @@ struct Weights {
   std::vector<Product<T>> layers;
   Product<T> interface_part;
   std::vector<Product<T>> inputs;  // where `direct`: what else goes into the gates, [I] to [rows],
-  std::vector<Room<T>> biases;     // and their biases
+  std::vector<Buffer<T>> biases;     // and their biases
   std::vector<Product<T>> readout;  // of h, and of the read vectors, where the kernel has it
 };
 
@@ -78,12 +78,12 @@ Product<T> input_product(const Problem& problem, const Layer& layer) {
 
 // Four blocks of a GRU: reset, update, and the new value's parts without and with h(t-1).
 template <class T>
-Room<T> gate_biases(const Problem& problem, const Layer& layer) {
+Buffer<T> gate_biases(const Problem& problem, const Layer& layer) {
   const bool gru = static_cast<Cell>(problem.cell) == Cell::gru;
   const Size hidden = problem.hidden, shared = gru ? 2 * hidden : layer.rows;
   const T* from_input = static_cast<const T*>(layer.bias_ih);
   const T* from_own = static_cast<const T*>(layer.bias_hh);
-  Room<T> biases(from_input, from_input + (gru ? 3 * hidden : layer.rows));
+  Buffer<T> biases(from_input, from_input + (gru ? 3 * hidden : layer.rows));
   biases.resize(layer.rows);
   if (!from_own) return biases;
   for (Size i = 0; i < shared; ++i) biases[i] += from_own[i];
