@@ -42,10 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     # 2. The run folder, and in it a training to begin or to continue; under torchrun, by several
     # processes, the first of which writes and speaks for all.
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
             ranks = distributed.join(config)
-            run = held.enter_context(open_run(config, ranks))
+            run = stack.enter_context(open_run(config, ranks))
             if ranks.first:
                 provenance.note(run.folder)
         except (ValueError, OSError, LostError) as error:

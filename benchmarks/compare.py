@@ -83,7 +83,7 @@ def assemble(
         torch.manual_seed(0)
         try:
             contestant = build(case)
-            _check_room(contestant, case)
+            _check_memory(contestant, case)
             _check_runs(contestant, case)
             present.append(contestant)
         except Absent as reason:
@@ -91,17 +91,17 @@ def assemble(
     return present, absent
 
 
-def _check_room(contestant: Contestant, case: Case) -> None:
+def _check_memory(contestant: Contestant, case: Case) -> None:
     """Leave out what would fill the memory: a loop under autograd keeps every link of a DNC."""
     if contestant.name == LSTM:
         return
     fused = contestant.name == contestants.own_name(case.kind, "fused")
     needed = limits.kept_by_fused(case) if fused else limits.kept_by_autograd(case)
-    room = machine.free_memory()
-    if needed > 0.8 * room:
+    free = machine.free_memory()
+    if needed > 0.8 * free:
         raise Absent(
             f"{contestant.name} is left out: training {case.title} keeps about "
-            f"{needed / 2**30:.0f} GiB, {room / 2**30:.0f} are free."
+            f"{needed / 2**30:.0f} GiB, {free / 2**30:.0f} are free."
         )
 
 

@@ -91,21 +91,21 @@ def check_backends(case: Case, backends: Collection[str] | None = None) -> Verdi
     Raises:
         Disagreement: if a backend's outputs, states or gradients are not the reference's.
     """
-    roomy = replace(case, steps=steps_with_room(case))
-    wide = _expected(roomy, torch.float64)
+    fitting = replace(case, steps=steps_in_memory(case))
+    wide = _expected(fitting, torch.float64)
     sentences, absent = [], {}
     for name, run in BACKENDS.items():
         if run is BACKENDS["reference"] or (backends is not None and name not in backends):
             continue
         title = own_name(case.kind, name)
         try:
-            found = _actual(roomy, name, torch.float64)
+            found = _actual(fitting, name, torch.float64)
         except REFUSALS as reason:
             absent[name] = f"{title} is left out: {type(reason).__name__}: {_first_line(reason)}"
             continue
         agree(title, found, wide)
-        steps = _agreeing_steps(title, roomy, name)
-        sentences.append(_sentence(title, case, roomy.steps, steps))
+        steps = _agreeing_steps(title, fitting, name)
+        sentences.append(_sentence(title, case, fitting.steps, steps))
     return Verdict(tuple(sentences), absent)
 
 
@@ -148,11 +148,11 @@ def rounding(case: Case) -> float:
     return max(_difference(one.double(), other) for one, other in pairs)
 
 
-def steps_with_room(case: Case) -> int:
+def steps_in_memory(case: Case) -> int:
     """The most of T, T/2, T/4, ... steps whose comparison in float64 fits in half the memory."""
     steps = case.steps
-    room = machine.free_memory() / 2
-    while steps > 1 and limits.kept_by_autograd(replace(case, steps=steps), 8) > room:
+    free = machine.free_memory() / 2
+    while steps > 1 and limits.kept_by_autograd(replace(case, steps=steps), 8) > free:
         steps //= 2
     return steps
 

@@ -13,13 +13,13 @@ from experiments.table import TARGETS, Target
 from memnets.inspect import palette
 from tasks import dynamic_ngram
 from tasks.grid import coordinates
-from training.options.models import Look, looks
+from training.options.models import Style, styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-OTHER = Look("", palette.SKY, "-")
+OTHER = Style("", palette.SKY, "-")
 OPTIMUM = {"dynamic_ngram": dynamic_ngram.OPTIMUM}
 LEAST = 0.01  # below it, the axes of costs and errors are linear
 
@@ -55,15 +55,15 @@ def curves(task: str, target: Target, rows: list[Summary]) -> Figure:
     left, right = drawn.subplots(1, 2)
     for axes in (left, right):
         for row in rows:
-            look = looks().get(row["model"], OTHER)
+            style = styles().get(row["model"], OTHER)
             for run in row["runs"]:
                 thousands = np.array(run["curve"]["sequences"]) / 1000
                 thick = run is median_run(row)
                 axes.plot(
                     thousands,
                     run["curve"]["bits_per_sequence"],
-                    color=look.colour,
-                    linestyle=look.line,
+                    color=style.colour,
+                    linestyle=style.line,
                     linewidth=1.8 if thick else 0.8,
                     alpha=1.0 if thick else 0.5,
                     label=row["model"] if thick else None,
@@ -130,7 +130,7 @@ def generalisation(target: Target, rows: list[Summary]) -> Figure | None:
 
 
 def _line(axes: Axes, row: Summary, name: str, line: list[tuple[int, str]]) -> None:
-    look = looks().get(row["model"], OTHER)
+    style = styles().get(row["model"], OTHER)
     sizes: list[int] = []
     values: list[list[float]] = []
     for size, setting in line:
@@ -140,6 +140,6 @@ def _line(axes: Axes, row: Summary, name: str, line: list[tuple[int, str]]) -> N
             values.append([median(found), min(found), max(found)])
     if values:
         middle, low, high = np.array(values).T
-        options = {"color": look.colour, "linestyle": look.line, "marker": "o", "markersize": 3}
+        options = {"color": style.colour, "linestyle": style.line, "marker": "o", "markersize": 3}
         axes.plot(sizes, middle, label=row["model"], **options)
-        axes.fill_between(sizes, low, high, color=look.colour, alpha=0.15, linewidth=0)
+        axes.fill_between(sizes, low, high, color=style.colour, alpha=0.15, linewidth=0)

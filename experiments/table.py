@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from tasks.dynamic_ngram import OPTIMUM
-from training.options.models import MODELS, Look
+from training.options.models import MODELS, Style
 
 SEEDS = (0, 1, 2)
 
@@ -149,16 +149,16 @@ class Column(NamedTuple):
 
     name: str
     model: str
-    look: Look
+    style: Style
     flags: Mapping[str, str] = MappingProxyType({})
     """of train.py, by task"""
 
 
 COLUMNS = (
-    Column("ntm", "ntm", MODELS["ntm"].look),
-    Column("ntm-feedforward", "ntm", MODELS["ntm"].variants[0].look, FEEDFORWARD_FLAGS),
-    Column("dnc", "dnc", MODELS["dnc"].look),
-    Column("lstm", "lstm", MODELS["lstm"].look),
+    Column("ntm", "ntm", MODELS["ntm"].style),
+    Column("ntm-feedforward", "ntm", MODELS["ntm"].variants[0].style, FEEDFORWARD_FLAGS),
+    Column("dnc", "dnc", MODELS["dnc"].style),
+    Column("lstm", "lstm", MODELS["lstm"].style),
 )
 
 # Where the sizes of the evaluation need more slots than training has.
@@ -172,7 +172,7 @@ def _row(task: str, column: Column) -> Row:
     # An N-gram's cost varies by some 36 bits from sequence to sequence.
     evaluated = 2048 if task == "dynamic_ngram" else 512
     memory_size = MEMORY_SIZES.get(name)
-    return Row(name, task, column.model, column.look.label, flags, evaluated, memory_size)
+    return Row(name, task, column.model, column.style.label, flags, evaluated, memory_size)
 
 
 ROWS: tuple[Row, ...] = tuple(_row(task, column) for task in TARGETS for column in COLUMNS)

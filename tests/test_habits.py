@@ -127,12 +127,12 @@ def test_a_controller_is_one_file_its_test_and_two_edits():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     (row,) = re.findall(r"^\| a controller \|(.*)\|(.*)\|$", text, re.M)
     written, edited = (re.findall(r"`([\w./]+)`", cell) for cell in row)
-    room = "memnets/parts/controllers"
+    folder = "memnets/parts/controllers"
     assert [name for name in written if "NAME" in name] == [
-        f"{room}/NAME.py",
+        f"{folder}/NAME.py",
         "tests/memnets/parts/test_NAME.py",
     ]
-    assert edited == [f"{room}/__init__.py", "tests/layers.py"]
+    assert edited == [f"{folder}/__init__.py", "tests/layers.py"]
 
 
 def test_a_task_is_one_file_and_two_edits():

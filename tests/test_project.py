@@ -76,7 +76,7 @@ def test_every_folder_is_in_the_map_and_no_other():
     assert not listed - there, "CONTRIBUTING.md has rows for folders that do not exist: drop these"
 
 
-def room(module: str) -> str:
+def folder_of(module: str) -> str:
     """The row of the map that a module belongs to; of other packages, no row."""
     first, *rest = module.split(".")
     if first == "train":
@@ -85,7 +85,7 @@ def room(module: str) -> str:
 
 
 def arrows(path: str, source: str) -> list[tuple[int, str]]:
-    """The lines on which a file imports from another room, wherever they stand, and the rooms."""
+    """The lines on which a file imports from another folder, wherever they are, and those."""
     own = path.removesuffix(".py").split("/")
     found = []
     for node in ast.walk(ast.parse(source)):
@@ -96,13 +96,13 @@ def arrows(path: str, source: str) -> list[tuple[int, str]]:
             above = own[: len(own) - node.level] if node.level else []
             module = ".".join([*above, *([node.module] if node.module else [])])
             modules = [f"{module}.{name.name}" for name in node.names]
-        found += [(node.lineno, room(name)) for name in modules]
-    return sorted({(line, name) for line, name in found if name != room(".".join(own))})
+        found += [(node.lineno, folder_of(name)) for name in modules]
+    return sorted({(line, name) for line, name in found if name != folder_of(".".join(own))})
 
 
 def upward(path: str, source: str) -> list[str]:
     """What a file imports that the map does not let it import, a sentence each."""
-    allowed = folders()[room(path.removesuffix(".py").replace("/", "."))]
+    allowed = folders()[folder_of(path.removesuffix(".py").replace("/", "."))]
     listed = ", ".join(sorted(allowed)) or "nothing"
     return [
         f"{path}:{line} imports {name}, but may import only {listed} (CONTRIBUTING.md): move what "

@@ -33,7 +33,7 @@ def tiny_row(name="associative-recall-lstm", task="associative_recall", model="l
         del words[place : place + 2]
     for flag, every in (("--run.evaluate-every", 100), ("--run.checkpoint-every", 50)):
         words[words.index(flag) + 1] = str(every)
-    return Row(name, task, model, MODELS[model].look.label, tuple(words), evaluated=6)
+    return Row(name, task, model, MODELS[model].style.label, tuple(words), evaluated=6)
 
 
 def options(*rows, **changes):

@@ -12,14 +12,14 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from memnets.checks import (
     check_input,
     check_place,
-    check_room,
     check_sizes,
     check_switches,
+    check_total_size,
 )
 from memnets.inspect import palette
 from memnets.state import difference
 from training.baselines.forms import time_first
-from training.baselines.registry import Look, register
+from training.baselines.registry import Style, register
 
 LSTMState = tuple[tuple[Tensor, Tensor], ...]  # one (h [B, hidden], c [B, hidden]) per layer
 
@@ -62,7 +62,7 @@ def notes(device: str, precision: str) -> list[str]:
 
 @register(
     "lstm",
-    Look("LSTM", palette.VERMILION, ":"),
+    Style("LSTM", palette.VERMILION, ":"),
     guess={"model.hidden_size": 256, "run.sequences": 500_000},
     notes=notes,
 )
@@ -130,7 +130,7 @@ class LSTM(nn.Module):
         check_switches(batch_first=batch_first)
         check_place(device, dtype)
         width = input_size + hidden_size * num_layers
-        check_room(width * 4 * hidden_size * num_layers)
+        check_total_size(width * 4 * hidden_size * num_layers)
         self.input_size, self.output_size, self.batch_first = input_size, output_size, batch_first
         self.layers = nn.ModuleList()
         for index in range(num_layers):

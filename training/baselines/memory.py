@@ -1,4 +1,4 @@
-"""The memory layers, as the trainer knows them: name, look, first guess and cost model of each."""
+"""The memory layers, as the trainer knows them: name, style, first guess and cost model of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import memnets
 from memnets.inspect import palette
 from training.baselines import costs
-from training.baselines.registry import Look, Variant, register
+from training.baselines.registry import Style, Variant, register
 
 PARTS: dict[str, Any] = {"controller": memnets.Stack(), "backend": memnets.Backend()}
 """what every memory layer takes by a name, or as a part"""
@@ -16,14 +16,14 @@ HIDDEN_SIZE = ("hidden_size",)
 SEQUENCES = {"run.sequences": 100_000}
 
 FEEDFORWARD = Variant(
-    Look("NTM, feed-forward", palette.ORANGE, "--"),
+    Style("NTM, feed-forward", palette.ORANGE, "--"),
     "controller.cell",
     ("feedforward", "feedforward_tanh"),
 )
 
 register(
     "ntm",
-    Look("NTM", palette.BLUE, "-"),
+    Style("NTM", palette.BLUE, "-"),
     family="steady",
     # What an NTM had before its defaults became those that train copy.
     guess={
@@ -40,7 +40,7 @@ register(
 
 register(
     "dnc",
-    Look("DNC", palette.GREEN, "-."),
+    Style("DNC", palette.GREEN, "-."),
     family="steady",
     guess={"model.read_heads": 1, **SEQUENCES},
     parts=PARTS,
@@ -50,7 +50,7 @@ register(
 
 register(
     "neural_stack",
-    Look("Neural stack", palette.BROWN, "--"),
+    Style("Neural stack", palette.BROWN, "--"),
     family="steady",
     guess=SEQUENCES,
     parts=PARTS,

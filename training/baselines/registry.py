@@ -20,7 +20,7 @@ Family = Literal["steady", "calm", "baseline"]
 """the names in `training.options.recipes.FAMILIES`"""
 
 
-class Look(NamedTuple):
+class Style(NamedTuple):
     """How tables and figures show a model: the same everywhere."""
 
     label: str
@@ -36,7 +36,7 @@ class Variant(NamedTuple):
     The option of a part has a dot: `controller.cell`.
     """
 
-    look: Look
+    style: Style
     option: str
     values: tuple[object, ...]
 
@@ -50,7 +50,7 @@ def nothing_to_note(device: str, precision: str) -> list[str]:
 class Model:
     """One entry of the registry."""
 
-    look: Look
+    style: Style
     constructor: Callable[..., nn.Module]
     """called with the input size, the output size, `device` and the options, by keyword"""
     family: Family
@@ -74,10 +74,10 @@ class Model:
         kind = self.constructor
         return isinstance(kind, type) and issubclass(kind, memnets.MemoryLayer)
 
-    def look_of(self, options: Mapping[str, object]) -> Look:
-        """The look under these options: that of the first variant that they match, or its own.
+    def style_of(self, options: Mapping[str, object]) -> Style:
+        """The style under these options: that of the first variant that they match, or its own.
 
-        >>> MODELS["ntm"].look_of({"controller": {"cell": "feedforward"}}).label
+        >>> MODELS["ntm"].style_of({"controller": {"cell": "feedforward"}}).label
         'NTM, feed-forward'
         """
         for variant in self.variants:
@@ -85,8 +85,8 @@ class Model:
             for name in variant.option.split("."):
                 value = value.get(name) if isinstance(value, Mapping) else None
             if value in variant.values:
-                return variant.look
-        return self.look
+                return variant.style
+        return self.style
 
 
 MODELS: dict[str, Model] = {}
@@ -97,7 +97,7 @@ Constructor = TypeVar("Constructor", bound=Callable[..., nn.Module])
 
 def register(
     name: str,
-    look: Look,
+    style: Style,
     *,
     family: Family = "baseline",
     guess: Mapping[str, Any] | None = None,
@@ -119,10 +119,10 @@ def register(
     def add(constructor: Constructor) -> Constructor:
         if name in MODELS:
             raise ValueError(f"a model is registered once; there is a {name!r}: take another name")
-        if look.label in looks():
-            raise ValueError(f"labels differ, got {look.label!r} again: take another for {name!r}")
+        if style.label in styles():
+            raise ValueError(f"labels differ, got {style.label!r} again: take another for {name!r}")
         MODELS[name] = Model(
-            look=look,
+            style=style,
             constructor=constructor,
             family=family,
             guess=guess or {},
@@ -137,19 +137,19 @@ def register(
     return add
 
 
-def looks() -> dict[str, Look]:
-    """Every look, by its label.
+def styles() -> dict[str, Style]:
+    """Every style, by its label.
 
-    >>> looks()["DNC"].line
+    >>> styles()["DNC"].line
     '-.'
     """
-    return {look.label: look for look in _looks()}
+    return {style.label: style for style in _styles()}
 
 
-def _looks() -> Iterator[Look]:
+def _styles() -> Iterator[Style]:
     for model in MODELS.values():
-        yield model.look
-        yield from (variant.look for variant in model.variants)
+        yield model.style
+        yield from (variant.style for variant in model.variants)
 
 
 def with_memory(layer: nn.Module) -> memnets.MemoryLayer | None:

@@ -17,14 +17,14 @@ from memnets.checks import (
     check_input,
     check_name,
     check_place,
-    check_room,
     check_sizes,
     check_switches,
+    check_total_size,
 )
 from memnets.inspect import palette
 from memnets.state import difference
 from training.baselines.forms import time_first
-from training.baselines.registry import Look, register
+from training.baselines.registry import Style, register
 
 POSITIONS = ("sinusoidal", "learned", "rotary", "alibi", "none")
 BASE = 10_000.0
@@ -142,7 +142,7 @@ class Block(nn.Module):
 
 @register(
     "transformer",
-    Look("Transformer", palette.PINK, "-"),
+    Style("Transformer", palette.PINK, "-"),
     family="steady",
     guess={
         "optimizer.learning_rate": 1e-3,
@@ -304,8 +304,8 @@ class Transformer(nn.Module):
         return TransformerState(each, each, positions)
 
     def _checked(self, state: TransformerState, batch: int) -> TransformerState:
-        held = getattr(state, "positions", None)
-        steps = held.shape[1] if isinstance(held, Tensor) and held.dim() == 2 else 0
+        positions = getattr(state, "positions", None)
+        steps = positions.shape[1] if isinstance(positions, Tensor) and positions.dim() == 2 else 0
         # Under autocast, keys and values have its dtype.
         if found := difference(self._zeros(batch, steps), state, dtypes=False):
             raise ValueError(f"The state is not of this layer and batch: {found}.")
@@ -340,4 +340,4 @@ def _check(sizes: dict[str, int], positions: str) -> None:
         )
     widths = sizes["num_layers"] * (4 * size + 2 * sizes["feedforward_size"])
     widths += sizes["input_size"] + sizes["output_size"]
-    check_room(size * (widths + (sizes["max_length"] if positions == "learned" else 0)))
+    check_total_size(size * (widths + (sizes["max_length"] if positions == "learned" else 0)))

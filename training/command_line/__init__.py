@@ -1,1 +1,1 @@
-"""From the words of a command line to a configuration, or an error that names what is valid."""
+"""From the arguments of a command line to a configuration, or an error that names what is valid."""

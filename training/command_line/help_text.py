@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import tasks
 from tasks.curriculum import CURRICULA
-from training.options.config import GROUPS, OPTIMIZERS, Config
+from training.options.config import OPTIMIZERS, OPTION_GROUPS, Config
 from training.options.models import MODELS
 from training.options.parts import Flag, field_texts, flags, name_of
 from training.options.recipes import standing
@@ -40,14 +40,17 @@ def short_help(config: Config) -> str:
     """
     about = f"{PURPOSE} {standing(config.task, config.model)}"
     lines = [HEADING, textwrap.fill(about, WIDTH), EXAMPLES]
-    for name, chosen in zip(GROUPS, (tasks.TASKS, MODELS, OPTIMIZERS, CURRICULA), strict=True):
+    for name, chosen in zip(
+        OPTION_GROUPS, (tasks.TASKS, MODELS, OPTIMIZERS, CURRICULA), strict=True
+    ):
         listed = f"--{name:12} {', '.join(chosen)}"
         lines.append(textwrap.fill(listed, WIDTH, subsequent_indent=" " * 15))
     texts = field_texts(Config)
     plain = [
         Flag(field.name, field.type, getattr(config, field.name), texts[field.name])
         for field in dataclasses.fields(config)
-        if not dataclasses.is_dataclass(getattr(config, field.name)) and field.name not in GROUPS
+        if not dataclasses.is_dataclass(getattr(config, field.name))
+        and field.name not in OPTION_GROUPS
     ]
     lines += ["", "general", *_lines(plain)]
     for field in dataclasses.fields(config):
@@ -55,7 +58,7 @@ def short_help(config: Config) -> str:
         if not dataclasses.is_dataclass(options):
             continue
         group = field.name.removesuffix("_options")
-        heading = f"{group} {getattr(config, group)}" if group in GROUPS else group
+        heading = f"{group} {getattr(config, group)}" if group in OPTION_GROUPS else group
         found = [flag._replace(path=f"{group}.{flag.path}") for flag in flags(options)]
         if group == "wandb":
             named = " ".join(f"--{flag.path}".replace("_", "-") for flag in found)

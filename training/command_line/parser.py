@@ -15,7 +15,7 @@ import tasks
 from tasks.curriculum import CURRICULA
 from tasks.levels import levels
 from training.command_line.help_text import short_help
-from training.command_line.spelling import Words, check, joined, split, with_parts
+from training.command_line.spelling import FlagValues, check, joined, split, with_parts
 from training.files import checkpoint
 from training.machine import device, distributed
 from training.options.config import (
@@ -59,18 +59,18 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
     Copy(bits=8, min_length=1, max_length=10)
     """
     try:
-        words = split(sys.argv[1:] if arguments is None else arguments)
-        saved = _defaults(words)
-        words, defaults = with_parts(words, saved)
+        flags = split(sys.argv[1:] if arguments is None else arguments)
+        saved = _defaults(flags)
+        flags, defaults = with_parts(flags, saved)
         if defaults.streams is None and distributed.processes() > 1:
             defaults = dataclasses.replace(defaults, streams=distributed.processes())
-        check(words, defaults)
+        check(flags, defaults)
     except (ValueError, OSError) as error:
         fail(str(error))
-    if {"-h", "--help"} & {name for name, _ in words}:
+    if {"-h", "--help"} & {name for name, _ in flags}:
         print(short_help(defaults))
         raise SystemExit(0)
-    config = _fill_in(defaults, joined(words, defaults))
+    config = _fill_in(defaults, joined(flags, defaults))
     found = [*problems(config), *device.problems(config), *distributed.problems(config)]
     if config.resume:
         found += _changes(saved, config)
@@ -92,22 +92,22 @@ def fail(message: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def _defaults(words: Words) -> Config:
-    folder = _value(words, "resume")
+def _defaults(flags: FlagValues) -> Config:
+    folder = _value(flags, "resume")
     if folder is not None:
         saved = from_json(checkpoint.read_config(Path(folder)))
         return dataclasses.replace(saved, resume=folder)
-    task = _value(words, "task") or Config.task
-    model = _value(words, "model") or Config.model
-    return recipe(task, model, _value(words, "optimizer"), _value(words, "curriculum"))
+    task = _value(flags, "task") or Config.task
+    model = _value(flags, "model") or Config.model
+    return recipe(task, model, _value(flags, "optimizer"), _value(flags, "curriculum"))
 
 
-def _value(words: Words, flag: str) -> str | None:
+def _value(flags: FlagValues, flag: str) -> str | None:
     """The last value of a flag, before the real parser (which needs to know it) has run."""
-    given = [value for name, value in words if name == f"--{flag}"]
-    if given and not given[-1]:
+    values = [value for name, value in flags if name == f"--{flag}"]
+    if values and not values[-1]:
         raise ValueError(f"--{flag} needs a value")
-    return given[-1] if given else None
+    return values[-1] if values else None
 
 
 def _fill_in(defaults: Config, arguments: Sequence[str]) -> Config:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
 
-from training.options.config import GROUPS, Config, choices, option_class
+from training.options.config import OPTION_GROUPS, Config, choices, option_class
 from training.options.parts import flags, full_path, replaced
 
 HELP = ("-h", "--help", "--help-all")
@@ -35,11 +35,11 @@ OTHER_NAMES = {
     "output-dir": "--folder",
 }
 
-Words = list[tuple[str, str | None]]
+FlagValues = list[tuple[str, str | None]]
 """flags and their values; a value without a flag has the flag ''"""
 
 
-def split(arguments: Sequence[str]) -> Words:
+def split(arguments: Sequence[str]) -> FlagValues:
     """Take a command line apart; short forms are written out.
 
     >>> split(["--task", "copy", "--seed=1", "--no-wandb", "dnc"])
@@ -48,21 +48,21 @@ def split(arguments: Sequence[str]) -> Words:
     Raises:
         ValueError: --compile has another value than True or False.
     """
-    found: Words = []
-    words = list(arguments)
-    while words:
-        word = words.pop(0)
+    found: FlagValues = []
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
         if not word.startswith("-"):
             found.append(("", word))
             continue
         name, equals, value = word.partition("=")
         name = name.replace("_", "-")
-        takes_next = not equals and name not in ALONE and words and not words[0].startswith("--")
-        found.append((name, words.pop(0) if takes_next else value if equals else None))
+        takes_next = not equals and name not in ALONE and rest and not rest[0].startswith("--")
+        found.append((name, rest.pop(0) if takes_next else value if equals else None))
     return [pair for name, value in found for pair in _written_out(name, value)]
 
 
-def _written_out(name: str, value: str | None) -> Words:
+def _written_out(name: str, value: str | None) -> FlagValues:
     lower = None if value is None else value.lower()
     if name == "--no-wandb" and value is None:
         return [("--wandb", "disabled")]
@@ -93,22 +93,22 @@ def fields(config: Config) -> dict[str, Any]:
     return {f"--{name}".replace("_", "-"): hint for name, hint in found.items()}
 
 
-def with_parts(words: Words, config: Config) -> tuple[Words, Config]:
+def with_parts(flags: FlagValues, config: Config) -> tuple[FlagValues, Config]:
     """Give a model the parts that are chosen by name, and write out what is left.
 
     A flag of a part may leave out where the part is, if no other flag ends alike.
 
     >>> from training.options.recipes import recipe
-    >>> words = [("--model.controller", "gru"), ("--model.num-layers", "2")]
-    >>> left, config = with_parts(words, recipe("copy", "ntm"))
+    >>> flags = [("--model.controller", "gru"), ("--model.num-layers", "2")]
+    >>> left, config = with_parts(flags, recipe("copy", "ntm"))
     >>> left, config.model_options.controller.cell
     ([('--model.controller.num-layers', '2')], 'gru')
 
     Raises:
         ValueError: there is no such part.
     """
-    left: Words = []
-    for name, value in words:
+    left: FlagValues = []
+    for name, value in flags:
         options = config.model_options
         path = _path(options, name)
         if path is not None and value and _hint(options, path) is None:
@@ -132,7 +132,7 @@ def _hint(options: Any, path: str) -> Any:
     return next(flag.hint for flag in flags(options) if flag.path == path)
 
 
-def joined(words: Words, config: Config) -> list[str]:
+def joined(flags: FlagValues, config: Config) -> list[str]:
     """The command line again, with values as Python writes them: 1e5 is 100000, true is True.
 
     >>> from training.options.recipes import recipe
@@ -142,7 +142,7 @@ def joined(words: Words, config: Config) -> list[str]:
     hints = fields(config)
     return [
         name if value is None else f"{name}={_plain(value, hints.get(name))}"
-        for name, value in words
+        for name, value in flags
     ]
 
 
@@ -158,14 +158,14 @@ def _plain(value: str, hint: Any) -> str:
     return value
 
 
-def check(words: Words, config: Config) -> None:
+def check(flags: FlagValues, config: Config) -> None:
     """Refuse flags that there are not, and values without a flag.
 
     Raises:
         ValueError: naming the first of them, what may be meant and what is valid.
     """
     valid = [*fields(config), *HELP]
-    for name, value in words:
+    for name, value in flags:
         if name == "":
             _refuse_value(value or "", config)
         if name not in valid:
@@ -173,7 +173,7 @@ def check(words: Words, config: Config) -> None:
 
 
 def _refuse_value(word: str, config: Config) -> NoReturn:
-    every = {choice: group for group in GROUPS for choice in choices(group)}
+    every = {choice: group for group in OPTION_GROUPS for choice in choices(group)}
     near = [word] if word in every else difflib.get_close_matches(word, every, n=2)
     meant = [f"--{every[choice]} {choice}" for choice in near]
     if f"--{word.partition('=')[0]}".replace("_", "-") in fields(config):
@@ -201,7 +201,7 @@ def _refuse_flag(name: str, config: Config) -> NoReturn:
 
 def _owners(group: str | None, name: str) -> Iterator[str]:
     """Say with which tasks, models, optimisers or curricula there is such a flag."""
-    for one in GROUPS if group is None else {group} & set(GROUPS):
+    for one in OPTION_GROUPS if group is None else {group} & set(OPTION_GROUPS):
         having = [
             choice
             for choice in choices(one)
@@ -220,6 +220,6 @@ def _listed(group: str, config: Config) -> str:
     if not listed:
         return f"Valid flags are {', '.join(fields(config))}"
     heading = f"The {group} options are"
-    if group in GROUPS:
+    if group in OPTION_GROUPS:
         heading = f"The {group} {getattr(config, group)} has"
     return f"{heading} {', '.join(listed)}"

@@ -83,7 +83,7 @@ def curves(runs: list[Found]) -> Figure:
     axes = figure.subplots()
     models = sorted({run.config["model"] for run in runs})
     # A run of another version of memnets may have a model that is no more.
-    colours = {m: MODELS[m].look.colour if m in MODELS else "grey" for m in models}
+    colours = {m: MODELS[m].style.colour if m in MODELS else "grey" for m in models}
     for run in runs:
         axes.plot(
             [row["sequences"] / 1000 for row in run.training],

@@ -28,7 +28,7 @@ EXAMPLES = 5  # of copy: 12 and 11 vectors
 COLUMNS = ["setting", "steps", "input", "target", "output", "difference", "wrong", "answers"]
 
 
-class Gallery:
+class MediaLogger:
     """Shows a tracker, where it is due, what a layer does with the examples."""
 
     def __init__(self, config: Config, task: Task, tracker: Tracker) -> None:
@@ -39,7 +39,7 @@ class Gallery:
         if tracker.listening and options.pictures_every:
             self._examples = examples(task, options.examples)
 
-    def look(self, layer: nn.Module, step: int) -> None:
+    def log(self, layer: nn.Module, step: int) -> None:
         """Log the heat-maps and histograms that are due after this step."""
         if not self._tracker.listening:
             return

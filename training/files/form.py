@@ -51,7 +51,7 @@ def _is(value: Any, hint: Any) -> bool:
     return hint is Any or isinstance(value, hint)
 
 
-OPTIONAL = ("curriculum", "non_finite", "processes", "surroundings")
+OPTIONAL = ("curriculum", "non_finite", "processes", "runtime")
 """What checkpoints from before there was such a thing lack."""
 
 
@@ -63,11 +63,11 @@ def check_part(saved: dict[str, Any], name: str, like: Any) -> Any:
     """
     if name not in saved:
         raise ValueError(f"it has no {name}")
-    given = saved[name]
+    found = saved[name]
     kinds = (str, type(None)) if name == "wandb_id" else (type(like),)
-    if type(given) not in kinds:
-        raise ValueError(f"its {name} is a {type(given).__name__}, not {kinds[0].__name__}")
-    return given
+    if type(found) not in kinds:
+        raise ValueError(f"its {name} is a {type(found).__name__}, not {kinds[0].__name__}")
+    return found
 
 
 def check_checkpoint(saved: dict[str, Any], fresh: dict[str, Any]) -> None:
@@ -79,29 +79,29 @@ def check_checkpoint(saved: dict[str, Any], fresh: dict[str, Any]) -> None:
     for name, wanted in fresh.items():
         if name not in saved and name in OPTIONAL:
             continue
-        given = check_part(saved, name, wanted)
-        if name in ("best", "sums", "non_finite") and not all(map(_is_number, given.values())):
+        found = check_part(saved, name, wanted)
+        if name in ("best", "sums", "non_finite") and not all(map(_is_number, found.values())):
             raise ValueError(f"its {name} holds what is no number")
     if saved["step"] < 0:
         raise ValueError(f"its step is {saved['step']}, below 0")
-    given, wanted = saved.get("curriculum", {}), fresh["curriculum"]
-    if given and {k: type(v) for k, v in given.items()} != {k: type(v) for k, v in wanted.items()}:
-        raise ValueError(f"its curriculum is {given!r:.200}, not one like {wanted!r:.200}")
+    found, wanted = saved.get("curriculum", {}), fresh["curriculum"]
+    if found and {k: type(v) for k, v in found.items()} != {k: type(v) for k, v in wanted.items()}:
+        raise ValueError(f"its curriculum is {found!r:.200}, not one like {wanted!r:.200}")
 
 
 MOMENTS = {"Adam": ("exp_avg", "exp_avg_sq"), "GravesRMSProp": ("square", "mean", "update")}
 """What each optimiser keeps of a parameter, in tensors like the parameter."""
 
 
-def check_weights(given: Mapping[str, Any], layer: nn.Module) -> None:
+def check_weights(found: Mapping[str, Any], layer: nn.Module) -> None:
     """Refuse weights that are not of the layer's dtypes, which torch would convert.
 
     Raises:
         ValueError: naming the first such weight.
     """
     for name, wanted in layer.state_dict().items():
-        if name in given:  # the layer names those that are missing
-            _check_like(given[name], wanted, f"weight {name}")
+        if name in found:  # the layer names those that are missing
+            _check_like(found[name], wanted, f"weight {name}")
 
 
 def check_optimizer(
@@ -144,9 +144,9 @@ def check_optimizer(
 def _check_like(value: Any, wanted: Tensor, name: str) -> None:
     if not isinstance(value, Tensor):
         raise ValueError(f"its {name} is a {type(value).__name__}, not a tensor")
-    given, needed = _form(value), _form(wanted)
-    if given != needed or value.is_meta:
-        shown = "without numbers" if value.is_meta else f"of {given}"
+    found, needed = _form(value), _form(wanted)
+    if found != needed or value.is_meta:
+        shown = "without numbers" if value.is_meta else f"of {found}"
         raise ValueError(f"its {name} is a tensor {shown}, not of {needed}")
 
 

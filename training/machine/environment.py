@@ -13,7 +13,7 @@ from memnets.backends.registry import SLOWER
 from training.options.models import with_memory
 
 
-def surroundings(layer: nn.Module, device: str) -> dict[str, str]:
+def runtime(layer: nn.Module, device: str) -> dict[str, str]:
     """What computes a layer here and now, in words; the number of threads changes no bit."""
     found = {
         "memnets": memnets.__version__,

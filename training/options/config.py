@@ -152,7 +152,7 @@ class Config:
 
 MOST_THREADS = 1024
 LARGEST = 2**40
-GROUPS = ("task", "model", "optimizer", "curriculum")
+OPTION_GROUPS = ("task", "model", "optimizer", "curriculum")
 
 
 def choices(group: str) -> Mapping[str, Any]:
@@ -197,7 +197,7 @@ def from_json(values: dict[str, Any]) -> Config:
         values = {**old, **values}
         parts = values["model_options"].items()
         values["model_options"] = {name: from_data(value) for name, value in parts}
-        for group in GROUPS:
+        for group in OPTION_GROUPS:
             chosen = option_class(group, values[group])
             values[f"{group}_options"] = chosen(**values[f"{group}_options"])
         values["run"] = RunOptions(**values["run"])

@@ -11,9 +11,9 @@ import docstring_parser
 import tyro
 
 from training import baselines  # noqa: F401 - each registers itself
-from training.baselines.registry import MODELS, Look, looks, with_memory
+from training.baselines.registry import MODELS, Style, styles, with_memory
 
-__all__ = ["MODELS", "Look", "argument_texts", "looks", "options_class", "with_memory"]
+__all__ = ["MODELS", "Style", "argument_texts", "options_class", "styles", "with_memory"]
 
 NOT_FLAGS = ("batch_first", "device", "dtype")
 """keyword-only arguments that the trainer gives, or leaves as they are"""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from training.options.config import GROUPS, Config, option_class
+from training.options.config import OPTION_GROUPS, Config, option_class
 from training.options.models import MODELS
 from training.options.parts import replaced
 
@@ -210,7 +210,7 @@ def recipe(
         "optimizer": optimizer or default,
         "curriculum": curriculum or Config.curriculum,
     }
-    options: dict[str, dict[str, Any]] = {group: {} for group in (*GROUPS, "run")}
+    options: dict[str, dict[str, Any]] = {group: {} for group in (*OPTION_GROUPS, "run")}
     for key, value in overrides.items():
         group, name = key.split(".", 1)
         options[group][name] = value
@@ -220,7 +220,7 @@ def recipe(
         **chosen,
         **{
             f"{group}_options": replaced(option_class(group, chosen[group])(), options[group])
-            for group in GROUPS
+            for group in OPTION_GROUPS
         },
     )
     return dataclasses.replace(config, run=dataclasses.replace(config.run, **options["run"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.options.config import GROUPS, Config, flat, to_json
+from training.options.config import OPTION_GROUPS, Config, flat, to_json
 
 CHANGEABLE = ("run.sequences", "run.non_finite", "device")
 """What may be asked for beside --resume, apart from what W&B is told."""
@@ -24,7 +24,7 @@ def differences(before: Config, after: Config) -> dict[str, tuple[Any, Any]]:
     {'seed': (0, 3)}
     """
     old, new = (flat(to_json(one)) for one in (before, after))
-    others = [f"{group}." for group in GROUPS if old[group] != new[group]]
+    others = [f"{group}." for group in OPTION_GROUPS if old[group] != new[group]]
     return {
         name: (old.get(name), new.get(name))
         for name in {**new, **old}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class Totals:
+class MetricSums:
     """Sums of metrics over steps, kept on the device and read only when a row is due."""
 
     def __init__(self, sums: dict[str, float]) -> None:

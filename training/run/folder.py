@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from training.files import checkpoint
 from training.files.lock import locked
 from training.machine import device, distributed
 from training.machine.distributed import Ranks
-from training.machine.environment import changes, surroundings
+from training.machine.environment import changes, runtime
 from training.options.config import Config, from_json, to_json
 from training.options.recipes import is_guess
 from training.options.same_run import cooldown
@@ -81,14 +81,19 @@ def _continue(config: Config, folder: Path, ranks: Ranks) -> Run:
         ranks.check_same(content.get("processes", 1))
         notes.append(note)
         if training.step:
-            now = surroundings(training.layer, config.device)
-            before = {"device": content["config"]["device"], **content.get("surroundings", {})}
+            now = runtime(training.layer, config.device)
+            before = {"device": content["config"]["device"], **_runtime_of(content)}
             notes += changes(before, {"device": config.device, **now})
         if training.step >= config.steps:
             notes.append(_finished(config, folder))
     if (config.run, config.device) != (saved.run, saved.device) and ranks.first:
         checkpoint.write_json(folder / "config.json", to_json(config))
     return Run(config, training, folder, tuple(note for note in notes if note))
+
+
+def _runtime_of(content: Mapping[str, Any]) -> dict[str, str]:
+    """What a checkpoint was computed with, under the name that it has or had."""
+    return content.get("runtime", content.get("surroundings", {}))
 
 
 def _notes(config: Config) -> list[str]:

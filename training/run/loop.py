@@ -15,7 +15,7 @@ from tasks.base import Batch, Task
 from tasks.curriculum import Outcome
 from tasks.levels import at_level
 from training.evaluate.evaluation import evaluate
-from training.evaluate.media import Gallery
+from training.evaluate.media import MediaLogger
 from training.files import checkpoint
 from training.machine import device, distributed
 from training.machine.signals import Stop
@@ -24,7 +24,7 @@ from training.options.seeds import seeds
 from training.report.console import Console
 from training.report.tracker import Tracker, best_so_far, in_sections
 from training.run import non_finite
-from training.run.averages import Totals
+from training.run.averages import MetricSums
 from training.run.non_finite import NonFiniteError, NonFiniteStepError
 from training.run.state import Training, snapshot
 
@@ -47,38 +47,38 @@ def train(
     run, ranks = config.run, training.ranks
     ranks.listen(stop)
     metrics = checkpoint.MetricsFile(folder / "metrics.jsonl", training.step, write=ranks.first)
-    notes = _Notes(config, training, folder, metrics, tracker)
+    records = _Records(config, training, folder, metrics, tracker)
     training.layer.train()
     saved_at = None
     try:
         if training.step == 0:
-            notes.look()
+            records.log_media()
         while training.step < config.steps and not stop.requested:
             try:
-                notes.totals.add(train_step(config, training))
+                records.sums.add(train_step(config, training))
                 training.non_finite["in_a_row"] = 0
             except NonFiniteStepError as fault:
-                notes.refused(fault)
+                records.refused(fault)
             training.step += 1
             console.advance(run.batch_size)
             due = training.step % run.log_every == 0
             if due or training.step == config.steps:
-                notes.log(console)
+                records.log(console)
             if due:  # not at the end alone: a run made longer later must go on as if it had no end
-                notes.totals.clear()
+                records.sums.clear()
             if run.evaluate_every and training.step % run.evaluate_every == 0:
-                notes.validate()
-            notes.look()
+                records.validate()
+            records.log_media()
             if training.step % run.checkpoint_every == 0:
-                notes.save()
+                records.save()
                 saved_at = training.step
         if saved_at != training.step:
-            notes.save()
+            records.save()
     finally:
         metrics.close()
 
 
-class _Notes:
+class _Records:
     """What `train` writes down on the way: rows of metrics, checkpoints, and the time it took."""
 
     def __init__(
@@ -92,14 +92,14 @@ class _Notes:
         self._config, self._training, self._folder = config, training, folder
         self._metrics, self._tracker = metrics, tracker
         self._begun = time.perf_counter() - training.seconds
-        self.totals = Totals(training.sums)
-        self._gallery = Gallery(config, training.task, tracker)
+        self.sums = MetricSums(training.sums)
+        self._media = MediaLogger(config, training.task, tracker)
 
     def log(self, console: Console) -> None:
         """Record and show the means since the last row, unless all steps since were skipped."""
-        if self.totals.count == 0:
+        if self.sums.count == 0:
             return
-        row = self.totals.means()
+        row = self.sums.means()
         row["learning_rate"] = self._training.optimizer.param_groups[0]["lr"]
         row["sequences_per_second"] = console.rate()
         row["seconds"] = time.perf_counter() - self._begun
@@ -115,9 +115,9 @@ class _Notes:
         best = best_so_far(self._training.best)
         self._tracker.log(best, step, step * self._config.run.batch_size)
 
-    def look(self) -> None:
+    def log_media(self) -> None:
         """Log the pictures and histograms that are due."""
-        self._gallery.look(self._training.layer, self._training.step)
+        self._media.log(self._training.layer, self._training.step)
 
     def refused(self, fault: NonFiniteStepError) -> None:
         """Count, name and save a step that was refused; stop the run unless it is to be skipped."""
@@ -153,7 +153,7 @@ class _Notes:
             checkpoint.save_last(self._folder, content)
 
     def _note_state(self) -> None:
-        self._training.sums = self.totals.read()
+        self._training.sums = self.sums.read()
         self._training.seconds = time.perf_counter() - self._begun
 
     def _record(self, row: dict[str, float], step: int | None = None) -> None:

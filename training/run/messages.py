@@ -73,7 +73,7 @@ def introduction(
     rows += [("watch" if not i else "", line) for i, line in enumerate(watch)]
     stop = f"Ctrl-C finishes the step and saves; then: {command()} --resume {folder}"
     rows.append(("stop", stop))
-    title = f"{config.task}: {MODELS[config.model].look.label}, {weights:,} weights"
+    title = f"{config.task}: {MODELS[config.model].style.label}, {weights:,} weights"
     return "\n".join([title, *(f"  {name:8} {value}" for name, value in rows)])
 
 
@@ -177,7 +177,7 @@ def _paper(config: Config, task: Task) -> list[str]:
     paper = task.solved.paper
     if paper is None or task != type(task)():
         return []
-    label = MODELS[config.model].look_of(to_json(config)["model_options"]).label
+    label = MODELS[config.model].style_of(to_json(config)["model_options"]).label
     if label not in paper.figures:
         label = next(iter(paper.figures))
     return [f"The paper's {label}: {paper.figures[label]} ({paper.place})."]

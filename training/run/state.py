@@ -15,7 +15,7 @@ from tasks.levels import levels
 from training.files.form import check_checkpoint, check_optimizer, check_part, check_weights
 from training.machine import distributed
 from training.machine.distributed import Ranks
-from training.machine.environment import surroundings
+from training.machine.environment import runtime
 from training.options.config import (
     Config,
     from_json,
@@ -146,6 +146,6 @@ def snapshot(config: Config, training: Training) -> dict[str, Any]:
         "non_finite": training.non_finite,
         "wandb_id": training.wandb_id,
         # Nothing was computed before the first step, and asking may compile the fused kernel.
-        "surroundings": surroundings(training.layer, config.device) if training.step else {},
+        "runtime": runtime(training.layer, config.device) if training.step else {},
         "config": to_json(config),
     }

@@ -37,7 +37,7 @@ def command(
     >>> command({"program": "train.py"}, {"seed": 3})[1:]
     ['train.py', '--seed=3']
     """
-    words = {
+    known = {
         "${env}": [],
         "${interpreter}": [sys.executable],
         "${program}": [sweep.get("program", "train.py")],
@@ -47,10 +47,10 @@ def command(
         ],
     }
     asked = [str(word) for word in sweep.get("command", DEFAULT_COMMAND)]
-    unknown = [word for word in asked if word.startswith("${") and word not in words]
+    unknown = [word for word in asked if word.startswith("${") and word not in known]
     if unknown:
-        raise ValueError(f"command has {', '.join(unknown)}: here only {', '.join(words)} work")
-    return [piece for word in asked for piece in words.get(word, [word])] + list(more)
+        raise ValueError(f"command has {', '.join(unknown)}: here only {', '.join(known)} work")
+    return [piece for word in asked for piece in known.get(word, [word])] + list(more)
 
 
 def run_all(
@@ -83,24 +83,24 @@ def run_one(
     Raises:
         KeyboardInterrupt: the run or the sweep was told to stop.
     """
-    words = command(sweep, values, [f"--folder={run.parent}", f"--name={run.name}", *more])
+    arguments = command(sweep, values, [f"--folder={run.parent}", f"--name={run.name}", *more])
     if (run / "config.json").is_file():
-        words = [*command(sweep, {}), "--resume", str(run)]
+        arguments = [*command(sweep, {}), "--resume", str(run)]
     print(f"\n{run}: {' '.join(f'{name} {value}' for name, value in values.items())}")
-    status, stopped = run_command(words)
+    status, stopped = run_command(arguments)
     if stopped:
         raise KeyboardInterrupt
     if status:
         print(f"{run} failed with status {status}: going on with the next")
 
 
-def run_command(words: Sequence[str]) -> tuple[int, bool]:
+def run_command(arguments: Sequence[str]) -> tuple[int, bool]:
     """Run a command to its end; return its status, and whether it or the sweep was told to stop.
 
     Ctrl-C reaches the command without our help, SIGTERM is passed on to it: it saves, then ends.
     """
     with stop_on_signals() as stop:
-        process = subprocess.Popen(words)
+        process = subprocess.Popen(arguments)
         while process.poll() is None and stop.signal != signal.SIGTERM:
             time.sleep(0.1)
         if stop.signal == signal.SIGTERM:
@@ -197,15 +197,15 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the sweep that the command line names."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    end = words.index("--") if "--" in words else len(words)
-    options = tyro.cli(Options, args=words[:end], prog="python -m training.sweep")
+    given_arguments = list(sys.argv[1:] if arguments is None else arguments)
+    end = given_arguments.index("--") if "--" in given_arguments else len(given_arguments)
+    options = tyro.cli(Options, args=given_arguments[:end], prog="python -m training.sweep")
     try:
         sweep = read_sweep(options.sweep)
         command(sweep, {})
         count = _count(options, sweep)
         folder = options.folder or Path("runs") / str(sweep.get("name", options.sweep.stem))
-        found = _run(sweep, folder, count, options.seed, words[end + 1 :])
+        found = _run(sweep, folder, count, options.seed, given_arguments[end + 1 :])
     except (ValueError, OSError) as error:
         raise SystemExit(f"sweep: error: {error}") from None
     except KeyboardInterrupt:

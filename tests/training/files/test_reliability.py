@@ -242,6 +242,17 @@ def test_a_run_that_goes_on_elsewhere_says_so(whole, monkeypatch, capsys):
     assert "and is 9.9: the last bits of the numbers may differ" in capsys.readouterr().out
 
 
+def test_what_an_older_checkpoint_was_computed_with(whole, monkeypatch, capsys):
+    """It has it under another name."""
+    file = whole / checkpoint.LAST
+    content = checkpoint.load(file)
+    content["surroundings"] = content.pop("runtime")
+    checkpoint.save(file, content)
+    monkeypatch.setattr(environment.torch, "__version__", "9.9")
+    run("--resume", str(whole))
+    assert "and is 9.9: the last bits of the numbers may differ" in capsys.readouterr().out
+
+
 def test_an_id_from_the_beginning():
     config = parse([*arguments(), "--name", "run"])
     with open_run(config, Ranks()) as opened:

@@ -10,14 +10,14 @@ from torch import nn
 import train
 from tests.training.tiny import MODEL_SIZES, arguments, assert_same_run
 from training.baselines import lstm
-from training.baselines.registry import Look, looks, register, with_memory
+from training.baselines.registry import Style, register, styles, with_memory
 from training.command_line.parser import parse
 from training.options.config import OPTIMIZERS
 from training.options.models import MODELS, argument_texts, options_class
 from training.options.recipes import FAMILIES, GUESSES, guess, is_guess, recipe
 from training.run import messages
 
-MEMORYLESS = Look("Memoryless", "#999999", "-")
+MEMORYLESS = Style("Memoryless", "#999999", "-")
 
 
 class Memoryless(nn.Module):
@@ -93,25 +93,25 @@ def test_every_model_has_what_the_trainer_asks_of_it(model):
     assert config.optimizer in OPTIMIZERS
     layer = entry.constructor(9, 8, **vars(config.model_options))
     assert (with_memory(layer) is layer) == entry.memory
-    assert layer.config["name"].lower() in entry.look.label.lower().replace(" ", "")
+    assert layer.config["name"].lower() in entry.style.label.lower().replace(" ", "")
     text = messages.introduction(
         config, Path("runs/a"), weights=1234, sequences=0, backend=None, watch=[]
     )
-    assert text.splitlines()[0] == f"copy: {entry.look.label}, 1,234 weights"
+    assert text.splitlines()[0] == f"copy: {entry.style.label}, 1,234 weights"
 
 
 def test_every_look_is_told_apart_by_its_label_its_colour_and_its_line():
-    shown = list(looks().values())
+    shown = list(styles().values())
     assert len(shown) == len(MODELS) + sum(len(entry.variants) for entry in MODELS.values())
-    assert len({look.colour for look in shown}) == len(shown)
-    assert all(re.fullmatch(r"#[0-9a-f]{6}", look.colour) for look in shown)
+    assert len({style.colour for style in shown}) == len(shown)
+    assert all(re.fullmatch(r"#[0-9a-f]{6}", style.colour) for style in shown)
 
 
 def test_a_name_or_a_label_is_registered_once():
     with pytest.raises(ValueError, match="a model is registered once; there is a 'lstm': take"):
         register("lstm", MEMORYLESS)(Memoryless)
     with pytest.raises(ValueError, match="labels differ, got 'LSTM' again: take another for 'mi"):
-        register("mine", Look("LSTM", "#999999", "-"))(Memoryless)
+        register("mine", Style("LSTM", "#999999", "-"))(Memoryless)
     assert "mine" not in MODELS
 
 
