@@ -201,6 +201,7 @@ TABLE = [
     Case("ntm_lstm_skip_connections", ntm(controller=stack(num_layers=2, skip_connections=True))),
     Case("ntm_gru", ntm(controller="gru")),
     Case("ntm_elman", ntm(controller="elman")),
+    Case("ntm_ctrnn", ntm(controller="ctrnn"), kernel=False),
     Case("ntm_indrnn", ntm(controller="indrnn"), kernel=False),
     Case("ntm_feedforward", ntm(controller="feedforward")),
     Case("ntm_feedforward_tanh", ntm(controller="feedforward_tanh")),

@@ -1,0 +1,83 @@
+"""The continuous-time recurrent network."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from memnets.parts.controllers.cell import Device
+from memnets.parts.controllers.registry import register
+
+LONGEST = 10.0
+"""About the largest time constant that a unit starts with, in steps."""
+
+
+@register("ctrnn")
+class CTRNNCell(nn.Module):
+    """`tau du/dt = -u + W x + U tanh(u) + b`, `h = tanh(u)`: units that leak, each at its own rate.
+
+    Funahashi and Nakamura 1993, "Approximation of dynamical systems by continuous time recurrent
+    neural networks" (Neural Networks 6), the equation of their theorem, whose weights here are
+    theirs times tau. The input is constant during a step, which takes a time of 1 and is computed
+    by K = `euler_steps` equal steps of Euler's method, each
+    `u = u + (W x + U tanh(u) + b - u) / (tau * K)`. Choices of this package, not of the paper: tanh
+    for their sigmoid; time constants that are learned, `tau = 1 + exp(log_time)`, so that no Euler
+    step overshoots what u leaks to. They start spread from 1.1 to 11 steps, evenly in log_time. W,
+    U and b start as those of torch's cells. With a tau of 1 and one Euler step, it is an Elman
+    cell.
+
+    >>> cell = CTRNNCell(3, 2)
+    >>> h, (u,) = cell(torch.ones(1, 3), (torch.zeros(1, 2),))
+    >>> torch.equal(h, u.tanh()), bool((cell.time_constants > 1).all())
+    (True, True)
+    """
+
+    state_tensors = 1
+    euler_steps: int = 1
+    """Steps of Euler's method in each step: with more, u follows the differential equation."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.sizes: str = f"{input_size}, {hidden_size}"
+        weight = torch.empty(hidden_size, input_size, device=device, dtype=dtype)
+        self.weight_ih: nn.Parameter = nn.Parameter(weight)
+        self.weight_hh: nn.Parameter = nn.Parameter(weight.new_empty(hidden_size, hidden_size))
+        self.bias: nn.Parameter = nn.Parameter(weight.new_empty(hidden_size))
+        self.log_time: nn.Parameter = nn.Parameter(weight.new_empty(hidden_size))
+        self.reset_parameters()
+
+    @property
+    def time_constants(self) -> Tensor:
+        """Tau of each unit, [hidden]: above 1, in steps."""
+        return 1 + self.log_time.exp()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew: W, U, b and the time constants, in this order."""
+        bound = 1 / math.sqrt(len(self.bias))
+        for parameter in (self.weight_ih, self.weight_hh, self.bias):
+            nn.init.uniform_(parameter, -bound, bound)
+        nn.init.uniform_(self.log_time, -math.log(LONGEST), math.log(LONGEST))
+
+    def extra_repr(self) -> str:
+        """Show the sizes, as torch's cells do."""
+        return self.sizes
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return h [B, hidden] and the state after the step."""
+        (u,) = state
+        rate = (1 / (self.time_constants * self.euler_steps)).to(u.dtype)
+        constant = functional.linear(x, self.weight_ih, self.bias)
+        for _ in range(self.euler_steps):
+            goal = constant + functional.linear(torch.tanh(u), self.weight_hh)
+            u = torch.lerp(u, goal.to(u.dtype), rate)  # under autocast u stays as it was
+        return torch.tanh(u), (u,)
