@@ -254,6 +254,7 @@ TABLE = [
     Case("dnc_gru", dnc(controller="gru")),
     Case("dnc_elman", dnc(controller="elman")),
     Case("dnc_jordan", dnc(controller="jordan"), kernel=False),
+    Case("dnc_mtrnn", dnc(controller="mtrnn"), kernel=False),
     Case("dnc_feedforward", dnc(controller="feedforward")),
     Case("dnc_several_heads", dnc(read_heads=3, write_heads=2)),
     Case("dnc_learned_initial_state", dnc(start=Start(learned=True))),

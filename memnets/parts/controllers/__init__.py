@@ -23,6 +23,7 @@ from memnets.parts.controllers.gru import GRUCell as GRUCell
 from memnets.parts.controllers.indrnn import IndRNNCell as IndRNNCell
 from memnets.parts.controllers.jordan import JordanCell as JordanCell
 from memnets.parts.controllers.lstm import LSTMCell as LSTMCell
+from memnets.parts.controllers.mtrnn import MTRNNCell as MTRNNCell
 from memnets.parts.controllers.registry import CELLS as CELLS
 from memnets.parts.controllers.registry import register as register
 from memnets.parts.controllers.stack import Controller as Controller
