@@ -20,6 +20,9 @@ from memnets.parts.controllers.elman import ElmanCell as ElmanCell
 from memnets.parts.controllers.feedforward import FeedforwardCell as FeedforwardCell
 from memnets.parts.controllers.feedforward import TanhFeedforwardCell as TanhFeedforwardCell
 from memnets.parts.controllers.gru import GRUCell as GRUCell
+from memnets.parts.controllers.gru_reduced import GRU1Cell as GRU1Cell
+from memnets.parts.controllers.gru_reduced import GRU2Cell as GRU2Cell
+from memnets.parts.controllers.gru_reduced import GRU3Cell as GRU3Cell
 from memnets.parts.controllers.indrnn import IndRNNCell as IndRNNCell
 from memnets.parts.controllers.jordan import JordanCell as JordanCell
 from memnets.parts.controllers.lstm import LSTMCell as LSTMCell
