@@ -254,6 +254,7 @@ TABLE = [
     Case("dnc_lstm", dnc()),
     Case("dnc_lstm_2_layers", dnc(controller=stack(num_layers=2))),
     Case("dnc_lstm_skip_connections", dnc(controller=stack(num_layers=2, skip_connections=True))),
+    Case("dnc_lstm_peephole", dnc(controller="lstm_peephole"), kernel=False),
     Case("dnc_gru", dnc(controller="gru")),
     Case("dnc_elman", dnc(controller="elman")),
     Case("dnc_jordan", dnc(controller="jordan"), kernel=False),

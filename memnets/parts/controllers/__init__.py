@@ -26,6 +26,7 @@ from memnets.parts.controllers.gru_reduced import GRU3Cell as GRU3Cell
 from memnets.parts.controllers.indrnn import IndRNNCell as IndRNNCell
 from memnets.parts.controllers.jordan import JordanCell as JordanCell
 from memnets.parts.controllers.lstm import LSTMCell as LSTMCell
+from memnets.parts.controllers.lstm_peephole import PeepholeLSTMCell as PeepholeLSTMCell
 from memnets.parts.controllers.mtrnn import MTRNNCell as MTRNNCell
 from memnets.parts.controllers.registry import CELLS as CELLS
 from memnets.parts.controllers.registry import register as register
