@@ -206,6 +206,11 @@ TABLE = [
     Case("ntm_elman", ntm(controller="elman")),
     Case("ntm_ctrnn", ntm(controller="ctrnn"), kernel=False),
     Case("ntm_indrnn", ntm(controller="indrnn"), kernel=False),
+    Case(
+        "ntm_gru_residual",
+        ntm(controller=stack(cell="gru", num_layers=3, residual=True)),
+        kernel=False,
+    ),
     Case("ntm_feedforward", ntm(controller="feedforward")),
     Case("ntm_feedforward_tanh", ntm(controller="feedforward_tanh")),
     Case("ntm_several_heads", ntm(read_heads=2, write_heads=3, heads=focusing(shift_range=2))),

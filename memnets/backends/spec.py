@@ -73,6 +73,7 @@ class ControllerSpec(NamedTuple):
     """The class of each cell."""
     hidden_size: int = 0
     skip_connections: bool = False
+    residual: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,4 +125,10 @@ def controller_of(controller: nn.Module) -> ControllerSpec:
     if type(controller) is not Controller:
         return ControllerSpec(type(controller))
     kinds = tuple(type(cell) for cell in controller.cells)
-    return ControllerSpec(Controller, kinds, controller.hidden_size, controller.skip_connections)
+    return ControllerSpec(
+        Controller,
+        kinds,
+        controller.hidden_size,
+        controller.skip_connections,
+        controller.residual,
+    )

@@ -60,7 +60,7 @@ ARGUMENTS = [
 ]
 FIELDS = [
     *((Stack, size, value) for size in ("hidden_size", "num_layers") for value in NO_SIZE),
-    *((Stack, "skip_connections", value) for value in NO_SWITCH),
+    *((Stack, switch, v) for switch in ("skip_connections", "residual") for v in NO_SWITCH),
     *((Stack, "cell", value) for value in NO_NAME),
     *((Backend, "name", value) for value in NO_NAME),
     *((Backend, "checkpoint_every", value) for value in NO_SIZE if value is not None),

@@ -23,8 +23,7 @@ examples:
   python train.py --task reverse --model dnc --model.memory-size 64 --curriculum incremental
   python train.py --resume runs/NAME
   python train.py --evaluate runs/NAME --memory-size 256   (--help after it lists its own flags)
-  python train.py --task priority_sort --model dnc --help        the flags of that task and model
-  python train.py --help-all                                     the same as this, in full
+  python train.py --task priority_sort --model dnc --help   the flags of both; --help-all: in full
   python train.py --model.heads.write least-recently-used        another part, by its name
   python train.py --model.shift-range 2     short for --model.heads.read.shift-range, the only one
 """

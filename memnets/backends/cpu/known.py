@@ -77,7 +77,8 @@ def evidence(layer: Any, modules: Sequence[nn.Module]) -> tuple[Any, ...]:
             fields = [(table.kind, dict(table.fields)) for table in module.tables]
             found += (list(module.sizes), fields)
         elif type(module) is Controller:
-            found += (module.hidden_size, module.skip_connections, module.state_shape)
+            found += (module.hidden_size, module.skip_connections, module.residual)
+            found.append(module.state_shape)
     return tuple(found)
 
 

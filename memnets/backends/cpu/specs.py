@@ -17,7 +17,7 @@ from memnets.backends.spec import ControllerSpec, Spec, TableSpec, tables_of
 from memnets.interface import Field, Interface, bounded, real, simplex
 from memnets.parts import heads
 from memnets.parts.content import Content
-from memnets.parts.controllers import Controller
+from memnets.parts.controllers import Controller, Stack
 from memnets.parts.heads import ReadHead, WriteHead
 from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation, Location
@@ -48,7 +48,7 @@ HONOURED: dict[type, frozenset[str]] = {
 }
 """The settings of each part that the kernel follows: one that is added to a part is refused until
 it is here, or has the value in `NEUTRAL`."""
-NEUTRAL: dict[type, dict[str, object]] = {}
+NEUTRAL: dict[type, dict[str, object]] = {Stack: {"residual": False}}
 """Settings that the kernel does not follow, and the value with which they change nothing."""
 SHARPNESS = ("strengths", "sharpenings")
 """Fields that multiply what a softmax is taken of."""
@@ -150,6 +150,8 @@ def _reason_in_controller(controller: ControllerSpec) -> str | None:
     if len(set(controller.cells)) != 1:
         names = ", ".join(kind.__name__ for kind in controller.cells) or "none"
         return f"It knows controllers with cells of one kind; this one has {names}."
+    if controller.residual is not NEUTRAL[Stack]["residual"]:
+        return f"It knows controllers without the setting residual={controller.residual!r}."
     return None
 
 

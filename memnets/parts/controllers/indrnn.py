@@ -22,7 +22,8 @@ class IndRNNCell(nn.Module):
     unit's own weights is at most 2 over a sequence of `longest` steps; it starts uniform from 0
     to this bound. The authors' code puts u back within its bound after each update; here each step
     clamps it, so that the bound holds with any optimizer: a weight past the bound counts as the
-    bound, and has no gradient. h itself has no bound. W and b start as those of torch's cells.
+    bound, and has no gradient. h itself has no bound. W and b start as those of torch's cells. The
+    paper's residual form is `Stack(cell="indrnn", num_layers=..., residual=True)`.
 
     >>> cell = IndRNNCell(3, 2)
     >>> h, state = cell(torch.ones(1, 3), (torch.zeros(1, 2),))

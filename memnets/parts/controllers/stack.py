@@ -30,6 +30,8 @@ class Controller(nn.Module):
         num_layers: how many cells.
         skip_connections: the papers' deep form (DNC Methods, "Controller network"): every cell
             also sees the controller's input, and the output is that of all cells side by side.
+        residual: from the second cell on, what comes out is h of the cell plus what came out of
+            the cell below (the residual IndRNN of Li et al. 2018, without its normalisation).
         learned_initial_state: the state before the first step is a parameter (the NTM paper's bias
             vector), else zero.
 
@@ -50,6 +52,7 @@ class Controller(nn.Module):
         *,
         num_layers: int = 1,
         skip_connections: bool = False,
+        residual: bool = False,
         learned_initial_state: bool = False,
         device: Device = None,
         dtype: torch.dtype | None = None,
@@ -66,6 +69,7 @@ class Controller(nn.Module):
         self.cell = cell
         self.num_layers = num_layers
         self.skip_connections = skip_connections
+        self.residual = residual
         self.output_size: int = hidden_size * num_layers if skip_connections else hidden_size
         below = hidden_size + input_size if skip_connections else hidden_size
         kind: Any = CELLS[cell]  # an nn.Module with the contract of a cell, as `register` checks
@@ -88,6 +92,7 @@ class Controller(nn.Module):
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
             skip_connections=self.skip_connections,
+            residual=self.residual,
         )
 
     def reset_parameters(self) -> None:
@@ -123,7 +128,7 @@ class Controller(nn.Module):
                 seen.insert(0, x)
             inputs = torch.cat(seen, dim=-1) if len(seen) > 1 else seen[0]
             h, cell_state = cell(inputs, cell_state)
-            outputs.append(h)
+            outputs.append(outputs[-1] + h if self.residual and outputs else h)
             states.append(cell_state)
         h = torch.cat(outputs, dim=-1) if self.skip_connections else outputs[-1]
         return h, tuple(states)
@@ -151,11 +156,14 @@ class Stack:
     skip_connections: bool = False
     """the papers' deep form (DNC Methods, "Controller network"): every cell also sees the
     controller's input, and the output is that of all cells side by side"""
+    residual: bool = False
+    """from the second cell on, what comes out is h of the cell plus what came out of the cell below
+    (the residual IndRNN of Li et al. 2018, without its normalisation)"""
 
     def __post_init__(self) -> None:
         check_name("cell", self.cell, CELLS)
         check_sizes(hidden_size=self.hidden_size, num_layers=self.num_layers)
-        check_switches(skip_connections=self.skip_connections)
+        check_switches(skip_connections=self.skip_connections, residual=self.residual)
 
     def build(
         self,
@@ -184,6 +192,7 @@ class Stack:
             self.hidden_size,
             num_layers=self.num_layers,
             skip_connections=self.skip_connections,
+            residual=self.residual,
             learned_initial_state=learned_initial_state,
             device=device,
             dtype=dtype,

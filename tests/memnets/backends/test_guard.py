@@ -273,6 +273,13 @@ def test_cells_of_two_kinds():
     assert "cells of one kind; this one has LSTMCell, ElmanCell" in reason
 
 
+def test_a_controller_that_becomes_residual():
+    layer = BY_NAME["ntm_lstm_2_layers"].build()
+    results(layer, "auto")
+    layer.controller.residual = True
+    assert "without the setting residual=True" in follows_or_refuses(layer)
+
+
 FUNCTIONS = [
     (parts.content, "content_weights"),
     (parts.content, "cosine_similarity"),

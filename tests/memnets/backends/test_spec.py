@@ -9,6 +9,7 @@ import torch
 import memnets
 from memnets.backends.cpu.plan import Plan
 from memnets.backends.cpu.specs import reason_in_spec
+from memnets.parts.controllers import Stack
 from memnets.parts.linkage import Linkage
 from tests.layers import TABLE, Case
 
@@ -46,6 +47,7 @@ def changed_parts() -> list[Any]:
     ntm, dnc = memnets.NTM(3, 2).spec, memnets.DNC(3, 2).spec
     return [
         (memnets.NTM(3, 2, controller="indrnn").spec, "It knows the cells LSTMCell, "),
+        (memnets.NTM(3, 2, controller=Stack(residual=True)).spec, "It knows controllers without "),
         (memnets.DNC(3, 2, linkage=Chain()).spec, "It knows Linkage as linkage"),
         (dataclasses.replace(ntm, model=torch.nn.LSTM), "It knows memnets."),
         (dataclasses.replace(ntm, tables=ntm.tables[:2]), "It knows an interface of 3 tables"),

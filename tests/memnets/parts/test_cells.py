@@ -264,9 +264,10 @@ def test_a_class_that_is_no_cell(kind: Any, message: str) -> None:
 
 @EVERY
 @pytest.mark.parametrize("skip_connections", [False, True])
-def test_a_stack_builds_the_controller(name: str, skip_connections: bool) -> None:
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_stack_builds_the_controller(name: str, skip_connections: bool, residual: bool) -> None:
     """The same draws, names and numbers as the constructor with these arguments."""
-    settings = {"num_layers": 2, "skip_connections": skip_connections}
+    settings = {"num_layers": 2, "skip_connections": skip_connections, "residual": residual}
     stack = Stack(cell=name, hidden_size=5, **settings)
     for learned in (False, True):
         torch.manual_seed(1)
@@ -311,6 +312,7 @@ def test_a_stack_is_a_value() -> None:
         ({"hidden_size": 0}, "hidden_size must be a whole number of at least 1; got 0"),
         ({"num_layers": 1.5}, r"num_layers must be a whole number of at least 1; got 1\.5"),
         ({"skip_connections": 1}, "skip_connections must be True or False; got 1"),
+        ({"residual": "yes"}, "residual must be True or False; got 'yes'"),
     ],
 )
 def test_a_setting_that_cannot_be(settings: dict[str, Any], message: str) -> None:

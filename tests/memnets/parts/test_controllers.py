@@ -81,11 +81,15 @@ def test_the_cell_is_the_loops(name: str, inputs: int, hidden: int, seed: int) -
 @pytest.mark.parametrize("name", list(CELLS))
 @pytest.mark.parametrize("num_layers", [1, 3])
 @pytest.mark.parametrize("skip_connections", [False, True])
-def test_the_stack_is_its_cells(name: str, num_layers: int, skip_connections: bool) -> None:
+@pytest.mark.parametrize("residual", [False, True])
+def test_the_stack_is_its_cells(
+    name: str, num_layers: int, skip_connections: bool, residual: bool
+) -> None:
     """Plain: each cell sees the one below, the output is the top one's. Deep form: all see x, all
-    are seen.
+    are seen. Residual: each adds to the one below.
     """
-    controller = build(name, num_layers=num_layers, skip_connections=skip_connections)
+    settings = {"skip_connections": skip_connections, "residual": residual}
+    controller = build(name, num_layers=num_layers, **settings)
     x = torch.randn(3, 4, dtype=torch.float64)
     _, state = controller(x, controller.initial_state(3))  # a state that is not zero
     h, after = controller(x, state)
@@ -94,7 +98,7 @@ def test_the_stack_is_its_cells(name: str, num_layers: int, skip_connections: bo
         below = outputs[-1:] if depth else []
         seen = [x, *below] if skip_connections or not depth else below
         output, cell_after = cell(torch.cat(seen, dim=-1), state[depth])
-        outputs.append(output)
+        outputs.append(sum([output, *below]) if residual else output)
         assert_same(after[depth], cell_after)
     assert_same(h, torch.cat(outputs, dim=-1) if skip_connections else outputs[-1])
     assert h.shape == (3, controller.output_size)

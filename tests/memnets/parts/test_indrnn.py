@@ -45,10 +45,11 @@ def test_the_sequence_is_the_loops(inputs: int, hidden: int, steps: int, seed: i
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-def test_the_gradient_over_a_sequence(layers: int) -> None:
+@pytest.mark.parametrize("residual", [False, True])
+def test_the_gradient_over_a_sequence(layers: int, residual: bool) -> None:
     torch.manual_seed(0)
-    controller = Stack(cell="indrnn", hidden_size=4, num_layers=layers).build(3)
-    controller.double()
+    stack = Stack(cell="indrnn", hidden_size=4, num_layers=layers, residual=residual)
+    controller = stack.build(3).double()
     names = [name for name, _ in controller.named_parameters()]
 
     def run(x: Tensor, *parameters: Tensor) -> Tensor:
@@ -61,6 +62,28 @@ def test_the_gradient_over_a_sequence(layers: int) -> None:
 
     x = torch.randn(4, 2, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(run, (x, *controller.parameters()))
+
+
+def test_the_residual_form_adds_each_layer_to_the_one_below() -> None:
+    """Layer for layer as loops: what comes out is not what is carried."""
+    random = np.random.default_rng(0)
+    stack = Stack(cell="indrnn", hidden_size=4, num_layers=3, residual=True)
+    controller = stack.build(3, dtype=torch.float64)
+    with torch.no_grad():
+        for parameter in controller.parameters():
+            parameter.copy_(tensor(random.normal(size=tuple(parameter.shape))))
+    state, hidden = controller.initial_state(1), [np.zeros(4)] * 3
+    for x_t in random.normal(size=(5, 3)):
+        seen, h = x_t, np.zeros(4)
+        for depth, cell in enumerate(controller.cells):
+            weights = {name: p.detach().numpy() for name, p in cell.named_parameters()}
+            hidden[depth] = indrnn(seen, hidden[depth], **weights)
+            h = h + hidden[depth]
+            seen = h
+        actual, state = controller(tensor(x_t)[None], state)
+        assert_equal_to(actual[0], h)
+        for depth in range(3):
+            assert_equal_to(state[depth][0][0], hidden[depth])
 
 
 def test_a_weight_past_the_bound_counts_as_the_bound() -> None:

@@ -42,7 +42,7 @@ CHANGED = [
     Linkage(),
     EraseAdd(add_range="real"),
     Start(memory=0.1, learned=True, spread=0.3),
-    Stack(cell="gru", hidden_size=7, num_layers=3, skip_connections=True),
+    Stack(cell="gru", hidden_size=7, num_layers=3, skip_connections=True, residual=True),
     Backend("reference", checkpoint_every=7),
     ReadHead(FOCUS, 3),
     WriteHead(LeastRecentlyUsed(decay=0.5), 2),
