@@ -12,6 +12,7 @@ MODEL_SIZES = {
     "dnc": MEMORY_SIZES,
     "neural_stack": MEMORY_SIZES,
     "lstm": ["--model.hidden-size", "4"],
+    "rnn": ["--model.controller.hidden-size", "4"],
     "transformer": ["--model.hidden-size", "8", "--model.num-layers", "1"],
 }
 
