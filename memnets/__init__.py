@@ -2,6 +2,7 @@
 
 from torch.serialization import add_safe_globals as _add_safe_globals
 
+from memnets import bidirectional as _bidirectional
 from memnets import (
     dnc,
     interface,
@@ -12,6 +13,7 @@ from memnets import (
     state,
 )
 from memnets.backends.registry import Backend, Choice, PerformanceWarning
+from memnets.bidirectional import Bidirectional, BidirectionalState
 from memnets.dnc import DNC, DNCInterface, DNCMemory, DNCParameters
 from memnets.inspect import record as _record
 from memnets.inspect.record import Trace, record
@@ -36,13 +38,8 @@ __version__ = "0.1.0"
 
 # So that `torch.load` takes a saved state or trace with `weights_only=True`, its default. torch
 # knows no other way than this list; nothing in a NamedTuple of tensors can run code.
-_MODULES = [getattr(parts, name) for name in parts.__all__] + [
-    dnc,
-    neural_stack,
-    ntm,
-    state,
-    _record,
-]
+_MODULES = [getattr(parts, name) for name in parts.__all__]
+_MODULES += [_bidirectional, dnc, neural_stack, ntm, state, _record]
 _add_safe_globals(
     [
         kind
@@ -57,6 +54,8 @@ __all__ = [
     "NTM",
     "Allocation",
     "Backend",
+    "Bidirectional",
+    "BidirectionalState",
     "Choice",
     "Content",
     "ContentAndLocation",
