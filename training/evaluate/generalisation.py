@@ -17,6 +17,7 @@ from torch import nn
 from tasks.base import Task
 from tasks.grid import grid
 from tasks.solved import measure as measured
+from training.evaluate import lengths
 from training.evaluate.intervals import Estimate, bootstrap, wilson
 from training.files import checkpoint, provenance
 from training.options.config import Config, from_json, make_layer, make_task
@@ -25,6 +26,7 @@ from training.options.seeds import seeds
 
 Figures = dict[str, Estimate]
 
+SEQUENCES, TOGETHER = 512, 64  # of each setting, and of those at a time
 SHARED = 8  # sequences of one size, where the size is drawn for each batch: few, for many sizes
 
 
@@ -39,13 +41,17 @@ class Options:
     evaluate: Path
     """the run folder"""
     memory_size: int | None = None
-    """memory slots (N), other than in training; None: as in training"""
-    sequences: int = 512
-    """sequences of each setting"""
-    batch_size: int = 64
-    """sequences at a time, for settings of one size"""
+    """memory slots (N), other than in training; None: as in training, but with --lengths one for
+    every step before the answer and 63 more (of copying, length + 64)"""
+    sequences: int | None = None
+    """sequences of each setting; None: 512, but with --lengths fewer of long ones, 2 at least"""
+    batch_size: int | None = None
+    """sequences at a time, for settings of one size; None: 64, but with --lengths no more than
+    fit into 1 GiB"""
     settings: tuple[str, ...] = ()
     """only these settings, such as length_50; none: all"""
+    lengths: tuple[int, ...] = ()
+    """in place of the settings, any lengths (of associative recall, items), such as 1000 20000"""
     seed: int | None = None
     """decides the sequences; None: those of the evaluation at the end of training"""
     best: bool = False
@@ -72,14 +78,10 @@ def run(options: Options) -> Path:
 
     Raises:
         ValueError: the folder is no run, its checkpoint cannot be read or does not fit the memory
-            size, or there is no such setting.
+            size, there is no such setting or length, or a length does not fit into memory.
         OSError: a file cannot be read or written.
     """
-    if min(options.sequences, options.batch_size) < 1:
-        raise ValueError(
-            f"--sequences and --batch-size must be at least 1, got {options.sequences} and "
-            f"{options.batch_size}"
-        )
+    check(options)
     config = from_json(checkpoint.read_config(options.evaluate))
     torch.set_num_threads(config.threads)
     saved = checkpoint.load(
@@ -87,36 +89,87 @@ def run(options: Options) -> Path:
     )
     check_same_run(config, from_json(saved["config"]))
     config = dataclasses.replace(config, device=options.device)
-    layer = build(config, saved, options.memory_size).eval()
-    chosen = choose(make_task(config), options.settings)
+    task = make_task(config)
+    if options.lengths:
+        chosen = lengths.of_lengths(task, options.lengths)
+    else:
+        chosen = choose(task, options.settings)
     results: dict[str, dict[str, Any]] = {}
-    for name, task in chosen.items():
-        fixed = name != "training"
-        found = measure(
-            layer,
-            task,
-            options.sequences,
-            batch_size=options.batch_size if fixed else SHARED,
-            seed=seeds(config.seed)[2] if options.seed is None else options.seed,
-            device=options.device,
-        )
-        results[name] = {"chance_cost": task.chance_cost(), **found}
+    for name, variant in chosen.items():
+        results[name] = evaluate(options, config, saved, name, variant)
         if len(results) == 1:
             print(heading(results, list(chosen)), flush=True)
         print(line(name, results[name], list(chosen)), flush=True)
-    path = options.evaluate / file_name(options.memory_size)
+    path = options.evaluate / file_name(options.memory_size, bool(options.lengths))
     checkpoint.write_json(path, report(options, saved, results))
     print(f"written to {path}")
     return path
 
 
-def file_name(memory_size: int | None) -> str:
-    """The file in the run folder.
+def check(options: Options) -> None:
+    """Refuse numbers below 1, and settings together with lengths.
 
-    >>> file_name(None), file_name(256)
-    ('generalisation.json', 'generalisation_memory_256.json')
+    Raises:
+        ValueError: naming the flags and the remedy.
     """
-    return "generalisation" + ("" if memory_size is None else f"_memory_{memory_size}") + ".json"
+    sequences = SEQUENCES if options.sequences is None else options.sequences
+    batch_size = TOGETHER if options.batch_size is None else options.batch_size
+    if min(sequences, batch_size) < 1:
+        raise ValueError(
+            f"--sequences and --batch-size must be at least 1, got {sequences} and {batch_size}"
+        )
+    if options.lengths and options.settings:
+        raise ValueError("--lengths takes the place of --settings, got both: leave out one of them")
+
+
+def evaluate(
+    options: Options, config: Config, saved: dict[str, Any], name: str, task: Task
+) -> dict[str, Any]:
+    """The figures of one setting, or of one length with the slots and the number it is given."""
+    model: Any = config.model_options
+    memory_size = options.memory_size
+    if options.lengths and memory_size is None and hasattr(model, "memory_size"):
+        memory_size = lengths.slots(task, model.memory_size)
+    layer = build(config, saved, memory_size).eval()
+    sequences, batch_size = options.sequences or SEQUENCES, options.batch_size or TOGETHER
+    sizes: dict[str, Any] = {}
+    if options.lengths:
+        extent = lengths.extent(layer, task, model, options.sequences, options.batch_size)
+        sequences, batch_size = extent.sequences, extent.batch_size
+        answers = task.cost.answers(task.sample(1, torch.Generator().manual_seed(0)))
+        sizes = {"memory_size": memory_size, **extent._asdict(), "answers": int(answers)}
+        print(f"{name}: {said(sizes)}", file=sys.stderr, flush=True)
+    found = measure(
+        layer,
+        task,
+        sequences,
+        batch_size=batch_size if name != "training" else SHARED,
+        seed=seeds(config.seed)[2] if options.seed is None else options.seed,
+        device=options.device,
+        progress=bool(options.lengths),
+    )
+    return {"chance_cost": task.chance_cost(), **sizes, **found}
+
+
+def said(sizes: dict[str, Any]) -> str:
+    """What is computed of a length, in words.
+
+    >>> said({"memory_size": 1064, "steps": 2001, "sequences": 58, "batch_size": 7})
+    '58 sequences of 2,001 steps, 7 at a time, 1,064 slots'
+    """
+    slots = f", {sizes['memory_size']:,} slots" if sizes["memory_size"] else ""
+    number, steps, together = sizes["sequences"], sizes["steps"], sizes["batch_size"]
+    return f"{number} sequences of {steps:,} steps, {together} at a time{slots}"
+
+
+def file_name(memory_size: int | None, lengths: bool = False) -> str:
+    """The file in the run folder, of settings or of lengths.
+
+    >>> file_name(None), file_name(256), file_name(None, lengths=True)
+    ('generalisation.json', 'generalisation_memory_256.json', 'lengths.json')
+    """
+    name = "lengths" if lengths else "generalisation"
+    return name + ("" if memory_size is None else f"_memory_{memory_size}") + ".json"
 
 
 def build(config: Config, saved: dict[str, Any], memory_size: int | None) -> nn.Module:
@@ -174,18 +227,24 @@ def measure(
     batch_size: int,
     seed: int,
     device: torch.device | str = "cpu",
+    progress: bool = False,
 ) -> Figures:
-    """The cost, the errors and the rate of exact answers; the gap to an optimum if it is known."""
+    """The cost, the errors and the rate of exact answers; the gap to an optimum if it is known.
+
+    With progress, a terminal shows how many sequences are done.
+    """
     generator = torch.Generator().manual_seed(seed)
     values: dict[str, list[np.ndarray]] = {}
-    lengths: set[int] = set()
+    steps: set[int] = set()
     for first in range(0, sequences, batch_size):
+        if progress and sys.stderr.isatty():
+            print(f"{first} of {sequences} done", end="\r", file=sys.stderr, flush=True)
         batch = task.sample(min(batch_size, sequences - first), generator)
         outputs, _ = layer(batch.inputs.to(device))
         for name, value in measured(task, outputs.cpu(), batch).items():
             values.setdefault(name, []).append(value.double().numpy())
-        lengths.add(len(batch.inputs))
-    return {name: estimate(name, groups, len(lengths) == 1) for name, groups in values.items()}
+        steps.add(len(batch.inputs))
+    return {name: estimate(name, groups, len(steps) == 1) for name, groups in values.items()}
 
 
 def estimate(name: str, batches: list[np.ndarray], independent: bool) -> Estimate:
@@ -207,7 +266,7 @@ def report(
         "step": saved["step"],
         "sequences": saved["sequences"],
         "memory_size": options.memory_size,
-        "evaluated": options.sequences,
+        "evaluated": options.sequences or (None if options.lengths else SEQUENCES),
         "interval": "95%: bootstrap over sequences (over batches where lengths differ); "
         "exact_match: Wilson's score",
         "commit": provenance.facts()["commit"],
@@ -224,7 +283,8 @@ def report(
 def heading(results: dict[str, dict[str, Any]], settings: list[str]) -> str:
     """The first line of the table."""
     row = next(iter(results.values()))
-    words = [name.replace("_per_", "/").replace("_", " ") for name in row if name != "chance_cost"]
+    names = [name for name, value in row.items() if isinstance(value, Estimate)]
+    words = [name.replace("_per_", "/").replace("_", " ") for name in names]
     width = max(map(len, ["setting", *settings]))
     return f"{'setting':{width}}  {'(chance)':>8}" + "".join(f"  {word:>26}" for word in words)
 
