@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +140,7 @@ def evaluate(
         answers = task.cost.answers(task.sample(1, torch.Generator().manual_seed(0)))
         sizes = {"memory_size": memory_size, **extent._asdict(), "answers": int(answers)}
         print(f"{name}: {said(sizes)}", file=sys.stderr, flush=True)
+    before = time.process_time()
     found = measure(
         layer,
         task,
@@ -148,6 +150,8 @@ def evaluate(
         device=options.device,
         progress=bool(options.lengths),
     )
+    if options.lengths:
+        sizes["core_seconds"] = round(time.process_time() - before, 2)
     return {"chance_cost": task.chance_cost(), **sizes, **found}
 
 
