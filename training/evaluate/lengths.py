@@ -109,7 +109,8 @@ def extent(
     Extent(steps=1001, sequences=152, batch_size=64)
     """
     steps = len(task.sample(1, torch.Generator().manual_seed(0)).inputs)
-    state = _elements(layer.initial_state(1)) if hasattr(layer, "initial_state") else 0
+    begin = getattr(layer, "initial_state", None)
+    state = 0 if begin is None else _elements(begin(1))
     hidden = getattr(layer, "hidden_size", 0)
     attention = steps * getattr(model_options, "attention_heads", 0)
     # A state before, after and during a step; the controller's gates; the errors of the outputs.
