@@ -47,7 +47,7 @@ def test_slots_follow_the_length():
     assert needed("copy", 20_000) == 20_064
     assert needed("copy", 20, trained=128) == 128
     assert needed("repeat_copy", 50) == 50 + 1 + lengths.SPARE  # the vectors and how often
-    assert needed("associative_recall", 30) == 30 * 4 + 5 + lengths.SPARE - 1
+    assert needed("associative_recall", 30) == 30 * 4 + 5 + lengths.SPARE
 
 
 def test_long_sequences_are_few_and_none_is_too_large(monkeypatch):
