@@ -149,7 +149,7 @@ def one(seed: int, run: Path) -> dict[str, Any]:
     return {
         "seed": seed,
         "sequences": reached(run),
-        "commits": list(dict.fromkeys([*(part["commit"] for part in parts), file["commit"]])),
+        "commits": list(dict.fromkeys(part["commit"] for part in parts)),
         "processors": list(dict.fromkeys(part["processor"] for part in parts)),
         "training_seconds": max(row["seconds"] for row in read_rows(run) if "seconds" in row),
         "lengths": errors,

@@ -134,7 +134,8 @@ def made(entry: dict[str, Any]) -> str:
     return (
         f"- {entry['model']}: `{entry['command']}`, then `python train.py --evaluate runs/NAME "
         f"--lengths {lengths}`; seeds {seeds}; {training:.1f} minutes of training and "
-        f"{sum(measured) / 60:.1f} of evaluation on one core; commits {commits}; {processors}"
+        f"{sum(measured) / 60:.1f} of evaluation on one core; trained at commit "
+        f"{commits}, on {processors}"
     )
 
 
