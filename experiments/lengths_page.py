@@ -13,7 +13,7 @@ from experiments.results import median
 from experiments.results_page import table
 from memnets.inspect import palette
 from training.files import checkpoint
-from training.options.models import Look, looks
+from training.options.models import Style, styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -167,11 +167,11 @@ def figure(task: str, entries: Entries) -> Figure:
 
 def _line(axes: Axes, entry: dict[str, Any], *, exact: bool) -> None:
     """The median of the seeds, with the range of them."""
-    look = looks().get(entry["model"], Look("", palette.SKY, "-"))
+    style = styles().get(entry["model"], Style("", palette.SKY, "-"))
     found = [(length, at(entry, length)) for length in entry["lengths"]]
     each = [[row["exact"] if exact else right(row) for row in rows_] for _, rows_ in found]
     sizes = [length for length, _ in found]
     middle, low, high = np.array([[median(v), min(v), max(v)] for v in each]).T
-    options = {"color": look.colour, "linestyle": look.line, "marker": "o", "markersize": 3}
+    options = {"color": style.colour, "linestyle": style.line, "marker": "o", "markersize": 3}
     axes.plot(sizes, middle, label=entry["model"], **options)
-    axes.fill_between(sizes, low, high, color=look.colour, alpha=0.15, linewidth=0)
+    axes.fill_between(sizes, low, high, color=style.colour, alpha=0.15, linewidth=0)

@@ -17,12 +17,12 @@ from memnets.parts.controllers import CELLS, Stack
 from memnets.parts.registry import as_data
 from memnets.state import difference, select
 from training.baselines.forms import time_first
-from training.baselines.registry import Look, register
+from training.baselines.registry import Style, register
 
 ELMAN = Stack(cell="elman", hidden_size=128)
 
 
-@register("rnn", Look("RNN", palette.SKY, "--"), guess={"run.sequences": 100_000})
+@register("rnn", Style("RNN", palette.SKY, "--"), guess={"run.sequences": 100_000})
 class RNN(nn.Module):
     """A stack of recurrent cells and a readout, called like the memory layers.
 

@@ -95,7 +95,7 @@ def _reason_in_tensors(tensors: Iterable[Tensor], dtype: torch.dtype) -> str | N
 @_constant
 def _reason_in_layer(layer: Any) -> str | None:
     """What the kernel does not know of the layer, or of what is at work around the call."""
-    reason = planned(layer, inner_modules(layer)).reason or _reason_in_surroundings()
+    reason = planned(layer, inner_modules(layer)).reason or _reason_in_modes()
     if reason is not None:
         return reason
     if not INITIAL.isdisjoint(layer.__dict__):
@@ -117,7 +117,7 @@ def _reason_in_layer(layer: Any) -> str | None:
     return reason_against(dtype)
 
 
-def _reason_in_surroundings() -> str | None:
+def _reason_in_modes() -> str | None:
     """As `known.reason_in_modes`, but for what operators are made for."""
     if torch._C._get_tracing_state() is not None:
         return "torch.jit is tracing the layer."
