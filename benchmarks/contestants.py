@@ -5,6 +5,7 @@ Axes: B batch, T time, I input, O output.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,13 +60,15 @@ def layer(
     case: Case, backend: str | Backend, dtype: torch.dtype | None = None
 ) -> memnets.MemoryLayer:
     """Build memnets' layer of a case, with one write head."""
-    return constructor(case.kind)(
+    kind = constructor(case.kind)
+    several = "read_heads" in inspect.signature(kind).parameters
+    return kind(
         case.input_size,
         case.output_size,
         memory_size=case.memory_size,
         word_size=case.word_size,
         hidden_size=case.hidden_size,
-        read_heads=case.read_heads,
+        **({"read_heads": case.read_heads} if several else {}),
         backend=backend,
         dtype=dtype,
     )

@@ -79,15 +79,15 @@ def _products_of(case: Case, steps: int, one_pass: str) -> int:
 
 def costs(case: Case) -> Costs:
     """The cost model of the memory of a case."""
-    found = MODELS[case.kind.lower()].costs
-    if found is None:
-        raise ValueError(f"{case.kind} has no cost model: give it one where it is registered.")
-    return found
+    for model in MODELS.values():
+        if model.costs is not None and model.constructor is contestants.constructor(case.kind):
+            return model.costs
+    raise ValueError(f"{case.kind} has no cost model: give it one where it is registered.")
 
 
 def products(case: Case) -> dict[str, float]:
     """Operations of the products of one forward step of the whole batch, by part."""
-    hidden, reads = case.hidden_size, case.read_heads * case.word_size
+    hidden, reads = case.hidden_size, _layer(case).read_heads * case.word_size
     found = {
         "controller": 8 * hidden * (case.input_size + reads + hidden),
         "interface": 2 * hidden * emitted(case),

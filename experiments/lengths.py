@@ -124,7 +124,7 @@ def summarise(folder: Path, entries: Sequence[Entry]) -> list[dict[str, Any]]:
             found.append(
                 {
                     "task": entry.task,
-                    "model": MODELS[entry.model].look.label,
+                    "model": MODELS[entry.model].style.label,
                     "trained": entry.lengths[0],
                     "command": f"python train.py {' '.join(command(entry, 'SEED'))}",
                     "lengths": list(entry.lengths),

