@@ -174,7 +174,8 @@ def step(
     gates = parameters.allocation.allocation_gates[..., None]
     write_gates = parameters.allocation.write_gates[..., None]
     write_weights = write_gates * (gates * allocated + (1 - gates) * by_content)
-    memory = WRITING.write(state.memory, write_weights, parameters.vectors)
+    memory = allocation.free(parameters.allocation, state.memory, state.read_weights)
+    memory = WRITING.write(memory, write_weights, parameters.vectors)
 
     link, precedence = state.link, state.precedence
     read_weights = content.weigh(memory, parameters.read)
@@ -357,7 +358,7 @@ def tables(
 
 CONTRACTS: dict[str, tuple[str, ...]] = {
     "content": ("table", "weigh"),
-    "allocation": ("table", "initial_state", "allocate"),
+    "allocation": ("table", "initial_state", "allocate", "free"),
     "linkage": ("table", "initial_state", "update", "mix"),
 }
 """The methods that each part of a DNC must have: see `Content`, `Allocation` and `Linkage`."""

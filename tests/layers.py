@@ -18,9 +18,10 @@ from memnets.interface import Field, Table, real
 from memnets.parts.content import Content
 from memnets.parts.controllers import Stack
 from memnets.parts.heads import Heads, ReadHead, WriteHead
+from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.start import Start
-from memnets.parts.usage import LeastRecentlyUsed
+from memnets.parts.usage import Allocation, LeastRecentlyUsed
 from memnets.parts.writing import EraseAdd
 
 I, O, N, W, HIDDEN = 3, 2, 5, 4, 6  # noqa: E741
@@ -274,6 +275,8 @@ TABLE = [
         "dnc_masked_content_only",
         dnc(content=Content(masked=True), linkage=None, read_heads=3, write_heads=2),
     ),
+    Case("dnc_wiped", dnc(allocation=Allocation(wipe=True)), kernel=False),
+    Case("dnc_sharpened", dnc(linkage=Linkage(sharpened=True), write_heads=2), kernel=False),
     Case("neural_stack", neural_stack(), kernel=False, kinks=True),
     Case(
         "neural_queue_gru",

@@ -6,12 +6,14 @@ Axes: B batch, N memory slots, R read heads, H write heads.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from memnets.interface import Field, Table, simplex
+from memnets.checks import check_epsilons, check_switches
+from memnets.interface import Field, Table, oneplus, simplex
+from memnets.parts.location import sharpen
 from memnets.parts.registry import register
 
 
@@ -57,6 +59,16 @@ def directional_weights(link: Tensor, read_weights: Tensor) -> tuple[Tensor, Ten
     return backward.transpose(1, 2), forward.transpose(1, 2)
 
 
+class SharpenedLinkageParameters(NamedTuple):
+    """What `Linkage` takes if it is sharpened: read modes, and sharpenings [B, R, 2H] above 1.
+
+    The sharpenings are in the order of the read modes, of which `LinkageParameters` tells.
+    """
+
+    read_modes: Tensor
+    sharpenings: Tensor
+
+
 class LinkageParameters(NamedTuple):
     """What `Linkage` takes: read modes [B, R, 2H + 1] on the simplex.
 
@@ -67,13 +79,38 @@ class LinkageParameters(NamedTuple):
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Linkage:
-    """Follow the order of the writes, backward and forward: the DNC's own (DNC Methods)."""
+    """Follow the order of the writes, backward and forward: the DNC's own (DNC Methods).
+
+    Each write blurs the link a little, and each step along it blurs the weighting further.
+    Sharpened (Csordas and Schmidhuber 2019, arXiv 1904.10278, section 3.3), backward and forward
+    weightings are raised to powers that the head emits, `w^s / sum w^s`: see `sharpen`.
+
+    Raises:
+        ValueError: if `sharpened` is no switch, or the epsilon is not above 0.
+    """
+
+    sharpened: bool = False
+    """raise backward and forward weightings to powers, one for each way of each read head"""
+    sharpen_epsilon: float = 1e-6
+    """added to a weighting before it is raised to a power; one that is all 0 becomes uniform"""
+
+    def __post_init__(self) -> None:
+        check_switches(sharpened=self.sharpened)
+        check_epsilons(sharpen_epsilon=self.sharpen_epsilon)
+        if self.sharpen_epsilon == 0:
+            raise ValueError(
+                "sharpen_epsilon must be above 0, because nothing is linked before the second "
+                f"write and a weighting of zeros has no sharpened form; got {self.sharpen_epsilon}."
+            )
 
     def table(self, read_heads: int, write_heads: int) -> Table:
-        """Read modes [B, R, 2H + 1]."""
+        """Read modes [B, R, 2H + 1]; if sharpened, sharpenings [B, R, 2H]."""
         fields = {"read_modes": Field((read_heads, 2 * write_heads + 1), simplex)}
+        if self.sharpened:
+            sharpenings = Field((read_heads, 2 * write_heads), oneplus)
+            return Table(SharpenedLinkageParameters, {**fields, "sharpenings": sharpenings})
         return Table(LinkageParameters, fields)
 
     def initial_state(self, memory: Tensor, write_heads: int) -> tuple[Tensor, Tensor]:
@@ -92,7 +129,7 @@ class Linkage:
 
     def mix(
         self,
-        parameters: LinkageParameters,
+        parameters: Any,
         link: Tensor,
         read_weights: Tensor,
         by_content: Tensor,
@@ -100,7 +137,7 @@ class Linkage:
         """Mix the ways to read (DNC Methods, "Memory reading").
 
         Args:
-            parameters: the read modes.
+            parameters: the read modes; if sharpened, the sharpenings.
             link: [B, H, N, N] of this step.
             read_weights: [B, R, N] of the step before.
             by_content: content weightings [B, R, N].
@@ -109,5 +146,10 @@ class Linkage:
             Read weightings [B, R, N].
         """
         backward, forward = directional_weights(link, read_weights)
-        ways = torch.cat([backward, forward, by_content[:, :, None]], dim=2)
+        if self.sharpened:
+            along = torch.cat([backward, forward], dim=2)
+            along = sharpen(along, parameters.sharpenings, self.sharpen_epsilon)
+            ways = torch.cat([along, by_content[:, :, None]], dim=2)
+        else:
+            ways = torch.cat([backward, forward, by_content[:, :, None]], dim=2)
         return (parameters.read_modes[..., None] * ways).sum(2)

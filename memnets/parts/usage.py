@@ -3,6 +3,7 @@
 Axes: B batch, N memory slots, R read heads, H write heads.
 
 DNC: Graves et al., Nature 538, 2016, Methods. MANN: Santoro et al. 2016, arXiv 1605.06065.
+De-allocation that wipes: Csordas and Schmidhuber 2019, arXiv 1904.10278.
 """
 
 from __future__ import annotations
@@ -33,6 +34,25 @@ def retention(read_weights: Tensor, free_gates: Tensor) -> Tensor:
         Retention [B, N] in [0, 1].
     """
     return product(1 - free_gates[..., None] * read_weights, dim=1)
+
+
+def wipe_freed(memory: Tensor, retention: Tensor) -> Tensor:
+    """Wipe what is freed, M_i <- psi_i M_i (Csordas and Schmidhuber 2019, section 3.2).
+
+    In the DNC, a freed slot keeps its content until it is written to, and a key still finds it.
+
+    Args:
+        memory: [B, N, W].
+        retention: [B, N] in [0, 1]: see `retention`.
+
+    Returns:
+        Memory [B, N, W].
+
+    >>> wipe_freed(torch.ones(1, 2, 2), torch.tensor([[1.0, 0.0]]))
+    tensor([[[1., 1.],
+             [0., 0.]]])
+    """
+    return memory * retention[..., None]
 
 
 def update_usage(usage: Tensor, write_weights: Tensor, retention: Tensor) -> Tensor:
@@ -128,10 +148,12 @@ class Allocation:
     stop_gradient: bool = False
     """let no gradient pass from usage to the write weightings, as DeepMind's code does and the
     paper does not say"""
+    wipe: bool = False
+    """wipe what is freed, so that no key finds it any more: see `wipe_freed`"""
 
     def __post_init__(self) -> None:
         check_epsilons(epsilon=self.epsilon, resolution=self.resolution)
-        check_switches(stop_gradient=self.stop_gradient)
+        check_switches(stop_gradient=self.stop_gradient, wipe=self.wipe)
 
     def table(self, read_heads: int, write_heads: int) -> Table:
         """The gates, of which `AllocationParameters` tells."""
@@ -168,6 +190,20 @@ class Allocation:
         usage = update_usage(usage, write_weights, retention(read_weights, parameters.free_gates))
         gates = parameters.write_gates * parameters.allocation_gates
         return usage, allocate(usage, gates, self.epsilon, self.resolution)
+
+    def free(
+        self, parameters: AllocationParameters, memory: Tensor, read_weights: Tensor
+    ) -> Tensor:
+        """The memory [B, N, W] that is then written to: as it is, or wiped where it is freed.
+
+        Args:
+            parameters: the gates.
+            memory: [B, N, W] of the step before.
+            read_weights: [B, R, N] of the step before.
+        """
+        if not self.wipe:
+            return memory
+        return wipe_freed(memory, retention(read_weights, parameters.free_gates))
 
 
 def least_used(usage: Tensor, count: int) -> Tensor:

@@ -52,6 +52,7 @@ def equations() -> dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]]:
         "sharpen": (parts.location.sharpen, (reads, step.read_sharpenings)),
         "focus": (parts.location.focus, (state.memory, reads, *step[:2], *location)),
         "retention": (parts.usage.retention, (reads, gates)),
+        "wipe_freed": (parts.usage.wipe_freed, (state.memory, retained)),
         "update_usage": (parts.usage.update_usage, (state.usage, writes, retained)),
         "allocation": (parts.usage.allocation, (state.usage,)),
         "allocate": (parts.usage.allocate, (state.usage, step.write_gates)),

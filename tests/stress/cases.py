@@ -127,6 +127,11 @@ def content_settings(dice: random.Random) -> dict[str, Any]:
     }
 
 
+def linkage(dice: random.Random) -> Linkage:
+    """One whose epsilon changes nothing, because it is not sharpened."""
+    return Linkage(sharpen_epsilon=dice.choice([1e-6, 1e-6, 1e-3]))
+
+
 def masked_settings(dice: random.Random) -> dict[str, Any]:
     """Those of one that may be masked."""
     return {**content_settings(dice), "masked": dice.random() < 0.3}
@@ -197,7 +202,7 @@ def dnc_options(dice: random.Random) -> dict[str, Any]:
             resolution=dice.choice([2**-16, 2**-16, 2**-4, 0.0]),
             stop_gradient=dice.random() < 0.3,
         ),
-        "linkage": None if dice.random() < 0.2 else Linkage(),
+        "linkage": None if dice.random() < 0.2 else linkage(dice),
     }
 
 

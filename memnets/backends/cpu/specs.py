@@ -44,11 +44,15 @@ HONOURED: dict[type, frozenset[str]] = {
     ),
     EraseAdd: frozenset({"add_range"}),
     Allocation: frozenset({"epsilon", "resolution", "stop_gradient"}),
-    Linkage: frozenset(),
+    Linkage: frozenset({"sharpen_epsilon"}),  # changes nothing without `sharpened`
 }
 """The settings of each part that the kernel follows: one that is added to a part is refused until
 it is here, or has the value in `NEUTRAL`."""
-NEUTRAL: dict[type, dict[str, object]] = {Stack: {"residual": False}}
+NEUTRAL: dict[type, dict[str, object]] = {
+    Allocation: {"wipe": False},
+    Linkage: {"sharpened": False},
+    Stack: {"residual": False},
+}
 """Settings that the kernel does not follow, and the value with which they change nothing."""
 SHARPNESS = ("strengths", "sharpenings")
 """Fields that multiply what a softmax is taken of."""
