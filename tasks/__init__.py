@@ -28,6 +28,7 @@ from tasks.duplicated import Duplicated
 from tasks.dyck import Dyck
 from tasks.dynamic_ngram import DynamicNGram
 from tasks.even_pairs import EvenPairs
+from tasks.few_shot import FewShot
 from tasks.interference_copy import InterferenceCopy
 from tasks.key_value_recall import KeyValueRecall
 from tasks.missing_duplicate_string import MissingDuplicateString
@@ -62,6 +63,7 @@ __all__ = [
     "Dyck",
     "DynamicNGram",
     "EvenPairs",
+    "FewShot",
     "InterferenceCopy",
     "KeyValueRecall",
     "MissingDuplicateString",

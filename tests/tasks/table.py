@@ -79,6 +79,17 @@ def farthest_sizes(draw):
 
 
 @st.composite
+def few_shot_sizes(draw):
+    dimensions = draw(st.integers(1, 9))
+    return {
+        "dimensions": dimensions,
+        "classes": draw(st.integers(2, min(6, 2**dimensions))),
+        "shots": draw(st.integers(2, 5)),
+        "noise_percent": draw(st.integers(1, 99)),
+    }
+
+
+@st.composite
 def interference_sizes(draw):
     return {**draw(copy_sizes()), **size_range(draw, "min_distractors", "max_distractors", 1, 12)}
 
@@ -286,6 +297,15 @@ TABLE = {
         tiny={"dimensions": 2, "vectors": 3, "labels": 3},
         evaluations={f"vectors_{vectors}": vectors for vectors in (4, 8)},
         other={"dimensions": 3, "labels": 9},
+    ),
+    "few_shot": Row(
+        tasks.FewShot(),
+        lambda batch: (len(batch.mask) // 5,),
+        [(10,)],
+        few_shot_sizes(),
+        tiny={"classes": 2, "shots": 2, "dimensions": 2},
+        evaluations={f"shots_{shots}": 5 * shots for shots in (10, 20)},
+        other={"dimensions": 7, "classes": 3},
     ),
     "interference_copy": Row(
         tasks.InterferenceCopy(),

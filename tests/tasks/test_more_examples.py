@@ -8,7 +8,15 @@ import pytest
 import torch
 
 import tasks
-from tasks import Adding, BinaryAddition, Dyck, InterferenceCopy, KeyValueRecall, NthFarthest
+from tasks import (
+    Adding,
+    BinaryAddition,
+    Dyck,
+    FewShot,
+    InterferenceCopy,
+    KeyValueRecall,
+    NthFarthest,
+)
 from tasks.binary_addition import carry_probability
 
 
@@ -206,6 +214,40 @@ def test_nth_farthest_is_the_papers():
         )
     )
     assert len(pairs) == 64
+
+
+def test_few_shot_by_hand():
+    # Class 1 is (+, -) and class 0 is (-, -); each label comes one step after its sample.
+    task = FewShot(classes=2, shots=2, dimensions=2)
+    inputs = torch.tensor(
+        [
+            [0.7, -1.2, 0, 0],
+            [-0.6, -0.9, 0, 1],
+            [1.4, -1.0, 1, 0],
+            [-1.1, -0.8, 0, 1],
+        ]
+    ).unsqueeze(1)
+    expected = torch.tensor([[0.0, 0], [0, 0], [0, 1], [1, 0]]).unsqueeze(1)
+    assert torch.equal(task.solve(inputs), expected)
+
+
+def test_few_shot_samples():
+    """Each class has its shots; a label follows its sample; the noise is as strong as it says."""
+    batch = FewShot(noise_percent=30).sample(200, generator())
+    samples, before = batch.inputs[..., :16], batch.inputs[..., 16:]
+    assert (before[0] == 0).all()
+    assert (before[1:].sum(-1) == 1).all()
+    scored = batch.mask[:-1] == 1
+    assert torch.equal(before[1:][scored], batch.targets[:-1][scored])
+    assert (batch.targets.sum(0) == 9).all()  # all but the first of ten
+    off = (samples.abs() - 1).flatten()
+    assert float(off.abs().max()) <= 0.3
+    assert float(off.mean().abs()) < 5 * 0.3 / math.sqrt(3 * len(off))
+    assert float(off.square().mean()) == pytest.approx(0.03, rel=0.05)
+    counts = batch.targets.flatten(0, 1)[batch.mask.flatten() == 1].sum(0)
+    assert (counts == 1800).all()
+    signs = {tuple(row.sign().tolist()) for row in samples[:, 0]}
+    assert len(signs) == 5
 
 
 def test_interference_copy_by_hand():

@@ -15,6 +15,7 @@ from tasks import (
     Copy,
     Dyck,
     DynamicNGram,
+    FewShot,
     InterferenceCopy,
     KeyValueRecall,
     NthFarthest,
@@ -351,6 +352,11 @@ def test_priorities_are_uniform_from_minus_1_to_1():
          "values=7 and max_pairs=8: pass more keys and values, or lower max_pairs"),
         (NthFarthest, {"labels": 7}, "labels must be at least as many as vectors, got labels=7 and "
          "vectors=8: pass labels=8 or more, or fewer vectors"),
+        (FewShot, {"classes": 1}, "classes must be a whole number of at least 2, got classes=1"),
+        (FewShot, {"dimensions": 2}, "dimensions=2 make only 4 of them, got classes=5: raise "
+         "dimensions or lower classes"),
+        (FewShot, {"noise_percent": 100}, "noise_percent must be at most 99, got "
+         "noise_percent=100: with more, a sample no longer tells its class"),
         (InterferenceCopy, {"min_distractors": 21}, "min_distractors must be at most "
          "max_distractors, got min_distractors=21 and max_distractors=20"),
         (Adding, {"min_length": 5}, "min_length must be a whole number of at least 6, got "
