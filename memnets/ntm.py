@@ -268,7 +268,8 @@ class NTM(MemoryLayer):
             both = weights.expand(rows, -1, -1).split([self.read_heads, self.write_heads], dim=1)
             read_weights, write_weights = both
         carried = plugged.initial_addressing(self.heads, like=memory[:, :, 0])
-        return NTMMemory(memory, read_weights, write_weights, carried)
+        kept = plugged.initial_writing(self.writing, memory)
+        return NTMMemory(memory, read_weights, write_weights, carried, kept)
 
     def access(self, parameters: Any, memory: NTMMemory) -> tuple[Tensor, NTMMemory]:
         """Do one step on the memory with this layer's heads."""

@@ -13,6 +13,15 @@ from step to step, a third:
     initial_state(like) -> state
         Optional: tensors (or tuples of them) with the batch as the first axis, of the dtype and
         device of `like` [B, N]. Without it the state is the empty tuple.
+
+A rule of writing is any object with `table(write_heads, word_size)` and `write(memory, weights,
+vectors)`. One that carries something from step to step adds
+
+    initial_state(memory) -> state
+        Tensors (or tuples of them) with the batch as the first axis, for a memory [B, N, W]. Its
+        `write` then takes the state as a fourth argument and returns (memory, state).
+    read(memory, weights, state) -> read vectors [B, R, W]
+        Optional: how read heads read what it wrote, if not by r = M^T w.
 """
 
 from __future__ import annotations
@@ -42,6 +51,8 @@ class NTMMemory(NamedTuple):
     """[B, H, N]"""
     addressing: tuple[Any, ...] = ()
     """What addressings with a state of their own carry, one entry a head; else empty."""
+    writing: Any = ()
+    """What a rule of writing with a state of its own carries; else empty."""
 
 
 class Addressing(Protocol):
@@ -96,7 +107,10 @@ Head = ReadHead | WriteHead
 
 
 class Writing(Protocol):
-    """How write heads write: `memnets.parts.writing.EraseAdd` is the NTM's."""
+    """How write heads write: `memnets.parts.writing.EraseAdd` is the NTM's.
+
+    The top of this module says what a rule with a state of its own has beside this.
+    """
 
     def table(self, write_heads: int, word_size: int) -> Table:
         """What it wants emitted for all write heads together."""
@@ -245,6 +259,12 @@ def initial_addressing(heads: Sequence[Head], like: Tensor) -> tuple[Any, ...]:
     return tuple(start(like) if start else () for start in starts)
 
 
+def initial_writing(writing: Any, memory: Tensor) -> Any:
+    """What a rule of writing starts with, or the empty tuple if it carries nothing."""
+    start = getattr(writing, "initial_state", None)
+    return start(memory) if start else ()
+
+
 def access(
     heads: Sequence[Head],
     parameters: Sequence[Any],
@@ -273,14 +293,27 @@ def access(
     write_weights, write_carried = _weigh(
         heads[writers], emitted[writers], state.write_weights, state, carried[writers]
     )
-    memory = writing.write(state.memory, write_weights, vectors)
+    memory, kept_writing = _write(writing, state, write_weights, vectors)
 
-    seen = state if read_first else state._replace(memory=memory)
+    seen = state if read_first else state._replace(memory=memory, writing=kept_writing)
     read_weights, read_carried = _weigh(
         heads[reading], emitted[reading], state.read_weights, seen, carried[reading]
     )
     kept = read_carried + write_carried if state.addressing else ()
-    return read(seen.memory, read_weights), NTMMemory(memory, read_weights, write_weights, kept)
+    read_vectors = _read(writing, seen, read_weights)
+    return read_vectors, NTMMemory(memory, read_weights, write_weights, kept, kept_writing)
+
+
+def _write(writing: Any, state: NTMMemory, weights: Tensor, vectors: Any) -> tuple[Tensor, Any]:
+    """Return the memory after the write, and what the rule carries on."""
+    if not hasattr(writing, "initial_state"):
+        return writing.write(state.memory, weights, vectors), ()
+    return writing.write(state.memory, weights, vectors, state.writing)
+
+
+def _read(writing: Writing, state: NTMMemory, weights: Tensor) -> Tensor:
+    own = getattr(writing, "read", None)
+    return read(state.memory, weights) if own is None else own(state.memory, weights, state.writing)
 
 
 def _weigh(

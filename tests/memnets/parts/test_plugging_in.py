@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import memnets
+from memnets.interface import Field, Table, real
 from memnets.parts.content import Content
-from memnets.parts.heads import NTMMemory, ReadHead, WriteHead
+from memnets.parts.heads import Heads, NTMMemory, ReadHead, WriteHead
 from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.usage import LeastRecentlyUsed
 from tests import oracles
@@ -192,3 +193,43 @@ def test_a_part_says_how_its_state_is_masked_and_recorded() -> None:
     assert trace.memory.addressing[0].shape == (4, 2)
     whole = memnets.map_tensors(torch.clone, layer(x)[1]).memory.addressing[0]
     torch.testing.assert_close(trace.memory.addressing[0][-1], whole.slots.amax(1))
+
+
+class Added(NamedTuple):
+    """What `Loud` writes."""
+
+    add_vectors: Tensor
+
+
+class Loud:
+    """A rule of writing that adds and counts steps, and reads a slot times the count."""
+
+    def table(self, write_heads: int, word_size: int) -> Any:
+        return Table(Added, {"add_vectors": Field((write_heads, word_size), real)})
+
+    def initial_state(self, memory: Tensor) -> Tensor:
+        return memory.new_zeros(len(memory))
+
+    def write(
+        self, memory: Tensor, weights: Tensor, vectors: Any, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return memory + weights.transpose(1, 2) @ vectors.add_vectors, state + 1
+
+    def read(self, memory: Tensor, weights: Tensor, state: Tensor) -> Tensor:
+        return state[:, None, None] * (weights @ memory)
+
+
+@pytest.mark.parametrize("read_first", [False, True])
+def test_a_rule_of_writing_may_carry_a_state_and_read(read_first: bool) -> None:
+    """Its state is masked with the rest; what it reads is of the step before if read first."""
+    heads = Heads(read_first=read_first)
+    layer = memnets.NTM(3, 2, memory_size=5, word_size=4, writing=Loud(), heads=heads)
+    x = torch.randn(4, 2, 3)
+    _, state = layer(x, lengths=[4, 1])
+    assert state.memory.writing.tolist() == [4, 1]
+    trace = memnets.record(layer, x)
+    assert trace.memory.writing.tolist() == [[t, t] for t in (1, 2, 3, 4)]
+    t, seen = 2, 1 if read_first else 2
+    plain = trace.memory.read_weights[t] @ trace.memory.memory[seen]
+    torch.testing.assert_close(trace.read_vectors[t], (seen + 1) * plain)
+    assert layer(x)[1].memory.addressing == ()
