@@ -2,6 +2,7 @@
 
 from memnets.parts import (
     content,
+    delta_rule,
     heads,
     linkage,
     location,
@@ -14,6 +15,7 @@ from memnets.parts import (
 
 __all__ = [
     "content",
+    "delta_rule",
     "heads",
     "linkage",
     "location",
