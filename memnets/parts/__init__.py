@@ -3,6 +3,7 @@
 from memnets.parts import (
     content,
     delta_rule,
+    gated_delta,
     heads,
     linkage,
     location,
@@ -16,6 +17,7 @@ from memnets.parts import (
 __all__ = [
     "content",
     "delta_rule",
+    "gated_delta",
     "heads",
     "linkage",
     "location",

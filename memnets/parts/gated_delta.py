@@ -1,0 +1,80 @@
+"""By the gated delta rule: the whole memory decays, then the delta rule writes (Gated DeltaNet).
+
+Axes: B batch, N memory slots, W word, H write heads. Yang et al. 2024, arXiv 2412.06464.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from memnets.checks import check_name, check_numbers
+from memnets.interface import ADD_RANGES, Field, Table, unit
+from memnets.parts.registry import register
+
+
+def gated_delta(
+    memory: Tensor, weights: Tensor, add_vectors: Tensor, rates: Tensor, decays: Tensor
+) -> Tensor:
+    """Write M <- alpha M, then M <- M + beta w (v - w^T M)^T, head after head (eq. 10).
+
+    Args:
+        memory: [B, N, W].
+        weights: write weightings w, [B, H, N].
+        add_vectors: v, [B, H, W].
+        rates: beta, [B, H] in [0, 1].
+        decays: alpha, [B, H] in [0, 1], the share that is left; 1 is the delta rule.
+
+    Returns:
+        The memory after the write, [B, N, W].
+
+    >>> one_hot, half = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[0.5]])
+    >>> gated_delta(torch.ones(1, 2, 3), one_hot, torch.full((1, 1, 3), 5.0), half, half)
+    tensor([[[2.7500, 2.7500, 2.7500],
+             [0.5000, 0.5000, 0.5000]]])
+    """
+    heads = (weights, add_vectors, rates[..., None], decays[..., None])
+    for w, v, rate, decay in zip(*(one.split(1, dim=1) for one in heads), strict=True):
+        memory = decay * memory
+        memory = torch.baddbmm(memory, w.transpose(1, 2), rate * (v - torch.bmm(w, memory)))
+    return memory
+
+
+class GatedDeltaVectors(NamedTuple):
+    """What `GatedDelta` takes: add vectors [B, H, W], rates and decays [B, H]."""
+
+    add_vectors: Tensor
+    rates: Tensor
+    decays: Tensor
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class GatedDelta:
+    """Write by the gated delta rule: `gated_delta` (Yang et al. 2024, eq. 10).
+
+    Raises:
+        ValueError: if `add_range` is not a known range, or the bias is not a finite number.
+    """
+
+    add_range: Literal["bounded", "real"] = "bounded"
+    """range of the add vectors: see `EraseAdd`"""
+    decay_bias: float = 4.0
+    """added to the initial bias of the decays: with 4, a step starts by leaving 0.98 of all"""
+
+    def __post_init__(self) -> None:
+        check_name("add_range", self.add_range, ADD_RANGES)
+        check_numbers(decay_bias=self.decay_bias)
+
+    def table(self, write_heads: int, word_size: int) -> Table:
+        """Add vectors [B, H, W], rates and decays [B, H]."""
+        added = Field((write_heads, word_size), ADD_RANGES[self.add_range])
+        rates, decays = Field((write_heads,), unit), Field((write_heads,), unit, self.decay_bias)
+        return Table(GatedDeltaVectors, {"add_vectors": added, "rates": rates, "decays": decays})
+
+    def write(self, memory: Tensor, weights: Tensor, vectors: GatedDeltaVectors) -> Tensor:
+        """The memory [B, N, W] after a write by weightings [B, H, N]."""
+        return gated_delta(memory, weights, *vectors)
