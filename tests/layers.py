@@ -19,6 +19,7 @@ from memnets.parts.content import Content
 from memnets.parts.controllers import Stack
 from memnets.parts.delta_rule import DeltaRule
 from memnets.parts.gated_delta import GatedDelta
+from memnets.parts.gated_delta_2 import GatedDelta2
 from memnets.parts.heads import Heads, ReadHead, WriteHead
 from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation, Location
@@ -260,6 +261,7 @@ TABLE = [
     Case("ntm_own_writing", fading, kernel=False),
     Case("ntm_delta_rule", ntm(writing=DeltaRule()), kernel=False),
     Case("ntm_gated_delta", ntm(writing=GatedDelta(), write_heads=2), kernel=False),
+    Case("ntm_gated_delta_2", ntm(writing=GatedDelta2(add_range="real")), kernel=False),
     Case("ntm_own_controller", own_controller(ntm, 1), own_controller=True, kernel=False),
     Case("dnc_lstm", dnc()),
     Case("dnc_lstm_2_layers", dnc(controller=stack(num_layers=2))),
