@@ -17,6 +17,7 @@ import memnets
 from memnets.interface import Field, Table, real
 from memnets.parts.content import Content
 from memnets.parts.controllers import Stack
+from memnets.parts.decay_add import DecayAdd
 from memnets.parts.delta_rule import DeltaRule
 from memnets.parts.gated_delta import GatedDelta
 from memnets.parts.gated_delta_2 import GatedDelta2
@@ -262,6 +263,7 @@ TABLE = [
     Case("ntm_delta_rule", ntm(writing=DeltaRule()), kernel=False),
     Case("ntm_gated_delta", ntm(writing=GatedDelta(), write_heads=2), kernel=False),
     Case("ntm_gated_delta_2", ntm(writing=GatedDelta2(add_range="real")), kernel=False),
+    Case("ntm_decay_add", ntm(writing=DecayAdd(decay=0.9), write_heads=2), kernel=False),
     Case("ntm_own_controller", own_controller(ntm, 1), own_controller=True, kernel=False),
     Case("dnc_lstm", dnc()),
     Case("dnc_lstm_2_layers", dnc(controller=stack(num_layers=2))),

@@ -2,6 +2,7 @@
 
 from memnets.parts import (
     content,
+    decay_add,
     delta_rule,
     gated_delta,
     gated_delta_2,
@@ -17,6 +18,7 @@ from memnets.parts import (
 
 __all__ = [
     "content",
+    "decay_add",
     "delta_rule",
     "gated_delta",
     "gated_delta_2",
