@@ -26,6 +26,7 @@ from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.mlstm import MLSTM
 from memnets.parts.start import Start
+from memnets.parts.titans import Titans
 from memnets.parts.usage import Allocation, LeastRecentlyUsed
 from memnets.parts.writing import EraseAdd
 
@@ -266,6 +267,7 @@ TABLE = [
     Case("ntm_gated_delta_2", ntm(writing=GatedDelta2(add_range="real")), kernel=False),
     Case("ntm_decay_add", ntm(writing=DecayAdd(decay=0.9), write_heads=2), kernel=False),
     Case("ntm_mlstm", ntm(writing=MLSTM(), write_heads=2), kernel=False),
+    Case("ntm_titans", ntm(writing=Titans(), heads=Heads(read_first=True)), kernel=False),
     Case("ntm_own_controller", own_controller(ntm, 1), own_controller=True, kernel=False),
     Case("dnc_lstm", dnc()),
     Case("dnc_lstm_2_layers", dnc(controller=stack(num_layers=2))),

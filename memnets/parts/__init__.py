@@ -13,6 +13,7 @@ from memnets.parts import (
     mlstm,
     registry,
     start,
+    titans,
     usage,
     writing,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "mlstm",
     "registry",
     "start",
+    "titans",
     "usage",
     "writing",
 ]
