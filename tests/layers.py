@@ -22,6 +22,7 @@ from memnets.parts.delta_rule import DeltaRule
 from memnets.parts.gated_delta import GatedDelta
 from memnets.parts.gated_delta_2 import GatedDelta2
 from memnets.parts.heads import Heads, ReadHead, WriteHead
+from memnets.parts.hopfield import Hopfield
 from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.mlstm import MLSTM
@@ -268,6 +269,7 @@ TABLE = [
     Case("ntm_decay_add", ntm(writing=DecayAdd(decay=0.9), write_heads=2), kernel=False),
     Case("ntm_mlstm", ntm(writing=MLSTM(), write_heads=2), kernel=False),
     Case("ntm_titans", ntm(writing=Titans(), heads=Heads(read_first=True)), kernel=False),
+    Case("ntm_hopfield", ntm(heads=Heads(read=Hopfield(iterations=2))), kernel=False),
     Case("ntm_own_controller", own_controller(ntm, 1), own_controller=True, kernel=False),
     Case("dnc_lstm", dnc()),
     Case("dnc_lstm_2_layers", dnc(controller=stack(num_layers=2))),
@@ -296,6 +298,7 @@ TABLE = [
         kernel=False,
         kinks=True,
     ),
+    Case("dnc_hopfield", dnc(content=Hopfield()), kernel=False),
     Case("dnc_own_controller", own_controller(dnc, 2), own_controller=True, kernel=False),
 ]
 
