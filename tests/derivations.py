@@ -240,6 +240,10 @@ def retention(reads, free_gates, d_psi):
     return -f * d_factors, -(d_factors * reads).sum(-1)
 
 
+def wipe_freed(memory, psi, d_memory):
+    return psi[..., None] * d_memory, (d_memory * memory).sum(-1)
+
+
 def update_usage(usage, writes, psi, d_usage):
     raised = [usage]
     for h in range(writes.shape[1]):

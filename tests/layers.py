@@ -289,8 +289,8 @@ TABLE = [
         "dnc_masked_content_only",
         dnc(content=Content(masked=True), linkage=None, read_heads=3, write_heads=2),
     ),
-    Case("dnc_wiped", dnc(allocation=Allocation(wipe=True)), kernel=False),
-    Case("dnc_sharpened", dnc(linkage=Linkage(sharpened=True), write_heads=2), kernel=False),
+    Case("dnc_wiped", dnc(allocation=Allocation(wipe=True))),
+    Case("dnc_sharpened", dnc(linkage=Linkage(sharpened=True), write_heads=2)),
     Case("neural_stack", neural_stack(), kernel=False, kinks=True),
     Case(
         "neural_queue_gru",

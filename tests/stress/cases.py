@@ -128,8 +128,8 @@ def content_settings(dice: random.Random) -> dict[str, Any]:
 
 
 def linkage(dice: random.Random) -> Linkage:
-    """One whose epsilon changes nothing, because it is not sharpened."""
-    return Linkage(sharpen_epsilon=dice.choice([1e-6, 1e-6, 1e-3]))
+    """A linkage, now and then sharpened."""
+    return Linkage(sharpened=dice.random() < 0.3, sharpen_epsilon=dice.choice([1e-6, 1e-6, 1e-3]))
 
 
 def masked_settings(dice: random.Random) -> dict[str, Any]:
@@ -201,6 +201,7 @@ def dnc_options(dice: random.Random) -> dict[str, Any]:
             epsilon=epsilon(dice, 1e-6),
             resolution=dice.choice([2**-16, 2**-16, 2**-4, 0.0]),
             stop_gradient=dice.random() < 0.3,
+            wipe=dice.random() < 0.3,
         ),
         "linkage": None if dice.random() < 0.2 else linkage(dice),
     }

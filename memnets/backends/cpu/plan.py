@@ -98,9 +98,10 @@ class DncPlaces(ctypes.Structure):
     _fields_ = [
         *((n, c_int64) for n in ("read_keys", "read_strengths", "write_keys", "write_strengths")),
         *((n, c_int64) for n in ("free_gates", "allocation_gates", "write_gates", "read_modes")),
-        *((n, c_int64) for n in ("read_masks", "write_masks")),
+        *((n, c_int64) for n in ("read_masks", "write_masks", "sharpenings", "wipe")),
         ("stop_usage_gradient", c_int64),
         *((n, c_double) for n in ("similarity_epsilon", "allocation_epsilon", "usage_resolution")),
+        ("sharpen_epsilon", c_double),
     ]
 
 
@@ -294,15 +295,20 @@ class Plan:
         self.problem.write_vectors = where[-1]["add_vectors"]
 
     def _plan_dnc(self, spec: Spec, where: list[dict[str, int]]) -> None:
-        read, write, vectors, gates, *modes = where
+        read, write, vectors, gates, *more = where
+        along = more[0] if more else {}
         content, allocation = spec.part("content"), spec.part("allocation")
+        linkage = spec.part("linkage")
         self.dnc: DncPlaces = DncPlaces(
             read_keys=read["keys"],
             read_strengths=read["strengths"],
             write_keys=write["keys"],
             write_strengths=write["strengths"],
             **gates,
-            read_modes=modes[0]["read_modes"] if modes else ABSENT,
+            read_modes=along.get("read_modes", ABSENT),
+            sharpenings=along.get("sharpenings", ABSENT),
+            sharpen_epsilon=linkage.sharpen_epsilon if linkage else 0.0,
+            wipe=allocation.wipe,
             read_masks=read.get("masks", ABSENT),
             write_masks=write.get("masks", ABSENT),
             stop_usage_gradient=allocation.stop_gradient,

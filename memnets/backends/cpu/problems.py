@@ -129,7 +129,7 @@ class Problems:
         problem.threads, problem.segment = call.threads, call.segment
         problem.times_kept = call.training
         if direct is None:
-            direct = not call.training and problem.time * problem.batch <= FEW
+            direct = problem.time * problem.batch <= FEW
         problem.direct = direct
         self.reference: Any = ctypes.byref(problem)
         self.slots: tuple[int, ...] = plan.memory_parts

@@ -43,20 +43,16 @@ HONOURED: dict[type, frozenset[str]] = {
         }
     ),
     EraseAdd: frozenset({"add_range"}),
-    Allocation: frozenset({"epsilon", "resolution", "stop_gradient"}),
-    Linkage: frozenset({"sharpen_epsilon"}),  # changes nothing without `sharpened`
+    Allocation: frozenset({"epsilon", "resolution", "stop_gradient", "wipe"}),
+    Linkage: frozenset({"sharpened", "sharpen_epsilon"}),
 }
 """The settings of each part that the kernel follows: one that is added to a part is refused until
 it is here, or has the value in `NEUTRAL`."""
-NEUTRAL: dict[type, dict[str, object]] = {
-    Allocation: {"wipe": False},
-    Linkage: {"sharpened": False},
-    Stack: {"residual": False},
-}
+NEUTRAL: dict[type, dict[str, object]] = {Stack: {"residual": False}}
 """Settings that the kernel does not follow, and the value with which they change nothing."""
 SHARPNESS = ("strengths", "sharpenings")
 """Fields that multiply what a softmax is taken of."""
-SWITCHES = ("read_first", "stop_gradient", "masked")
+SWITCHES = ("read_first", "stop_gradient", "masked", "wipe", "sharpened")
 
 
 def reason_in_spec(spec: Spec) -> str | None:
@@ -65,8 +61,8 @@ def reason_in_spec(spec: Spec) -> str | None:
     >>> import memnets
     >>> reason_in_spec(memnets.NTM(9, 8).spec) is None
     True
-    >>> reason_in_spec(memnets.NTM(9, 8, controller="indrnn").spec)[:44]
-    'It knows the cells LSTMCell, GRUCell, Elman'
+    >>> reason_in_spec(memnets.NTM(9, 8, controller="indrnn").spec)[:27]
+    'It knows the cells LSTMCell'
     """
     return (
         reason_in_model(spec.model)

@@ -92,6 +92,7 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[SimpleNamespace], Any]]] = 
     "sharpen": (parts.location.sharpen, lambda v: (v.reads, v.sharpenings)),
     "focus": (parts.location.focus, lambda v: (v.memory, v.reads, *v.ntm[:5])),
     "retention": (parts.usage.retention, lambda v: (v.reads, v.gates)),
+    "wipe_freed": (parts.usage.wipe_freed, lambda v: (v.memory, v.psi)),
     "update_usage": (parts.usage.update_usage, lambda v: (v.usage, v.writes, v.psi)),
     "allocation": (parts.usage.allocation, lambda v: (v.usage,)),
     "allocate": (parts.usage.allocate, lambda v: (v.usage, v.write_gates)),

@@ -227,19 +227,6 @@ def test_nothing_linked_is_sharpened_to_a_uniform_weighting() -> None:
     assert weights.tolist() == [[[0.25] * 4]]
 
 
-@pytest.mark.parametrize(
-    ("parts", "reason"),
-    [
-        ({"allocation": Allocation(wipe=True)}, "Allocation without the setting wipe=True"),
-        ({"linkage": Linkage(sharpened=True)}, "Linkage without the setting sharpened=True"),
-    ],
-)
-def test_the_kernel_refuses_them_by_name(parts: dict[str, Any], reason: str) -> None:
-    layer = memnets.DNC(3, 2, backend="fused", **parts)
-    with pytest.raises(ValueError, match=f"It knows {reason}"):
-        layer(torch.zeros(2, 1, 3))
-
-
 def test_settings_out_of_range() -> None:
     with pytest.raises(ValueError, match="wipe must be True or False"):
         Allocation(wipe=1)  # pyright: ignore[reportArgumentType]

@@ -7,6 +7,7 @@
 #include "content.h"
 #include "links.h"
 #include "problem.h"
+#include "sharpening.h"
 #include "usage.h"
 
 namespace memnets {
@@ -16,7 +17,7 @@ namespace memnets {
 //   memory W, squares 1, usage 1, precedence L, read weights R, write weights H,
 //   link L * N where a backward will need it
 //   for each write head: content 3, allocation 1, free list 1; for each read head: content 3;
-//   backward R * L, forward R * L (reader by reader)
+//   backward R * L, forward R * L (reader by reader), and both again as sharpened, where they are
 // The link itself is held apart, [L * N, length], and updated in place: it stays in the cache, while
 // records go to memory.
 template <class T>
@@ -28,7 +29,9 @@ class DncMemory {
         shape_{problem.slots, padded<T>(problem.slots), problem.word},
         readers_(problem.read_heads),
         writers_(problem.write_heads),
-        links_(places_.read_modes < 0 ? 0 : writers_) {
+        links_(places_.read_modes < 0 ? 0 : writers_),
+        sharpened_(places_.sharpenings >= 0) {
+    if (places_.wipe) wiped_.assign((shape_.word + 2) * shape_.length, T(0));
     scratch_.assign((6 + 2 * readers_ * links_ + 2 * writers_) * shape_.length, T(0));
   }
 
@@ -37,8 +40,8 @@ class DncMemory {
     return link_row() * shape_.length + (problem_.times_kept ? running_size() : 0);
   }
   Size record_size() const {
-    const Size rows =
-        writers_ * (Content<T>::rows + 2) + readers_ * Content<T>::rows + 2 * readers_ * links_;
+    const Size rows = writers_ * (Content<T>::rows + 2) + readers_ * Content<T>::rows +
+                      2 * readers_ * links_ * (sharpened_ ? 2 : 1);
     return state_size() + rows * shape_.length;
   }
   // Gradients of: memory W, usage 1, precedence L, read weights R, write weights H, link L * N.
@@ -106,16 +109,22 @@ class DncMemory {
     const Size length = shape_.length;
     update_usage(shape_, usage_update(values, before), usage(before), usage(after));
     write_weighting(values, before, after);
-    write(shape_, writes(values, after), before, after, at(after, shape_.word));
+    const T* old = before;
+    if (places_.wipe) {
+      T* kept = scratch_.data();
+      retention(shape_, usage_update(values, before), kept);
+      wipe_freed(shape_, before, kept, after);
+      old = after;
+    }
+    write(shape_, writes(values, after), old, after, at(after, shape_.word));
     for (Size h = 0; h < links_; ++h) {
       update_link(shape_, readers_, links(before, after, h), running + h * shape_.slots * length,
                   directional(after) + h * length, directional(after) + (readers_ * links_ + h) * length,
                   links_ * length);
       const T* w = write_weights(after) + h * length;
-      const T* old = precedence(before) + h * length;
       T* fresh = precedence(after) + h * length;
       std::memcpy(fresh, w, length * sizeof(T));
-      add_scaled(fresh, 1 - sum(w), old, length);
+      add_scaled(fresh, 1 - sum(w), precedence(before) + h * length, length);
     }
     for (Size r = 0; r < readers_; ++r) {
       content_weights(shape_, after, at(after, shape_.word), read_query(values, r),
@@ -144,12 +153,24 @@ class DncMemory {
                                links_ * length};
       update_link_backward(shape_, readers_, links(before, after, h), d);
     }
-    write_backward(shape_, writes(values, after), before, carry, d_write_weights(carry),
+    const T* old = before;
+    T *kept = wiped_.data() + shape_.word * length, *d_kept = nullptr;
+    if (places_.wipe) {
+      retention(shape_, usage_update(values, before), kept);
+      wipe_freed(shape_, before, kept, wiped_.data());
+      old = wiped_.data();
+    }
+    write_backward(shape_, writes(values, after), old, carry, d_write_weights(carry),
                    d_values + problem_.erase_vectors, d_values + problem_.write_vectors);
+    if (places_.wipe) {
+      d_kept = kept + length;
+      wipe_freed_backward(shape_, before, kept, carry, d_kept);
+    }
     write_weighting_backward(values, d_values, before, after, carry);
     update_usage_backward(
         shape_, usage_update(values, before), usage(before), d_usage(carry), d_read_weights(carry),
-        places_.stop_usage_gradient ? nullptr : d_write_weights(carry), d_values + places_.free_gates);
+        places_.stop_usage_gradient ? nullptr : d_write_weights(carry), d_values + places_.free_gates,
+        d_kept);
   }
 
  private:
@@ -179,6 +200,14 @@ class DncMemory {
   }
   T* directional_row(T* record, Size direction, Size r, Size h) const {
     return at(directional(record), (direction * readers_ + r) * links_ + h);
+  }
+
+  // What of a link is mixed: the directional weights, or those sharpened.
+  T* along(T* record, Size direction, Size r, Size h) const {
+    return directional_row(record, direction + (sharpened_ ? 2 : 0), r, h);
+  }
+  Size sharpening(Size direction, Size r, Size h) const {
+    return places_.sharpenings + (r * 2 + direction) * links_ + h;
   }
 
   T* d_usage(T* carry) const { return at(carry, shape_.word); }
@@ -333,7 +362,7 @@ class DncMemory {
   }
 
   // The read weights, of the ways to read: backward and forward of each link, and by content.
-  void mix(const T* values, T* after, Size r) const {
+  void mix(const T* values, T* after, Size r) {
     const Size length = shape_.length;
     T* weights = read_weights(after) + r * length;
     const T* by_content = read_content(after, r).weights;
@@ -343,10 +372,14 @@ class DncMemory {
     }
     fill(weights, length);
     const T* modes = values + places_.read_modes + r * (2 * links_ + 1);
-    for (Size h = 0; h < links_; ++h) {
-      add_scaled(weights, modes[h], directional_row(after, 0, r, h), length);
-      add_scaled(weights, modes[links_ + h], directional_row(after, 1, r, h), length);
-    }
+    for (Size direction = 0; direction < 2; ++direction)
+      for (Size h = 0; h < links_; ++h) {
+        T* row = along(after, direction, r, h);
+        if (sharpened_)
+          sharpen(shape_, directional_row(after, direction, r, h), T(places_.sharpen_epsilon),
+                  values[sharpening(direction, r, h)], row, scratch_.data());
+        add_scaled(weights, modes[direction * links_ + h], row, length);
+      }
     add_scaled(weights, modes[2 * links_], by_content, length);
   }
 
@@ -362,9 +395,16 @@ class DncMemory {
       for (Size h = 0; h < links_; ++h) {
         const Size mode = first + direction * links_ + h;
         T* d_row = at(d_directional, (direction * readers_ + r) * links_ + h);
-        d_values[mode] = dot(d_weights, directional_row(after, direction, r, h), length);
+        const T* row = along(after, direction, r, h);
+        d_values[mode] = dot(d_weights, row, length);
         fill(d_row, length);
         add_scaled(d_row, values[mode], d_weights, length);
+        if (sharpened_) {
+          const Size power = sharpening(direction, r, h);
+          d_values[power] =
+              sharpen_backward(shape_, directional_row(after, direction, r, h),
+                               T(places_.sharpen_epsilon), values[power], row, d_row);
+        }
       }
     const Size mode = first + 2 * links_;
     d_values[mode] = dot(d_weights, read_content(after, r).weights, length);
@@ -391,7 +431,8 @@ class DncMemory {
   const DncPlaces& places_;
   Shape shape_;
   Size readers_, writers_, links_;
-  Buffer<T> scratch_;
+  bool sharpened_;
+  Buffer<T> scratch_, wiped_;
 };
 
 }  // namespace memnets

@@ -53,8 +53,9 @@ constexpr Place head_places[] = {P(key), P(mask), P(strength),    P(gate),
 constexpr Place dnc_places[] = {
     P(read_keys), P(read_strengths), P(write_keys), P(write_strengths), P(free_gates),
     P(allocation_gates), P(write_gates), P(read_modes), P(read_masks),
-    P(write_masks), P(stop_usage_gradient),
-    P(similarity_epsilon), P(allocation_epsilon), P(usage_resolution)};
+    P(write_masks), P(sharpenings), P(wipe), P(stop_usage_gradient),
+    P(similarity_epsilon), P(allocation_epsilon), P(usage_resolution),
+    P(sharpen_epsilon)};
 #undef P
 
 #define P(field) MEMNETS_PLACE(Problem, field)

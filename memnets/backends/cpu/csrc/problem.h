@@ -77,10 +77,13 @@ struct DncPlaces {
   Size free_gates, allocation_gates, write_gates;
   Size read_modes;               // -1 without a linkage
   Size read_masks, write_masks;  // -1 where content is compared whole
+  Size sharpenings;              // -1 where the ways along the link are taken as they are
+  Size wipe;                     // 1 where what is freed is wiped
   Size stop_usage_gradient;
   double similarity_epsilon;
   double allocation_epsilon;
   double usage_resolution;
+  double sharpen_epsilon;
 };
 
 struct Problem {

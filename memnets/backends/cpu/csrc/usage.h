@@ -71,7 +71,7 @@ inline void allocation_backward(Shape shape, Allocation<T> parameters, const T* 
   }
 }
 
-// usage_after = (usage + (1 - usage) w, head after head) * prod_r (1 - f_r w_r)
+// How usage changes: usage_after = (usage + (1 - usage) w, head after head) * prod_r (1 - f_r w_r)
 template <class T>
 struct UsageUpdate {
   Size readers, writers;
@@ -94,10 +94,46 @@ inline void update_usage(Shape shape, UsageUpdate<T> parameters, const T* usage,
   }
 }
 
+// psi = prod_r (1 - f_r w_r)
+template <class T>
+inline void retention(Shape shape, UsageUpdate<T> parameters, T* kept) {
+  const Vector<T> one(1);
+  for (Size n = 0; n < shape.length; n += lanes<T>) {
+    Vector<T> value = one;
+    for (Size r = 0; r < parameters.readers; ++r)
+      value = value * (one - Vector<T>(parameters.free_gates[r]) *
+                                 load(parameters.read_weights + r * shape.length + n));
+    store(value, kept + n);
+  }
+}
+
+// M_i <- psi_i M_i
+template <class T>
+inline void wipe_freed(Shape shape, const T* memory, const T* kept, T* wiped) {
+  for (Size w = 0; w < shape.word; ++w)
+    for (Size n = 0; n < shape.length; n += lanes<T>)
+      store(load(memory + w * shape.length + n) * load(kept + n), wiped + w * shape.length + n);
+}
+
+// d_memory becomes that of the memory before; d_kept is set.
+template <class T>
+inline void wipe_freed_backward(Shape shape, const T* memory, const T* kept, T* d_memory, T* d_kept) {
+  fill(d_kept, shape.length);
+  for (Size w = 0; w < shape.word; ++w)
+    for (Size n = 0; n < shape.length; n += lanes<T>) {
+      T* place = d_memory + w * shape.length + n;
+      const Vector<T> d = load(place);
+      store(multiply_add(d, load(memory + w * shape.length + n), load(d_kept + n)), d_kept + n);
+      store(d * load(kept + n), place);
+    }
+}
+
 // d_usage becomes that of the step before; the others are added to (d_write_weights: unless null).
+// d_kept: what else psi has for a gradient; null: nothing.
 template <class T>
 inline void update_usage_backward(Shape shape, UsageUpdate<T> parameters, const T* usage, T* d_usage,
-                                  T* d_read_weights, T* d_write_weights, T* d_free_gates) {
+                                  T* d_read_weights, T* d_write_weights, T* d_free_gates,
+                                  const T* d_kept) {
   const Vector<T> one(1);
   const Size readers = parameters.readers, writers = parameters.writers;
   std::vector<Vector<T>> raised(writers + 1), later(readers + 1), freed(readers, Vector<T>(0));
@@ -111,7 +147,8 @@ inline void update_usage_backward(Shape shape, UsageUpdate<T> parameters, const 
       later[r] = later[r + 1] * (one - Vector<T>(parameters.free_gates[r]) *
                                            load(parameters.read_weights + r * shape.length + n));
     Vector<T> d = load(d_usage + n);
-    const Vector<T> d_retention = d * raised[writers];
+    Vector<T> d_retention = d * raised[writers];
+    if (d_kept) d_retention = d_retention + load(d_kept + n);
     Vector<T> earlier = one;
     for (Size r = 0; r < readers; ++r) {
       const Vector<T> gate(parameters.free_gates[r]),
