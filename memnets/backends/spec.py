@@ -109,8 +109,8 @@ class Spec:
         """The part of this name; None if the model has none.
 
         >>> import memnets
-        >>> memnets.DNC(9, 8).spec.part("linkage")
-        Linkage()
+        >>> memnets.DNC(9, 8).spec.part("linkage").sharpened
+        False
         """
         return dict(self.parts).get(name)
 
