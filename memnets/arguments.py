@@ -22,6 +22,17 @@ def defaults(kind: type[nn.Module]) -> dict[str, Any]:
     }
 
 
+def named(kind: type[nn.Module]) -> set[str]:
+    """The names of the arguments that a constructor takes one by one.
+
+    >>> named(nn.Softmax)
+    {'dim'}
+    """
+    parameters = inspect.signature(kind).parameters.items()
+    many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {name for name, parameter in parameters if parameter.kind not in many}
+
+
 def in_words(arguments: Mapping[str, Any], standard: Mapping[str, Any]) -> str:
     """The two sizes of a layer and what differs from the defaults.
 

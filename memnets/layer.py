@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from memnets.arguments import defaults, in_words
+from memnets.arguments import defaults, in_words, named
 from memnets.backends.registry import Backend, Choice, choose
 from memnets.backends.spec import Spec, controller_of, tables_of
 from memnets.calls import prepare, run, run_packed
@@ -31,6 +31,9 @@ from memnets.parts.controllers import Stack, made_controller
 from memnets.parts.registry import as_data
 from memnets.parts.start import Start
 from memnets.state import State, without_batch
+
+NOT_IN_CONFIG = ("hidden_size", "backend", "device", "dtype")
+"""Arguments that a config does not have: the first is the controller's."""
 
 
 class Advanced(NamedTuple):
@@ -331,18 +334,24 @@ class MemoryLayer(nn.Module, ABC):
         """The class and the constructor's arguments, as data for JSON: see `memnets.from_config`.
 
         Raises:
-            ValueError: if an argument is an object that is not registered, or the class has the
-                name of one that it is derived from.
+            ValueError: if an argument is an object that is not registered, the class has the name
+                of one that it is derived from, or takes an argument that `arguments` lacks.
         """
-        arguments, name = self.arguments.items(), type(self).__name__
+        arguments, name = self.arguments, type(self).__name__
         if name in [kind.__name__ for kind in type(self).__mro__[1:]]:
             raise ValueError(
                 f"A layer is rebuilt by the name of its class, and {name} is also the name of a "
                 "class that this one is derived from: give it another name, and @memnets.register."
             )
+        lacking = sorted(named(type(self)) - {*arguments, *NOT_IN_CONFIG})
+        if lacking:
+            raise ValueError(
+                f"{name} takes {', '.join(lacking)}, which its `arguments` lacks, so that a layer "
+                f"made from its config would have the default: add it to {name}.arguments."
+            )
         return {
             "name": name,
-            "arguments": {name: as_data(value, name) for name, value in arguments},
+            "arguments": {name: as_data(value, name) for name, value in arguments.items()},
         }
 
     def extra_repr(self) -> str:

@@ -236,6 +236,20 @@ def test_a_layer_under_the_name_of_its_base_is_no_data() -> None:
         _ = own(3, 2).config
 
 
+class Decaying(memnets.NTM):
+    """A layer of the user's, with an argument that it does not list."""
+
+    def __init__(self, input_size: int, output_size: int, *, decay: float = 0.5) -> None:
+        super().__init__(input_size, output_size, memory_size=4)
+        self.decay = decay
+
+
+def test_an_argument_that_a_layer_does_not_list() -> None:
+    said = r"Decaying takes decay, which its `arguments` lacks.*: add it to Decaying\.arguments"
+    with pytest.raises(ValueError, match=said):
+        _ = Decaying(3, 2, decay=0.9).config
+
+
 @pytest.mark.parametrize("config", [None, 3, "NTM", [], {}, {"name": "NTM"}, {"arguments": {}}])
 def test_what_is_no_configuration(config: Any) -> None:
     with pytest.raises(ValueError, match="A config has a name and arguments; got"):
