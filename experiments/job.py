@@ -33,11 +33,11 @@ def finish(folder: Path, flags: Sequence[str]) -> int:
     sequences, slots, *flags = flags
     if not is_finished(folder):
         if (folder / "config.json").is_file():
-            words = ["--resume", str(folder)]
+            run_arguments = ["--resume", str(folder)]
         else:
             shutil.rmtree(folder, ignore_errors=True)  # killed before anything was in it
-            words = [*flags, "--folder", str(folder.parent), "--name", folder.name]
-        status = train.main([*words, "--wandb", "disabled"])
+            run_arguments = [*flags, "--folder", str(folder.parent), "--name", folder.name]
+        status = train.main([*run_arguments, "--wandb", "disabled"])
         if status:
             return status
     memory_size = None if slots == "None" else int(slots)

@@ -89,11 +89,11 @@ def finish(folder: Path, entry: Entry, seed: int) -> int:
     with locked(run):
         if not is_finished(run):
             begun = (run / "config.json").is_file()
-            words = ["--resume", str(run)] if begun else command(entry, seed)
+            arguments = ["--resume", str(run)] if begun else command(entry, seed)
             if not begun:
-                words += ["--folder", str(folder), "--name", run.name]
-                words += ["--run.pictures", "False"]
-            status = train.main([*words, "--wandb", "disabled"])
+                arguments += ["--folder", str(folder), "--name", run.name]
+                arguments += ["--run.pictures", "False"]
+            status = train.main([*arguments, "--wandb", "disabled"])
             if status:
                 return status
         if (run / generalisation.file_name(None, lengths=True)).is_file():

@@ -18,9 +18,9 @@ def main() -> int:
     except ValueError as error:
         print(f"settings     {error}")
         return 1
-    given = [f"{name}={os.environ[name]}" for name in library.SETTINGS if name in os.environ]
+    settings = [f"{name}={os.environ[name]}" for name in library.SETTINGS if name in os.environ]
     rows = [
-        ("settings", ", ".join(given) or "none: MEMNETS_KERNEL is auto"),
+        ("settings", ", ".join(settings) or "none: MEMNETS_KERNEL is auto"),
         ("processor", f"{shipped.best_instruction_set()} is the best set that it has"),
         ("compiler", library.compiler() or "none found (g++, clang++, or CXX)"),
         ("cache", str(library.cache_folder())),

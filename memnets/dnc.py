@@ -365,8 +365,8 @@ CONTRACTS: dict[str, tuple[str, ...]] = {
 
 
 def _check_parts(content: object, allocation: object, linkage: object) -> None:
-    given = {"content": content, "allocation": allocation, "linkage": linkage}
-    for name, part in given.items():
+    parts = {"content": content, "allocation": allocation, "linkage": linkage}
+    for name, part in parts.items():
         missing = [method for method in CONTRACTS[name] if not hasattr(part, method)]
         if (isinstance(part, type) or missing) and not (name == "linkage" and part is None):
             lacks = f"lacks {', '.join(missing)}" if missing else "is a class"

@@ -254,8 +254,8 @@ class MemoryLayer(nn.Module, ABC):
             ValueError, TypeError: as the call of the layer.
         """
         if not isinstance(x_t, Tensor) or x_t.dim() not in (1, 2):
-            given = tuple(getattr(x_t, "shape", ())) or type(x_t).__name__
-            raise ValueError(f"x_t must be [B, I] or [I]; got the shape {given}.")
+            shape = tuple(getattr(x_t, "shape", ())) or type(x_t).__name__
+            raise ValueError(f"x_t must be [B, I] or [I]; got the shape {shape}.")
         time = 1 if self.batch_first and x_t.dim() == 2 else 0
         y, after = self(x_t.unsqueeze(time), state)
         return y.squeeze(time), after

@@ -36,8 +36,8 @@ class NeuralStackInterface(NamedTuple):
     def panels(self, memory: NeuralStackMemory, kind: str, head: int) -> dict[str, Panel]:
         """What a picture shows of its one head, of a record [T, ...]."""
         name = "push" if kind == "write" else "pop"
-        given = getattr(self, f"{name}_signals")[:, 0]
-        signal = Lines(f"{name} signal", {"": given}, (0, 1))
+        values = getattr(self, f"{name}_signals")[:, 0]
+        signal = Lines(f"{name} signal", {"": values}, (0, 1))
         return {name: signal, "usage": Slots("strength of slot", memory.strengths)}
 
 

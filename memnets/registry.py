@@ -28,15 +28,15 @@ def register(kind: Kind) -> Kind:
     >>> type(memnets.from_config(Deep(3, 2).config)).__name__
     'Deep'
     """
-    given: Any = kind
-    if not isinstance(given, type) or not issubclass(given, MemoryLayer):
-        registry.register(given)
+    added: Any = kind
+    if not isinstance(added, type) or not issubclass(added, MemoryLayer):
+        registry.register(added)
         return kind
-    known = LAYERS.setdefault(given.__name__, given)
-    if (known.__module__, known.__qualname__) != (given.__module__, given.__qualname__):
+    known = LAYERS.setdefault(added.__name__, added)
+    if (known.__module__, known.__qualname__) != (added.__module__, added.__qualname__):
         raise ValueError(
-            f"A name is registered once; {given.__name__} is {known.__module__}."
+            f"A name is registered once; {added.__name__} is {known.__module__}."
             f"{known.__qualname__}: give yours another name."
         )
-    LAYERS[given.__name__] = given
+    LAYERS[added.__name__] = added
     return kind

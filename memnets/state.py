@@ -155,8 +155,8 @@ def unflatten(tensors: Mapping[str, Tensor], like: Any) -> Any:
     return map_tensors(lambda _: next(ordered), like)
 
 
-def difference(wanted: Any, given: Any, path: str = "state", *, dtypes: bool = True) -> str | None:
-    """Say in words where the form of `given` first differs from that of `wanted`; None if nowhere.
+def difference(wanted: Any, found: Any, path: str = "state", *, dtypes: bool = True) -> str | None:
+    """Say in words where the form of `found` first differs from that of `wanted`; None if nowhere.
 
     The form is the nesting, and the shape, device and (unless `dtypes` is False) dtype of tensors.
 
@@ -165,28 +165,28 @@ def difference(wanted: Any, given: Any, path: str = "state", *, dtypes: bool = T
     'state[0] must be a tensor of the shape (2, 3), and is one of (2, 1)'
     """
     if isinstance(wanted, Tensor):
-        if not isinstance(given, Tensor):
-            return f"{path} must be a tensor, and is a {type(given).__name__}"
-        if given.shape != wanted.shape:
-            shapes = tuple(wanted.shape), tuple(given.shape)
+        if not isinstance(found, Tensor):
+            return f"{path} must be a tensor, and is a {type(found).__name__}"
+        if found.shape != wanted.shape:
+            shapes = tuple(wanted.shape), tuple(found.shape)
             return f"{path} must be a tensor of the shape {shapes[0]}, and is one of {shapes[1]}"
-        if given.layout != wanted.layout:
-            return f"{path} must be a dense tensor, and is {given.layout}"
-        if given.device != wanted.device:
-            return f"{path} must be a tensor on {wanted.device}, and is one on {given.device}"
-        if dtypes and given.dtype != wanted.dtype:
-            return f"{path} must be a tensor of {wanted.dtype}, and is one of {given.dtype}"
+        if found.layout != wanted.layout:
+            return f"{path} must be a dense tensor, and is {found.layout}"
+        if found.device != wanted.device:
+            return f"{path} must be a tensor on {wanted.device}, and is one on {found.device}"
+        if dtypes and found.dtype != wanted.dtype:
+            return f"{path} must be a tensor of {wanted.dtype}, and is one of {found.dtype}"
         return None
-    if type(given) is not type(wanted):
-        return f"{path} must be a {type(wanted).__name__}, and is a {type(given).__name__}"
-    if len(given) != len(wanted):
-        return f"{path} must have {len(wanted)} parts, and has {len(given)}"
+    if type(found) is not type(wanted):
+        return f"{path} must be a {type(wanted).__name__}, and is a {type(found).__name__}"
+    if len(found) != len(wanted):
+        return f"{path} must have {len(wanted)} parts, and has {len(found)}"
     names = getattr(wanted, "_fields", None)
-    for index, parts in enumerate(zip(wanted, given, strict=True)):
+    for index, parts in enumerate(zip(wanted, found, strict=True)):
         place = f"{path}.{names[index]}" if names else f"{path}[{index}]"
-        found = difference(*parts, place, dtypes=dtypes)
-        if found:
-            return found
+        inner = difference(*parts, place, dtypes=dtypes)
+        if inner:
+            return inner
     return None
 
 

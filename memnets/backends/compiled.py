@@ -94,8 +94,8 @@ def _in_chunks(
 def _run(
     layer: Steps, x: Tensor, state: State, remaining: Tensor | None, starts: Starts | None
 ) -> Unrolled:
-    given = (remaining is None, starts is None)
-    function = _function(layer, (len(x), *given, torch.is_grad_enabled(), x.is_cuda))
+    absent = (remaining is None, starts is None)
+    function = _function(layer, (len(x), *absent, torch.is_grad_enabled(), x.is_cuda))
     try:
         made = function(layer, x, state, remaining, starts)
     except RuntimeError as error:

@@ -131,8 +131,8 @@ def in_segments(
     for start in range(0, x.shape[0], every):
         left = None if remaining is None else remaining - start
         inside = slice(start, start + every)
-        given = (layer, x[inside], state, left, whole - start, of_steps(starts, inside))
-        part = checkpoint(run, *given, use_reentrant=False)
+        arguments = (layer, x[inside], state, left, whole - start, of_steps(starts, inside))
+        part = checkpoint(run, *arguments, use_reentrant=False)
         assert isinstance(part, Unrolled)
         parts.append(part)
         state = part.state

@@ -149,7 +149,7 @@ class Linkage:
         if self.sharpened:
             along = torch.cat([backward, forward], dim=2)
             along = sharpen(along, parameters.sharpenings, self.sharpen_epsilon)
-            ways = torch.cat([along, by_content[:, :, None]], dim=2)
+            weightings = torch.cat([along, by_content[:, :, None]], dim=2)
         else:
-            ways = torch.cat([backward, forward, by_content[:, :, None]], dim=2)
-        return (parameters.read_modes[..., None] * ways).sum(2)
+            weightings = torch.cat([backward, forward, by_content[:, :, None]], dim=2)
+        return (parameters.read_modes[..., None] * weightings).sum(2)

@@ -89,10 +89,10 @@ def _problems(kind: type) -> Iterator[str]:
         yield "have forward(x, state), which returns (h, state): define it"
 
 
-def _takes(function: Callable[..., object], *given: object, **named: object) -> bool:
+def _takes(function: Callable[..., object], *arguments: object, **named: object) -> bool:
     """Whether a call with these arguments has all that the function needs, and no more."""
     try:
-        inspect.signature(function).bind(*given, **named)
+        inspect.signature(function).bind(*arguments, **named)
     except TypeError:
         return False
     return True
