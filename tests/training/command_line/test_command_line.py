@@ -266,7 +266,7 @@ def test_a_short_flag_is_taken_where_it_is_the_only_one():
 
 ERRORS = [
     ("--model.memory 64", "there is no flag --model.memory. Did you mean --model.start.memory"),
-    ("--model.heads.write foo", "write must be None or one of Content, Location, "),
+    ("--model.heads.write foo", "write must be None or one of Content, "),
     ("--model.heads.read ReadHead", "read cannot be a ReadHead by name alone"),
     ("--model.heads.read linkage", "An addressing is an object with table(count, word_size)"),
     ("--task foo", "there is no task 'foo': choose one of adding, associative_recall"),
