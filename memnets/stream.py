@@ -5,12 +5,15 @@ Axes: B batch, I input, O output.
 
 from __future__ import annotations
 
+import threading
+from typing import NoReturn
+
 import torch
 from torch import Tensor
 
 from memnets.backends.registry import stepper
 from memnets.calls import prepare
-from memnets.checks import check_sizes
+from memnets.checks import check_sizes, full_precision
 from memnets.layer import MemoryLayer
 from memnets.state import State, map_tensors, select, without_batch
 
@@ -22,8 +25,9 @@ class Stream:
     on the fused backend the state stays in the kernel's own tensors, and nothing but x_t is looked
     at again. With the other backends it calls `layer.step`.
 
-    A step takes the values that the layer's parameters have then. All else (parts, methods, hooks,
-    dtype, device) is that of the layer when the stream was made: change it, and make a new stream.
+    A step takes the values that the layer's parameters have then, and computes in their dtype, also
+    under autocast. All else (parts, methods, hooks, dtype, device) is that of the layer when the
+    stream was made: change it, and make a new stream. Threads that share a stream take turns.
 
     Args:
         layer: what runs.
@@ -56,6 +60,7 @@ class Stream:
         self.batch_size = batch_size
         weight = layer.readout.weight
         self._dtype, self._device = weight.dtype, weight.device
+        self._lock = threading.Lock()
         self._shape = (layer.input_size,) if batch_size is None else (rows, layer.input_size)
         self._begin(state)
 
@@ -87,22 +92,31 @@ class Stream:
             TypeError: if x_t is of another dtype than the layer, or starts not of bool.
         """
         self._check(x_t)
-        if starts is not None:
-            self._begin_anew(starts)
         rows = x_t.unsqueeze(0) if self.batch_size is None else x_t
-        if self._stepper is not None:
-            y = self._stepper.step(rows if rows.is_contiguous() else rows.contiguous())
-        else:
-            y, self._kept = self.layer.step(rows, self._kept)
+        with self._lock:
+            if starts is not None:
+                self._begin_anew(starts)
+            if self._stepper is not None:
+                y = self._stepper.step(rows if rows.is_contiguous() else rows.contiguous())
+            else:
+                with full_precision(self._device.type):
+                    y, self._kept = self.layer.step(rows, self._kept)
         return y.squeeze(0) if self.batch_size is None else y
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "A Stream is not copied or pickled: make another of its layer and state, "
+            "Stream(layer, batch_size, stream.state)."
+        )
 
     @torch.inference_mode(False)
     @torch.no_grad()
     def _begin(self, state: State | None) -> None:
         x = torch.zeros(self._shape, dtype=self._dtype, device=self._device)
         time = 1 if self.layer.batch_first and self.batch_size is not None else 0
-        steps, self._kept = prepare(self.layer, x.unsqueeze(time), state)
-        self._stepper = stepper(self.layer, steps, self._kept)
+        steps, begin = prepare(self.layer, x.unsqueeze(time), state)
+        self._stepper = stepper(self.layer, steps, begin)
+        self._kept = map_tensors(lambda tensor: tensor.detach().clone(), begin)
 
     def _now(self) -> State:
         return self._kept if self._stepper is None else self._stepper.state

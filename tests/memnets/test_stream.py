@@ -1,5 +1,8 @@
 """A stream's steps are those of the layer, with what it carries kept inside."""
 
+import copy
+import pickle
+import threading
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ from torch import Tensor, nn
 import memnets
 from memnets import Stream
 from memnets.backends.cpu.problems import FEW
-from tests.layers import BY_NAME, TABLE, B, Case, I, T, assert_same, inputs, leaves
+from tests.layers import BY_NAME, TABLE, B, Case, I, O, T, assert_same, inputs, leaves
 
 over_the_table = pytest.mark.parametrize("case", TABLE, ids=str)
 KERNEL = [case for case in TABLE if case.kernel]
@@ -217,3 +220,163 @@ def test_a_mode_that_must_see_every_operation() -> None:
     x = inputs()[0]
     with pytest.raises(ValueError, match=r"A stream cannot take this step. .* Use layer.step"):
         torch.func.vmap(lambda one: stream.step(x + 0 * one))(torch.zeros(2, 1, 1).double())
+
+
+class Doubled(nn.Linear):
+    """A readout of the user's."""
+
+    def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return 2 * super().forward(x)
+
+
+def hooked_readout(layer: Any) -> None:
+    layer.readout.register_forward_hook(lambda module, seen, found: 3 * found)
+
+
+def hooked_layer(layer: Any) -> None:
+    layer.register_forward_hook(lambda module, seen, found: (3 * found[0], found[1]))
+
+
+def own_readout(layer: Any) -> None:
+    layer.readout = Doubled(layer.readout.in_features, O, dtype=torch.float64)
+
+
+def readout_without_bias(layer: Any) -> None:
+    layer.readout = nn.Linear(layer.readout.in_features, O, bias=False, dtype=torch.float64)
+
+
+def normed_readout(layer: Any) -> None:
+    nn.utils.parametrizations.weight_norm(layer.readout)
+
+
+def own_output(layer: Any) -> None:
+    output = layer.output
+    layer.output = lambda h, reads: 2 * output(h, reads)
+
+
+def own_forward(layer: Any) -> None:
+    forward = layer.forward
+
+    def tripled(*given_: Any, **named: Any) -> Any:
+        y, state = forward(*given_, **named)
+        return 3 * y, state
+
+    layer.forward = tripled
+
+
+CHANGES = (
+    hooked_readout,
+    hooked_layer,
+    own_readout,
+    readout_without_bias,
+    normed_readout,
+    own_output,
+    own_forward,
+)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", ["ntm_lstm", "dnc_lstm"])
+def test_what_is_around_the_steps_is_the_layers(change: Any, name: str) -> None:
+    """A readout, a hook or a method that the kernel does not know is called."""
+    layer, x = BY_NAME[name].build(), inputs()
+    change(layer)
+    stream, state = Stream(layer, B), layer.initial_state(B)
+    for step in range(3):
+        with torch.no_grad():
+            if step == 2:
+                for parameter in layer.readout.parameters():
+                    parameter.mul_(1.5)
+            y, state = layer.step(x[step], state)
+        assert_same(stream.step(x[step]), y)
+
+
+def test_a_readout_of_another_size() -> None:
+    layer = BY_NAME["ntm_lstm"].build()
+    layer.readout = nn.Linear(3, O, dtype=torch.float64)
+    stream = Stream(layer, B)
+    with pytest.raises(RuntimeError, match="shapes"):
+        stream.step(inputs()[0])
+
+
+def negated(layer: Any) -> None:
+    weight = layer.readout.weight.detach()
+    layer.readout.weight = nn.Parameter(torch.complex(0 * weight, weight).conj().imag)
+
+
+def shortened(layer: Any) -> None:
+    layer.readout.weight.data = layer.readout.weight.data[:1]
+
+
+def freed(layer: Any) -> None:
+    layer.readout.weight.untyped_storage().resize_(0)
+
+
+@pytest.mark.parametrize("change", [negated, shortened, freed])
+def test_weights_that_the_kernel_cannot_read(change: Any) -> None:
+    layer = BY_NAME["ntm_lstm"].build()
+    stream = Stream(layer, B)
+    stream.step(inputs()[0])
+    change(layer)
+    with pytest.raises(ValueError, match=r"the layer has changed: make a new stream\."):
+        stream.step(inputs()[0])
+
+
+def test_a_weight_at_the_same_place_in_another_order() -> None:
+    layer, x = BY_NAME["ntm_elman"].build(), inputs()
+    stream = Stream(layer, B)
+    y, state = stepped(layer, x[:1], None)
+    assert_same(stream.step(x[0]), y[0])
+    weight = layer.controller.cells[0].weight_hh
+    weight.data = weight.data.t()
+    assert_same(stream.step(x[1]), stepped(layer, x[1:2], state)[0][0])
+
+
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+def test_a_stream_has_a_state_of_its_own(backend: str) -> None:
+    layer, x = BY_NAME["ntm_learned_initial_state"].build(backend=backend), inputs()
+    begin = memnets.map_tensors(lambda leaf: leaf.detach().clone(), layer.initial_state(B))
+    y, _ = stepped(layer, x[:1], begin)
+    streams = Stream(layer, B), Stream(layer, B, begin)
+    with torch.no_grad():
+        layer.start_memory.add_(1.0)
+        for leaf in leaves(begin):
+            leaf.add_(1.0)
+    for stream in streams:
+        assert_same(stream.step(x[0]), y[0])
+
+
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+def test_autocast_changes_nothing(backend: str) -> None:
+    layer = BY_NAME["ntm_lstm"].build(backend=backend, dtype=torch.float32)
+    x = inputs().float()
+    expected = streamed(Stream(layer, B), x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = streamed(Stream(layer, B), x)
+    assert found.dtype is torch.float32
+    assert torch.equal(found, expected)
+
+
+def test_threads_take_turns() -> None:
+    """Of one stream, 400 steps by four threads are 400 steps, each once."""
+    layer, x = BY_NAME["dnc_lstm"].build(memory_size=64), inputs()[0]
+    stream, alone = Stream(layer, B), Stream(layer, B)
+    found: list[Tensor] = []
+
+    def run() -> None:
+        found.extend([stream.step(x) for _ in range(100)])
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expected = {tuple(alone.step(x).flatten().tolist()) for _ in range(400)}
+    assert {tuple(y.flatten().tolist()) for y in found} == expected
+
+
+def test_a_stream_is_not_copied() -> None:
+    stream = Stream(BY_NAME["ntm_lstm"].build(), B)
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match=r"Stream\(layer, batch_size, stream\.state\)"):
+            copied(stream)

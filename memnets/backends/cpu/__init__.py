@@ -13,6 +13,7 @@ from memnets.backends.cpu.again import Again, form_of_memory, memory_of
 from memnets.backends.cpu.division import RECORD_BUDGET, numbers_a_step, segment, threads
 from memnets.backends.cpu.known import (
     inner_modules,
+    reason_against_readout,
     reason_in_modes,
     reason_in_tensors,
 )
@@ -177,6 +178,12 @@ def _run(
     return Unrolled(h, read_vectors.view(time, *reads), end)
 
 
-def stepper(layer: Steps, state: State) -> Stepper:
-    """Prepare the steps of a layer that `supports` has nothing against, from a state on."""
+def stepper(layer: Steps, state: State) -> Stepper | None:
+    """Prepare the steps of a layer that `supports` has nothing against, from a state on.
+
+    None if its output is not what the kernel computes: the layer has a readout, or a method or a
+    hook around it, that the kernel does not know.
+    """
+    if reason_against_readout(layer) is not None:
+        return None
     return Stepper(layer, state, threads(state.read_vectors.shape[0]))

@@ -125,6 +125,30 @@ def reason_against(layer: Any) -> str | None:
     )
 
 
+OUTER = ("forward", "step", "output", "__call__")
+"""Methods of a layer that a `Stepper` runs in place of, besides its steps."""
+
+
+def reason_against_readout(layer: Any) -> str | None:
+    """Say why the kernel cannot compute a layer's output too; None if it can."""
+    own = sorted(set(OUTER) & layer.__dict__.keys())
+    if own:
+        return f"It computes what the class does; this layer has a method {own[0]} of its own."
+    readout = layer._modules["readout"]
+    if _hooked(layer) or _hooked(readout):
+        return "The hooks of the layer and of its readout would not be called."
+    if type(readout) is not nn.Linear or _shadows(readout):
+        return f"It knows a readout that is an nn.Linear; this one is a {type(readout).__name__}."
+    seen = layer.interface.linear.weight.shape[1] + layer.read_heads * layer.word_size
+    shapes = {n: None if p is None else tuple(p.shape) for n, p in readout._parameters.items()}
+    outputs = readout.weight.shape[0]
+    wanted = {"weight": (outputs, seen), "bias": (outputs,)}
+    if shapes != wanted:
+        return f"The parameters of its readout must have the shapes {wanted}, not {shapes}."
+    parameters = [p for p in readout._parameters.values() if p is not None]
+    return reason_in_tensors(parameters, readout.weight.dtype)
+
+
 def _first(reasons: Iterable[str | None]) -> str | None:
     return next((reason for reason in reasons if reason is not None), None)
 

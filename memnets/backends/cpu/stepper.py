@@ -41,7 +41,7 @@ class Stepper:
         ]
         self._shapes = [weight.shape for weight in self._weights()]
         self._dtype = layer.readout.weight.dtype
-        self._addresses: list[int] = []
+        self._found: list[Any] = []
         self._runs: list[Problems] = []
 
     @property
@@ -64,7 +64,7 @@ class Stepper:
         reason = reason_in_modes() or reason_in_tensors((x,), self._dtype)
         if reason is not None:
             raise ValueError(f"A stream cannot take this step. {reason} Use layer.step.")
-        if self._addresses != [weight.data_ptr() for weight in self._weights()]:
+        if self._found != [_place(weight) for weight in self._weights()]:
             self._prepare()
         run = self._runs[0]
         problem = run.problem
@@ -80,17 +80,17 @@ class Stepper:
 
     def _prepare(self) -> None:
         weights = self._weights()
-        same = all(w.dtype is self._dtype and w.is_cpu for w in weights)
-        if not same or [w.shape for w in weights] != self._shapes:
+        reason = reason_in_tensors(weights, self._dtype)
+        if reason is not None or [w.shape for w in weights] != self._shapes:
             raise ValueError(
                 "A stream needs the layer's dtype, device and sizes to stay as they were when it "
-                "was made; the layer has changed: make a new stream."
+                f"was made; the layer has changed: make a new stream. {reason or ''}".strip()
             )
         states = self._before, self._after
         self._runs = [self._run(before, after) for before, after in (states, states[::-1])]
         # Weights that are not contiguous are copied, and so prepared at each step.
         there = all(weight.is_contiguous() for weight in weights)
-        self._addresses = [weight.data_ptr() for weight in weights] if there else []
+        self._found = [_place(weight) for weight in weights] if there else []
 
     def _run(self, before: State, after: State) -> Problems:
         """The problem of a step from one place of the state to the other."""
@@ -114,6 +114,11 @@ class Stepper:
             run.controller(prefix, one.controller)
             run.parts(prefix, one.memory)
         return run
+
+
+def _place(weight: Tensor) -> tuple[Any, ...]:
+    """Where a weight's numbers are, and how they lie."""
+    return weight.data_ptr(), weight.shape, weight.stride(), weight.is_neg()
 
 
 def _copy(state: State) -> State:
