@@ -175,6 +175,7 @@ def _watched(layer: Any) -> list[Any]:
         _look_at_methods(module)
         found += [module, type(module), tuple(module._parameters.keys())]
     found += [layer.controller.hidden_size, layer.controller.skip_connections]
+    found.append(layer.controller.residual)
     found.append(tuple(layer.interface.sizes))
     for table in layer.interface.tables:
         for name, field in table.fields.items():

@@ -316,8 +316,22 @@ def _gradients(ctx: Any, d_outputs: Sequence[Tensor | None]) -> tuple[Any, ...]:
     return [next(found) if want else None for want in wanted], None, None, None, None, None
 
 
+def _no_graph(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
+    """Nothing is kept: there is no second derivative."""
+
+
+def _second_derivative(ctx: Any, d_outputs: Sequence[Tensor | None]) -> tuple[Any, ...]:
+    raise RuntimeError(
+        "The kernel's operator has no second derivative: its gradients have no gradient inside of "
+        'torch.compile and in an exported program. Build the layer with backend="reference" there.'
+    )
+
+
 torch.library.impl("memnets::sequence", "CPU", _forward)
 torch.library.impl("memnets::sequence_backward", "CPU", _backward)
 torch.library.register_fake("memnets::sequence", _forward_fake)
 torch.library.register_fake("memnets::sequence_backward", _backward_fake)
 torch.library.register_autograd("memnets::sequence", _gradients, setup_context=_keep)
+torch.library.register_autograd(
+    "memnets::sequence_backward", _second_derivative, setup_context=_no_graph
+)

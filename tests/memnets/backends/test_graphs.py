@@ -242,6 +242,29 @@ def test_a_changed_layer_is_not_computed_as_it_was(change: str) -> None:
     assert_same(after, layer(x)[0], tolerance=1e-9)
 
 
+def test_a_residual_stack_is_not_computed_as_it_was() -> None:
+    layer, x = BY_NAME["ntm_lstm_2_layers"].build(), inputs(steps=3)
+    compiled = torch.compile(layer, backend="aot_eager")
+    before, _ = compiled(x)
+    layer.controller.residual = True
+    after, _ = compiled(x)
+    assert (after - before).abs().max() > 1e-6
+    assert_same(after, layer(x)[0], tolerance=1e-9)
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_second_derivative_is_an_error_there(exported: bool) -> None:
+    """And not a gradient that lacks a term."""
+    layer, x = BY_NAME["ntm_lstm"].build(), inputs(steps=3).requires_grad_()
+    program: Any = torch.compile(layer, backend="eager")
+    if exported:
+        program = torch.export.export(layer, (x.detach(),)).module()
+    y, _ = program(x)
+    (gradient,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="has no second derivative"):
+        gradient.square().sum().backward()
+
+
 def test_a_replaced_function_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     layer, x = BY_NAME["ntm_lstm"].build(), inputs()
     compiled = torch.compile(layer, backend="eager", fullgraph=True)
