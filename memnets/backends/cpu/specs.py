@@ -11,6 +11,8 @@ import math
 from types import NoneType
 from typing import Any
 
+import numpy as np
+
 from memnets.backends.cpu.plan import ADDRESSINGS, CELLS, RANGES
 from memnets.backends.cpu.written import LAYERS
 from memnets.backends.spec import ControllerSpec, Spec, TableSpec, tables_of
@@ -52,6 +54,7 @@ NEUTRAL: dict[type, dict[str, object]] = {Stack: {"residual": False}}
 """Settings that the kernel does not follow, and the value with which they change nothing."""
 SHARPNESS = ("strengths", "sharpenings")
 """Fields that multiply what a softmax is taken of."""
+SMALLEST = float(np.finfo(np.float32).tiny)
 SWITCHES = ("read_first", "stop_gradient", "masked", "wipe", "sharpened")
 
 
@@ -134,8 +137,8 @@ def _reason_in_settings(spec: Spec) -> str | None:
             return f"It knows settings that are plain numbers; {name} is {value!r}."
         if name in SWITCHES and type(value) not in (bool, NoneType):
             return f"It knows switches that are True or False; {name} is {value!r}."
-        if name in ("similarity_epsilon", "sharpen_epsilon") and value == 0:
-            return f"It pads the memory with empty slots, which {name}=0 makes infinite."
+        if name in ("similarity_epsilon", "sharpen_epsilon") and value < SMALLEST:
+            return f"It takes numbers below {SMALLEST:.2g} as 0, and divides by {name}={value}."
     return None
 
 

@@ -1,5 +1,6 @@
 """What the kernel reads by address is what it was told: shapes, settings, lengths and rooms."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,6 +14,7 @@ import memnets
 from memnets.backends import cpu as fused
 from memnets.parts.content import Content
 from memnets.parts.heads import Heads
+from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation
 from tests.layers import BY_NAME, B, I, inputs, leaves
 from tests.memnets.backends.test_guard import follows_or_refuses
@@ -121,18 +123,20 @@ def test_tensors_as_settings_are_refused(kind):
     assert "the limit of strengths" in reason
 
 
-NO_EPSILON = {
-    "ntm_lstm": {"heads": Heads(read=ContentAndLocation(similarity_epsilon=0.0))},
-    "dnc_lstm": {"content": Content(similarity_epsilon=0.0)},
-}
+NO_EPSILON = [
+    ("ntm_lstm", {"heads": Heads(read=ContentAndLocation(similarity_epsilon=0.0))}),
+    ("dnc_lstm", {"content": Content(similarity_epsilon=0.0)}),
+    ("dnc_lstm", {"content": Content(masked=True, similarity_epsilon=1e-39)}),
+    ("dnc_lstm", {"linkage": Linkage(sharpened=True, sharpen_epsilon=1e-39)}),
+]
 
 
-@pytest.mark.parametrize("name", NO_EPSILON)
-def test_no_epsilon_is_refused(name):
-    """The padded slots would divide 0 by it."""
-    layer = BY_NAME[name].build(**NO_EPSILON[name])
+@pytest.mark.parametrize(("name", "parts"), NO_EPSILON)
+def test_no_epsilon_is_refused(name, parts):
+    """The padded slots would divide 0 by it; numbers that are not normal are taken as 0."""
+    layer = BY_NAME[name].build(**parts)
     reason = fused.supports(layer, inputs(), layer.initial_state(B))
-    assert "similarity_epsilon=0" in reason
+    assert re.search(r"divides by (similarity|sharpen)_epsilon=(0\.0|1e-39)", reason)
 
 
 def test_a_parameter_hidden_by_an_attribute():
