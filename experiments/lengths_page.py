@@ -26,10 +26,10 @@ Entries = Sequence[dict[str, Any]]
 
 INTRODUCTION = """\
 Each run is trained by the default recipe of its task and model, then given lengths that it has
-never seen, with a memory slot for every step before the answer and 63 to spare (of copying, length
-+ 64), and never fewer than in training. A bit is right if the output, rounded, is the target; a
-sequence is exact if all of its bits are right. Each cell has the median over the seeds, and the
-worst of them if that differs.
+never seen, with a memory slot for every step before the first answer and 63 to spare (of copying,
+length + 64), and never fewer than in training. A bit is right if the output, rounded, is the
+target; a sequence is exact if all of its bits are right. Each cell has the median over the seeds,
+and the worst of them if that differs.
 """
 
 

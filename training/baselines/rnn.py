@@ -77,6 +77,7 @@ class RNN(nn.Module):
         self.controller = controller.build(
             input_size, learned_initial_state=learned, device=device, dtype=dtype
         )
+        self.hidden_size, self.num_layers = controller.hidden_size, controller.num_layers
         self.readout = nn.Linear(
             self.controller.output_size, output_size, device=device, dtype=dtype
         )

@@ -43,7 +43,7 @@ class Options:
     """the run folder"""
     memory_size: int | None = None
     """memory slots (N), other than in training; None: as in training, but with --lengths one for
-    every step before the answer and 63 more (of copying, length + 64)"""
+    every step before the first answer and 63 more (of copying, length + 64)"""
     sequences: int | None = None
     """sequences of each setting; None: 512, but with --lengths fewer of long ones, 2 at least"""
     batch_size: int | None = None

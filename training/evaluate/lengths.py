@@ -17,7 +17,7 @@ WORK = 10**10
 """numbers (weights, and elements of the state) that the steps of one length may go through"""
 MOST, LEAST = 512, 2  # sequences of one length
 TOGETHER = 64
-SPARE = 63  # slots, beside one for every step before the answer
+SPARE = 63  # slots, beside one for every step before the first answer
 
 
 class Extent(NamedTuple):
@@ -74,7 +74,7 @@ def _fields(task: Task, sizes: Sizes, length: int) -> dict[str, int]:
 
 
 def slots(task: Task, trained: int) -> int:
-    """Memory slots (N) for a length: one for every step before the answer, and 63 to spare.
+    """Memory slots (N) for a length: one for every step before the first answer, and 63 to spare.
 
     Of copying these are length + 64, as it stores one vector a slot; never fewer than in training.
 
@@ -83,7 +83,8 @@ def slots(task: Task, trained: int) -> int:
     (1064, 128)
     """
     batch = task.sample(1, torch.Generator().manual_seed(0))
-    return max(trained, int((batch.mask == 0).sum()) + SPARE)
+    answered = (batch.mask != 0).flatten(1).any(1)
+    return max(trained, int(answered.int().argmax()) + SPARE)
 
 
 def extent(
@@ -111,7 +112,7 @@ def extent(
     steps = len(task.sample(1, torch.Generator().manual_seed(0)).inputs)
     begin = getattr(layer, "initial_state", None)
     state = 0 if begin is None else _elements(begin(1))
-    hidden = getattr(layer, "hidden_size", 0)
+    hidden = (getattr(layer, "hidden_size", 0) or 0) * (getattr(layer, "num_layers", 1) or 1)
     attention = steps * getattr(model_options, "attention_heads", 0)
     # A state before, after and during a step; the controller's gates; the errors of the outputs.
     each = 3 * state + steps * (task.input_size + 4 * task.output_size + 8 * hidden + attention)

@@ -132,3 +132,23 @@ def test_what_cannot_be_evaluated(capsys, monkeypatch):
     monkeypatch.setattr(type(make("copy")), "grid", ())
     assert evaluate("copy", "--lengths", "20") == 2
     assert "Copy has no lengths: leave out --lengths" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("length", [998, 999, 1000, 1001])
+def test_slots_do_not_depend_on_what_is_drawn(length):
+    """The answer of stack manipulation is as long as the stack happens to be in the end."""
+    ((_, variant),) = lengths.of_lengths(make("stack_manipulation"), [length]).items()
+    assert lengths.slots(variant, 1) == length + 1 + 63
+
+
+def test_the_budget_counts_the_units_of_all_cells():
+    task = make("copy", min_length=2000, max_length=2000)
+    kind, options = MODELS["rnn"].constructor, options_class("rnn")()
+    few, more = (
+        lengths.extent(
+            kind(9, 8, controller=memnets.Stack(cell="elman", hidden_size=512, num_layers=n)),
+            *(task, options, 64, None),
+        ).batch_size
+        for n in (1, 4)
+    )
+    assert few > 3 * more
