@@ -7,6 +7,7 @@ Schlag et al. 2021, arXiv 2102.11174; Yang et al. 2024, arXiv 2406.06484.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -16,6 +17,15 @@ from torch import Tensor
 from memnets.checks import check_name
 from memnets.interface import ADD_RANGES, Field, Table, unit
 from memnets.parts.registry import register
+
+
+def one_by_one(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """What each write head has of tensors [B, H, ...], head after head: [B, 1, ...].
+
+    >>> [[part.shape for part in head] for head in one_by_one(torch.ones(3, 2, 4))]
+    [[torch.Size([3, 1, 4])], [torch.Size([3, 1, 4])]]
+    """
+    return zip(*(tensor.split(1, dim=1) for tensor in tensors), strict=True)
 
 
 def delta_rule(memory: Tensor, weights: Tensor, add_vectors: Tensor, rates: Tensor) -> Tensor:
@@ -38,8 +48,7 @@ def delta_rule(memory: Tensor, weights: Tensor, add_vectors: Tensor, rates: Tens
     tensor([[[3., 3., 3.],
              [1., 1., 1.]]])
     """
-    heads = (weights, add_vectors, rates[..., None])
-    for w, v, rate in zip(*(one.split(1, dim=1) for one in heads), strict=True):
+    for w, v, rate in one_by_one(weights, add_vectors, rates[..., None]):
         memory = torch.baddbmm(memory, w.transpose(1, 2), rate * (v - torch.bmm(w, memory)))
     return memory
 

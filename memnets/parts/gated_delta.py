@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
 from memnets.checks import check_name, check_numbers
 from memnets.interface import ADD_RANGES, Field, Table, unit
+from memnets.parts.delta_rule import delta_rule, one_by_one
 from memnets.parts.registry import register
 
 
@@ -31,15 +31,14 @@ def gated_delta(
     Returns:
         The memory after the write, [B, N, W].
 
+    >>> import torch
     >>> one_hot, half = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[0.5]])
     >>> gated_delta(torch.ones(1, 2, 3), one_hot, torch.full((1, 1, 3), 5.0), half, half)
     tensor([[[2.7500, 2.7500, 2.7500],
              [0.5000, 0.5000, 0.5000]]])
     """
-    heads = (weights, add_vectors, rates[..., None], decays[..., None])
-    for w, v, rate, decay in zip(*(one.split(1, dim=1) for one in heads), strict=True):
-        memory = decay * memory
-        memory = torch.baddbmm(memory, w.transpose(1, 2), rate * (v - torch.bmm(w, memory)))
+    for w, v, rate, decay in one_by_one(weights, add_vectors, rates, decays[..., None]):
+        memory = delta_rule(decay * memory, w, v, rate)
     return memory
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from memnets.checks import check_name, check_numbers
 from memnets.interface import ADD_RANGES, Field, Table, unit
+from memnets.parts.delta_rule import one_by_one
 from memnets.parts.registry import register
 
 
@@ -41,8 +42,7 @@ def gated_delta_2(memory: Tensor, weights: Tensor, vectors: GatedDelta2Vectors) 
     tensor([[[0.0000, 2.5000, 5.0000],
              [1.0000, 1.0000, 1.0000]]])
     """
-    heads = zip(*(one.split(1, dim=1) for one in (weights, *vectors)), strict=True)
-    for w, v, gate, erase, decay in heads:
+    for w, v, gate, erase, decay in one_by_one(weights, *vectors):
         memory = decay * memory
         change = gate * v - erase * torch.bmm(w, memory)
         memory = torch.baddbmm(memory, w.transpose(1, 2), change)

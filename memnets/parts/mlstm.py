@@ -15,6 +15,7 @@ from torch.nn.functional import logsigmoid
 
 from memnets.checks import check_name, check_numbers
 from memnets.interface import ADD_RANGES, Field, Table
+from memnets.parts.delta_rule import one_by_one
 from memnets.parts.registry import register
 
 
@@ -47,8 +48,8 @@ def mlstm(
     """
     normaliser, stabiliser = state.normaliser[:, None], state.stabiliser[:, None, None]
     added, *logarithms = vectors
-    heads = (weights, added, *(gates[..., None] for gates in logarithms))
-    for w, v, log_input, log_forget in zip(*(x.split(1, dim=1) for x in heads), strict=True):
+    heads = one_by_one(weights, added, *(gates[..., None] for gates in logarithms))
+    for w, v, log_input, log_forget in heads:
         after = torch.maximum(log_forget + stabiliser, log_input)
         keep, take = torch.exp(log_forget + stabiliser - after), torch.exp(log_input - after) * w
         memory = keep * memory + take.transpose(1, 2) * v

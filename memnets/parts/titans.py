@@ -13,6 +13,7 @@ from torch import Tensor
 
 from memnets.checks import check_name, check_numbers
 from memnets.interface import ADD_RANGES, Field, Table, unit
+from memnets.parts.delta_rule import one_by_one
 from memnets.parts.registry import register
 
 
@@ -40,8 +41,8 @@ def titans(
     delta rule, with beta twice the rate theta. The paper's memory is any network, this one linear.
     """
     added, *gates = vectors
-    heads = (weights, added, *(gate[..., None] for gate in gates))
-    for w, v, rate, keep, forget in zip(*(one.split(1, dim=1) for one in heads), strict=True):
+    heads = one_by_one(weights, added, *(gate[..., None] for gate in gates))
+    for w, v, rate, keep, forget in heads:
         step = 2 * rate * (v - torch.bmm(w, memory))
         momentum = torch.baddbmm(keep * momentum, w.transpose(1, 2), step)
         memory = (1 - forget) * memory + momentum
