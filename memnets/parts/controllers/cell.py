@@ -50,6 +50,37 @@ class CellContract(Protocol):
         ...
 
 
+class OneBiasCell(nn.Module):
+    """What recurrent cells with one bias share: W, U and b. Others follow in their constructors."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        gates: int,
+        device: Device,
+        dtype: torch.dtype | None,
+    ) -> None:
+        super().__init__()
+        self.sizes: str = f"{input_size}, {hidden_size}"
+        weight = torch.empty(gates * hidden_size, input_size, device=device, dtype=dtype)
+        recurrent = weight.new_empty(len(weight), hidden_size)
+        self.weight_ih: nn.Parameter = nn.Parameter(weight)
+        self.weight_hh: nn.Parameter = nn.Parameter(recurrent)
+        self.bias: nn.Parameter = nn.Parameter(weight.new_empty(len(weight)))
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew, in order, within 1 / sqrt(hidden_size) as torch's cells do."""
+        bound = 1 / math.sqrt(self.weight_hh.shape[1])
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def extra_repr(self) -> str:
+        """Show the sizes, as torch's cells do."""
+        return self.sizes
+
+
 class Cell(nn.Module):
     """A recurrent cell with the parameters of torch's own: names, shapes and initial values."""
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnets.parts.controllers.cell import Device
+from memnets.parts.controllers.cell import Device, OneBiasCell
 from memnets.parts.controllers.registry import register
 
 LONGEST = 10.0
@@ -16,7 +16,7 @@ LONGEST = 10.0
 
 
 @register("ctrnn")
-class CTRNNCell(nn.Module):
+class CTRNNCell(OneBiasCell):
     """`tau du/dt = -u + W x + U tanh(u) + b`, `h = tanh(u)`: units that leak, each at its own rate.
 
     Funahashi and Nakamura 1993, "Approximation of dynamical systems by continuous time recurrent
@@ -47,13 +47,8 @@ class CTRNNCell(nn.Module):
         device: Device = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        self.sizes: str = f"{input_size}, {hidden_size}"
-        weight = torch.empty(hidden_size, input_size, device=device, dtype=dtype)
-        self.weight_ih: nn.Parameter = nn.Parameter(weight)
-        self.weight_hh: nn.Parameter = nn.Parameter(weight.new_empty(hidden_size, hidden_size))
-        self.bias: nn.Parameter = nn.Parameter(weight.new_empty(hidden_size))
-        self.log_time: nn.Parameter = nn.Parameter(weight.new_empty(hidden_size))
+        super().__init__(input_size, hidden_size, gates=1, device=device, dtype=dtype)
+        self.log_time: nn.Parameter = nn.Parameter(self.bias.new_empty(hidden_size))
         self.reset_parameters()
 
     @property
@@ -67,10 +62,6 @@ class CTRNNCell(nn.Module):
         for parameter in (self.weight_ih, self.weight_hh, self.bias):
             nn.init.uniform_(parameter, -bound, bound)
         nn.init.uniform_(self.log_time, -math.log(LONGEST), math.log(LONGEST))
-
-    def extra_repr(self) -> str:
-        """Show the sizes, as torch's cells do."""
-        return self.sizes
 
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return h [B, hidden] and the state after the step."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnets.parts.controllers.cell import Device
+from memnets.parts.controllers.cell import Device, OneBiasCell
 from memnets.parts.controllers.registry import register
 
 
-class ReducedGRUCell(nn.Module):
+class ReducedGRUCell(OneBiasCell):
     """`h = (1 - z) * h(t-1) + z * tanh(W x + U (r * h(t-1)) + b)`, with gates that do not see x.
 
     Dey and Salem 2017, "Gate-Variants of Gated Recurrent Unit (GRU) Neural Networks" (arXiv
@@ -36,29 +34,14 @@ class ReducedGRUCell(nn.Module):
         device: Device = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        self.sizes: str = f"{input_size}, {hidden_size}"
-        weight = torch.empty(hidden_size, input_size, device=device, dtype=dtype)
-        self.weight_ih: nn.Parameter = nn.Parameter(weight)
-        self.weight_hh: nn.Parameter = nn.Parameter(weight.new_empty(hidden_size, hidden_size))
-        self.bias: nn.Parameter = nn.Parameter(weight.new_empty(hidden_size))
+        super().__init__(input_size, hidden_size, gates=1, device=device, dtype=dtype)
         self.gate_weight: nn.Parameter | None = None
         self.gate_bias: nn.Parameter | None = None
         if self.sees_state:
-            self.gate_weight = nn.Parameter(weight.new_empty(2 * hidden_size, hidden_size))
+            self.gate_weight = nn.Parameter(self.bias.new_empty(2 * hidden_size, hidden_size))
         if self.has_bias:
-            self.gate_bias = nn.Parameter(weight.new_empty(2 * hidden_size))
+            self.gate_bias = nn.Parameter(self.bias.new_empty(2 * hidden_size))
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the parameters anew: W, U and b, then those of both gates."""
-        bound = 1 / math.sqrt(len(self.bias))
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
-
-    def extra_repr(self) -> str:
-        """Show the sizes, as torch's cells do."""
-        return self.sizes
 
     def gates(self, before: Tensor) -> tuple[Tensor, Tensor]:
         """Return r and z, [B, hidden], or [hidden] where they do not see h(t-1)."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnets.parts.controllers.cell import Device
+from memnets.parts.controllers.cell import Device, OneBiasCell
 from memnets.parts.controllers.registry import register
 
 
 @register("lstm_peephole")
-class PeepholeLSTMCell(nn.Module):
+class PeepholeLSTMCell(OneBiasCell):
     """Long short-term memory whose gates also see c, each unit's gates its own.
 
     `i = sigmoid(W_i x + U_i h(t-1) + p_i * c(t-1) + b_i)`, f alike with p_f,
@@ -40,25 +38,10 @@ class PeepholeLSTMCell(nn.Module):
         device: Device = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        self.sizes: str = f"{input_size}, {hidden_size}"
-        weight = torch.empty(4 * hidden_size, input_size, device=device, dtype=dtype)
-        self.weight_ih: nn.Parameter = nn.Parameter(weight)
-        self.weight_hh: nn.Parameter = nn.Parameter(weight.new_empty(4 * hidden_size, hidden_size))
-        self.bias: nn.Parameter = nn.Parameter(weight.new_empty(4 * hidden_size))
-        self.peepholes: nn.Parameter = nn.Parameter(weight.new_empty(3, hidden_size))
+        super().__init__(input_size, hidden_size, gates=4, device=device, dtype=dtype)
+        self.peepholes: nn.Parameter = nn.Parameter(self.bias.new_empty(3, hidden_size))
         """p_i, p_f and p_o, [3, hidden]."""
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the parameters anew: W, U, b and the peepholes, in this order."""
-        bound = 1 / math.sqrt(self.weight_hh.shape[1])
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
-
-    def extra_repr(self) -> str:
-        """Show the sizes, as torch's cells do."""
-        return self.sizes
 
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return h [B, hidden] and the state after the step."""
