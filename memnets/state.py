@@ -42,6 +42,17 @@ def map_tensors(function: Callable[..., Tensor], *states: Any) -> Any:
     return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
 
 
+def copied(state: Any) -> Any:
+    """Return the state in contiguous tensors of its own, without a graph.
+
+    >>> import torch
+    >>> copied((torch.zeros(1).expand(3),))[0].stride()
+    (1,)
+    """
+    form = torch.contiguous_format
+    return map_tensors(lambda tensor: tensor.detach().clone(memory_format=form), state)
+
+
 def select(active: Tensor, new: Any, old: Any) -> Any:
     """Take the rows of one state where `active` [B] is True, and of another where it is not.
 

@@ -15,7 +15,7 @@ from memnets.backends.registry import stepper
 from memnets.calls import prepare
 from memnets.checks import check_sizes, full_precision
 from memnets.layer import MemoryLayer
-from memnets.state import State, map_tensors, select, without_batch
+from memnets.state import State, copied, select, without_batch
 
 
 class Stream:
@@ -67,7 +67,8 @@ class Stream:
     @property
     def state(self) -> State:
         """The state after the last step, as a copy; set it to go on from another."""
-        found = map_tensors(Tensor.clone, self._now())
+        with self._lock:
+            found = copied(self._now())
         return without_batch(found) if self.batch_size is None else found
 
     @state.setter
@@ -115,8 +116,10 @@ class Stream:
         x = torch.zeros(self._shape, dtype=self._dtype, device=self._device)
         time = 1 if self.layer.batch_first and self.batch_size is not None else 0
         steps, begin = prepare(self.layer, x.unsqueeze(time), state)
-        self._stepper = stepper(self.layer, steps, begin)
-        self._kept = map_tensors(lambda tensor: tensor.detach().clone(), begin)
+        begin = copied(begin)
+        with self._lock:
+            self._stepper = stepper(self.layer, steps, begin)
+            self._kept = begin
 
     def _now(self) -> State:
         return self._kept if self._stepper is None else self._stepper.state

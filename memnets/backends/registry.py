@@ -93,7 +93,9 @@ def choose(layer: Steps, x: Tensor, state: State) -> Choice:
 
 
 def stepper(layer: Steps, x: Tensor, state: State) -> fused.Stepper | None:
-    """Prepare to run a layer over x [T, B, I] step by step from a state; None: by its own `step`.
+    """Prepare to run a layer over x [T, B, I] step by step from a state, which is written to.
+
+    None if it is to run by its own `step`.
 
     Raises:
         ValueError: if the layer's backend is `fused` and cannot serve the call.

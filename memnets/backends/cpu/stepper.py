@@ -16,7 +16,7 @@ from memnets.backends.cpu.known import reason_in_modes, reason_in_tensors
 from memnets.backends.cpu.planned import latest_plan
 from memnets.backends.cpu.problems import Call, Problems, tensors_of
 from memnets.backends.spec import Steps
-from memnets.state import State, leaves, map_tensors
+from memnets.state import State, copied, leaves
 
 
 class Stepper:
@@ -28,11 +28,17 @@ class Stepper:
     """
 
     def __init__(self, layer: Steps, state: State, threads: int) -> None:
-        """`layer` is one that `supports` has just had nothing against, with this state."""
+        """Prepare for the first step.
+
+        Args:
+            layer: one that `supports` has just had nothing against, with this state.
+            state: as `copied` makes it: it is written to.
+            threads: of the kernel.
+        """
         again = Again(layer, form_of_memory(state.memory))
         self._call = Call(latest_plan(layer), None, None, 1, threads, False, again)
         self._layer = layer
-        self._before, self._after = _copy(state), _copy(state)
+        self._before, self._after = state, copied(state)
         self._places = [
             (module._parameters, name)
             for module in layer.modules()
@@ -41,7 +47,7 @@ class Stepper:
         ]
         self._shapes = [weight.shape for weight in self._weights()]
         self._dtype = layer.readout.weight.dtype
-        self._found: list[Any] = []
+        self._layouts: list[Any] = []
         self._runs: list[Problems] = []
 
     @property
@@ -64,7 +70,7 @@ class Stepper:
         reason = reason_in_modes() or reason_in_tensors((x,), self._dtype)
         if reason is not None:
             raise ValueError(f"A stream cannot take this step. {reason} Use layer.step.")
-        if self._found != [_place(weight) for weight in self._weights()]:
+        if self._layouts != [_layout(weight) for weight in self._weights()]:
             self._prepare()
         run = self._runs[0]
         problem = run.problem
@@ -90,7 +96,7 @@ class Stepper:
         self._runs = [self._run(before, after) for before, after in (states, states[::-1])]
         # Weights that are not contiguous are copied, and so prepared at each step.
         there = all(weight.is_contiguous() for weight in weights)
-        self._found = [_place(weight) for weight in weights] if there else []
+        self._layouts = [_layout(weight) for weight in weights] if there else []
 
     def _run(self, before: State, after: State) -> Problems:
         """The problem of a step from one place of the state to the other."""
@@ -116,12 +122,6 @@ class Stepper:
         return run
 
 
-def _place(weight: Tensor) -> tuple[Any, ...]:
+def _layout(weight: Tensor) -> tuple[Any, ...]:
     """Where a weight's numbers are, and how they lie."""
     return weight.data_ptr(), weight.shape, weight.stride(), weight.is_neg()
-
-
-def _copy(state: State) -> State:
-    return map_tensors(
-        lambda tensor: tensor.detach().clone(memory_format=torch.contiguous_format), state
-    )
