@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 
 import memnets
 from benchmarks import report
-from benchmarks.timing import CLOCKS, ratios
+from benchmarks.contestants import constructor
+from benchmarks.timing import in_turn, ratios
 from memnets.state import leaves
 
 
@@ -50,22 +52,6 @@ def difference(model: nn.Module, compiled: Any, x: Tensor) -> float:
     return max(float((one - other).abs().max() / other.abs().max()) for one, other in parts)
 
 
-def times(
-    model: nn.Module, calls: list[Any], x: Tensor, rounds: int, steps: int, clock: str
-) -> list[dict[int, float]]:
-    """Milliseconds of a step by each call, by round; a round is `steps` steps of each."""
-    now, found = CLOCKS[clock], [{} for _ in calls]
-    for call in calls:
-        train(model, call, x)
-    for index in range(rounds):
-        for taken, call in zip(found, calls, strict=True):
-            begun = now()
-            for _ in range(steps):
-                train(model, call, x)
-            taken[index] = (now() - begun) / 1e6 / steps
-    return found
-
-
 def main(
     kind: str = "NTM",
     memory_size: int = 128,
@@ -93,14 +79,15 @@ def main(
     lines = []
     for state in (False, True):
         torch.manual_seed(0)
-        make = {"NTM": memnets.NTM, "DNC": memnets.DNC}[kind]
-        layer = make(8, 8, memory_size=memory_size, word_size=word_size, backend="fused")
+        sizes = {"memory_size": memory_size, "word_size": word_size}
+        layer = constructor(kind)(8, 8, **sizes, backend="fused")
         model = Model(layer, state=state)
         compiled = torch.compile(model, fullgraph=True)
         apart = difference(model, compiled, x)
-        eager, inside = times(model, [model, compiled], x, rounds, steps_a_round, clock)
+        calls = [partial(train, model, call, x) for call in (model, compiled)]
+        eager, inside = in_turn(calls, rounds, clock, steps_a_round)
         ratio = ratios(inside, eager)
-        middles = [f"{statistics.median(taken.values()):.2f}" for taken in (eager, inside)]
+        middles = [f"{statistics.median(taken.values()) / 1e6:.2f}" for taken in (eager, inside)]
         spread = f"{ratio.lower:.3f} to {ratio.upper:.3f}"
         used = "output and state" if state else "output"
         lines.append((used, *middles, f"{ratio.median:.3f}", spread, f"{apart:.1e}"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import statistics
-from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -19,7 +19,8 @@ from torch import Tensor
 
 import memnets
 from benchmarks import report
-from benchmarks.timing import CLOCKS, ratios
+from benchmarks.contestants import constructor
+from benchmarks.timing import in_turn, ratios
 from memnets.state import leaves
 
 
@@ -62,21 +63,6 @@ def difference(layer: memnets.MemoryLayer, x: Tensor, starts: Tensor) -> float:
     return max(float((one - other).abs().max() / other.abs().max()) for one, other in parts)
 
 
-def times(
-    layer: memnets.MemoryLayer, x: Tensor, masks: Sequence[Tensor | None], rounds: int, clock: str
-) -> list[dict[int, float]]:
-    """Milliseconds of `train` with each mask, by round; all take their turn in each round."""
-    now, found = CLOCKS[clock], [{} for _ in masks]
-    for starts in masks:
-        train(layer, x, starts)
-    for index in range(rounds):
-        for taken, starts in zip(found, masks, strict=True):
-            begun = now()
-            train(layer, x, starts)
-            taken[index] = (now() - begun) / 1e6
-    return found
-
-
 def main(
     kind: str = "NTM",
     memory_size: int = 64,
@@ -101,18 +87,18 @@ def main(
     """
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    make = {"NTM": memnets.NTM, "DNC": memnets.DNC}[kind]
-    layer = make(
+    layer = constructor(kind)(
         8, 8, memory_size=memory_size, word_size=word_size, start=memnets.Start(learned=True)
     )
     exact = copy.deepcopy(layer).double()
     x = torch.randn(steps, batch, 8)
     masks = [mask(steps, batch, rate) for rate in rates]
-    base, *others = times(layer, x, [None, *masks], rounds, clock)
-    lines = [("none", f"{statistics.median(base.values()):.2f}", "", "", "")]
+    calls = [partial(train, layer, x, starts) for starts in (None, *masks)]
+    base, *others = in_turn(calls, rounds, clock)
+    lines = [("none", f"{statistics.median(base.values()) / 1e6:.2f}", "", "", "")]
     for rate, starts, taken in zip(rates, masks, others, strict=True):
         apart, ratio = difference(exact, x.double(), starts), ratios(taken, base)
-        middle = f"{statistics.median(taken.values()):.2f}"
+        middle = f"{statistics.median(taken.values()) / 1e6:.2f}"
         spread = f"{ratio.lower:.3f} to {ratio.upper:.3f}"
         lines.append((f"{rate:g}", middle, f"{ratio.median:.3f}", spread, f"{apart:.1e}"))
     print(f"{kind} {memory_size}x{word_size}, batch {batch}, T {steps}: {rounds} rounds, {clock}")

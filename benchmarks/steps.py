@@ -18,7 +18,8 @@ from torch import nn
 
 import memnets
 from benchmarks import report
-from benchmarks.timing import CLOCKS, ratios
+from benchmarks.contestants import constructor
+from benchmarks.timing import in_turn, ratios
 
 CALLS = 200
 """In a measurement: one alone is shorter than a clock is exact."""
@@ -47,20 +48,6 @@ def contestants(layer: memnets.MemoryLayer, rows: int) -> dict[str, Callable[[],
     }
 
 
-def times(calls: dict[str, Callable[[], Any]], rounds: int, clock: str) -> list[dict[int, float]]:
-    """Microseconds of a call of each, by round; all take their turn in each round."""
-    now, found = CLOCKS[clock], [{} for _ in calls]
-    for index in range(-1, rounds):  # one round more, to warm up
-        for taken, call in zip(found, calls.values(), strict=True):
-            begun = now()
-            for _ in range(CALLS):
-                call()
-            taken[index] = (now() - begun) / 1e3 / CALLS
-    for taken in found:
-        del taken[-1]
-    return found
-
-
 def main(
     kind: str = "NTM",
     memory_size: int = 128,
@@ -81,16 +68,16 @@ def main(
     """
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    make = {"NTM": memnets.NTM, "DNC": memnets.DNC}[kind]
-    layer = make(9, 8, memory_size=memory_size, word_size=word_size, read_heads=1)
+    sizes = {"memory_size": memory_size, "word_size": word_size}
+    layer = constructor(kind)(9, 8, **sizes, read_heads=1)
     lines = []
     for rows in batch:
         apart = f"{difference(layer, rows):.1e}"
         with torch.inference_mode():
             calls = contestants(layer, rows)
-            base, *others = times(calls, rounds, clock)
+            base, *others = in_turn(list(calls.values()), rounds, clock, CALLS)
         for name, taken in zip(calls, (base, *others), strict=True):
-            ratio, middle = ratios(taken, base), f"{statistics.median(taken.values()):.1f}"
+            ratio, middle = ratios(taken, base), f"{statistics.median(taken.values()) / 1e3:.1f}"
             spread = f"{ratio.lower:.2f} to {ratio.upper:.2f}"
             exact = apart if name == "memnets.Stream" else ""
             lines.append((str(rows), name, middle, f"{ratio.median:.2f}", spread, exact))

@@ -142,6 +142,24 @@ def measure(
     return times
 
 
+def in_turn(
+    calls: Sequence[Callable[[], object]], rounds: int, clock: str, repeats: int = 1
+) -> list[dict[int, float]]:
+    """Nanoseconds of each call, by round: all take their turn in each, of `repeats` calls.
+
+    A round before the first one warms them up.
+    """
+    now, found = CLOCKS[clock], [{} for _ in calls]
+    for index in range(-1, rounds):
+        for taken, call in zip(found, calls, strict=True):
+            started = now()
+            for _ in range(repeats):
+                call()
+            if index >= 0:
+                taken[index] = (now() - started) / repeats
+    return found
+
+
 def _warm_up(contestant: Contestant, x: Tensor) -> float:
     taken = 0.0
     for _ in range(2):
