@@ -5,11 +5,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 
 import memnets
 from memnets.parts.controllers import IndRNNCell, Stack
 from tests import samples
+from tests.controllers import gradient_is_right
 from tests.samples import assert_equal_to, tensor
 
 BOUND = 2 ** (1 / 1000)
@@ -47,21 +48,8 @@ def test_the_sequence_is_the_loops(inputs: int, hidden: int, steps: int, seed: i
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("residual", [False, True])
 def test_the_gradient_over_a_sequence(layers: int, residual: bool) -> None:
-    torch.manual_seed(0)
     stack = Stack(cell="indrnn", hidden_size=4, num_layers=layers, residual=residual)
-    controller = stack.build(3).double()
-    names = [name for name, _ in controller.named_parameters()]
-
-    def run(x: Tensor, *parameters: Tensor) -> Tensor:
-        given = dict(zip(names, parameters, strict=True))
-        state, outputs = controller.initial_state(2), []
-        for x_t in x:
-            h, state = torch.func.functional_call(controller, given, (x_t, state))
-            outputs.append(h)
-        return torch.stack(outputs)
-
-    x = torch.randn(4, 2, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(run, (x, *controller.parameters()))
+    assert gradient_is_right(stack, learned=False)
 
 
 def test_the_residual_form_adds_each_layer_to_the_one_below() -> None:

@@ -1,18 +1,18 @@
 """The network of two time scales against a loop over single numbers, and its time constants."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 
 import memnets
 from memnets.parts.controllers import MTRNNCell, Stack
 from tests import samples
+from tests.controllers import gradient_is_right
 from tests.samples import assert_equal_to, tensor
 
 Array = np.ndarray
@@ -52,22 +52,7 @@ def test_the_sequence_is_the_loops(inputs: int, hidden: int, steps: int, seed: i
 
 @pytest.mark.parametrize("layers", [1, 3])
 def test_the_gradient_over_a_sequence(layers: int) -> None:
-    torch.manual_seed(0)
-    stack = Stack(cell="mtrnn", hidden_size=3, num_layers=layers)
-    controller = stack.build(3, learned_initial_state=True, dtype=torch.float64)
-    names = [name for name, _ in controller.named_parameters()]
-
-    def run(x: Tensor, *parameters: Tensor) -> Tensor:
-        given = dict(zip(names, parameters, strict=True))
-        state: Any = controller.initial_state(2)
-        outputs = []
-        for x_t in x:
-            h, state = torch.func.functional_call(controller, given, (x_t, state))
-            outputs.append(h)
-        return torch.stack(outputs)
-
-    x = torch.randn(4, 2, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(run, (x, *controller.parameters()))
+    assert gradient_is_right(Stack(cell="mtrnn", hidden_size=3, num_layers=layers))
 
 
 def test_slow_units_see_x_and_are_seen_through_the_fast_ones_alone() -> None:
