@@ -60,3 +60,11 @@ def give_back(buffer: np.ndarray) -> None:
     """Let a next call use a buffer, which nothing may point to any more."""
     if sum(one.nbytes for one in _spare.copy().values()) + buffer.nbytes <= SPARE_BYTES:
         _spare[id(buffer)] = buffer
+
+
+def is_zero(tensor: Tensor) -> bool:
+    """Whether it is one zero, expanded: a memory's state before the first step."""
+    return (
+        tensor.untyped_storage().nbytes() == tensor.element_size()
+        and not tensor.flatten()[:1].any()
+    )

@@ -5,6 +5,7 @@ Axes: B batch, T time, R read heads, W word, I input.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -13,19 +14,11 @@ import torch
 from torch import Tensor
 
 from memnets.backends.cpu import again, products
-from memnets.backends.cpu.buffers import ALIGNMENT, borrow, give_back, taken
+from memnets.backends.cpu.buffers import ALIGNMENT, borrow, give_back, is_zero, taken
 from memnets.backends.cpu.known import reason_in_modes, reason_in_tensors
-from memnets.backends.cpu.plan import Plan
+from memnets.backends.cpu.plan import GRU, Layer, Plan
 from memnets.backends.cpu.problems import Call, Problems, Tensors
 from memnets.checks import full_precision
-
-
-def is_zero(tensor: Tensor) -> bool:
-    """Whether it is one zero, expanded: a memory's state before the first step."""
-    return (
-        tensor.untyped_storage().nbytes() == tensor.element_size()
-        and not tensor.flatten()[:1].any()
-    )
 
 
 def _fresh(tensor: Tensor) -> Tensor:
@@ -177,11 +170,38 @@ def backward(
     d_gates = [h.new_empty(steps, layer.rows) for layer in run.layers]
     for layer, gradient in zip(run.layers, d_gates, strict=True):
         layer.d_gates = run.address(gradient)
+    d_weights, d_bias = _fresh(tensors.interface_weights), _fresh(tensors.interface_bias)
+    problem.d_interface_weights = run.address(d_weights)
+    problem.d_interface_bias = run.address(d_bias)
+    problem.x, problem.h = run.address(tensors.x), run.address(h)
+    d_cells = [
+        _weight_gradients(run, layer, parameters)
+        for layer, parameters in zip(run.layers, tensors.cells, strict=True)
+    ]
     run.library.memnets_backward(run.reference)
-    d_x, d_cells = _around(run, tensors, wanted, d_gates, buffer)
-    d_weights = d_raw.T @ h.flatten(0, 1)
-    d_bias = d_raw.sum(0)
+    d_x = _input_gradient(run, tensors, d_gates) if wanted.x else None
     return Tensors(d_x, d_weights, d_bias, d_reads, d_cells, d_states, d_memory, d_restart).flat()
+
+
+def _weight_gradients(run: Problems, layer: Layer, parameters: Sequence[Tensor]) -> list[Tensor]:
+    """Make the gradients of a layer's parameters, and point to them."""
+    made = [_fresh(parameter) for parameter in parameters]
+    weights, biases = made[: len(made) // 2], made[len(made) // 2 :]
+    if len(biases) == 2 and run.problem.cell != GRU:
+        biases[1] = made[-1] = biases[0]  # both are added to the same sum
+    layer.d_input_weights, layer.d_bias_ih = run.address(weights[0]), run.address(biases[0])
+    if len(weights) == 2:
+        layer.d_own_weights, layer.d_bias_hh = run.address(weights[1]), run.address(biases[1])
+    return made
+
+
+def _input_gradient(run: Problems, tensors: Tensors, d_gates: Sequence[Tensor]) -> Tensor:
+    parts = [
+        products.to_input(parameters, gradient, layer.inputs)
+        for layer, parameters, gradient in zip(run.layers, tensors.cells, d_gates, strict=True)
+        if layer.inputs
+    ]
+    return functools.reduce(torch.add, parts).view(tensors.x.shape)
 
 
 def _begin_backward(
@@ -209,22 +229,3 @@ def _point_to_outputs(run: Problems, d_outputs: Sequence[Tensor | None], plan: P
     depth = problem.depth
     run.controller("d_end", [rest[i * states : (i + 1) * states] for i in range(depth)])
     run.parts("d_end", rest[depth * states :])
-
-
-def _around(
-    run: Problems, tensors: Tensors, wanted: Tensors, d_gates: Sequence[Tensor], buffer: Tensor
-) -> tuple[Tensor | None, list[list[Tensor]]]:
-    """The gradients of x and of the controller's parameters."""
-    x = tensors.x.flatten(0, 1)
-    d_x: Tensor | None = None
-    d_cells = []
-    for layer, parameters, gradient in zip(run.layers, tensors.cells, d_gates, strict=True):
-        size = (len(gradient), layer.width)
-        start = (layer.z - buffer.data_ptr()) // buffer.element_size() if layer.z else 0
-        z = buffer.as_strided(size, (layer.width, 1), start + buffer.storage_offset())
-        seen = x if layer.inputs else None
-        d_cells.append(products.to_parameters(run.problem.cell, parameters, gradient, z, seen))
-        if wanted.x and layer.inputs:
-            part = products.to_input(parameters, gradient, layer.inputs)
-            d_x = part if d_x is None else d_x + part
-    return None if d_x is None else d_x.view(tensors.x.shape), d_cells

@@ -70,6 +70,7 @@ class Layer(ctypes.Structure):
         *((name, c_void_p) for name in ("start_h", "start_c", "restart_h", "restart_c")),
         *((name, c_void_p) for name in ("end_h", "end_c", "d_gates", "d_start_h", "d_start_c")),
         *((name, c_void_p) for name in ("d_restart_h", "d_restart_c", "d_end_h", "d_end_c")),
+        *((n, c_void_p) for n in ("d_input_weights", "d_own_weights", "d_bias_ih", "d_bias_hh")),
     ]
 
 
@@ -118,6 +119,7 @@ class Problem(ctypes.Structure):
         *((name, c_int64) for name in ("numbers", "fields_count")),
         ("fields", POINTER(Field)),
         *((n, c_void_p) for n in ("interface_weights", "interface_bias", "raw", "values", "d_raw")),
+        *((name, c_void_p) for name in ("d_interface_weights", "d_interface_bias")),
         *((name, c_void_p) for name in ("x", "h", "read_vectors")),
         ("logits", c_int64),
         *((name, c_void_p) for name in ("readout_weights", "readout_bias", "y")),

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from memnets.backends.cpu.buffers import is_zero
 from memnets.backends.cpu.known import INITIAL, PLAIN, evidence, reason_against
 from memnets.backends.cpu.plan import Plan
 from memnets.backends.spec import Steps
 from memnets.parts.controllers import Controller
 from memnets.parts.start import Start
-from memnets.state import State
+from memnets.state import State, map_tensors
 
 BATCH_SIZES = 16
 """For how many the shapes of a state are kept."""
@@ -107,7 +108,9 @@ def first_state(layer: Steps, batch: int) -> State:
     if found is None:
         kept.clear()
         with torch.inference_mode(False):  # else no later call could keep it for its backward
-            found = kept[key] = layer.initial_state(batch)
+            state = layer.initial_state(batch)
+        # One zero that is expanded is for the kernel no memory to read; all else it reads as a whole.
+        found = kept[key] = map_tensors(lambda t: t if is_zero(t) else t.contiguous(), state)
     return found
 
 

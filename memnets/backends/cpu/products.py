@@ -69,37 +69,3 @@ def to_input(parameters: Parameters, d_gates: Tensor, inputs: int) -> Tensor:
     """The gradient of x [T * B, I] from that of what the layer's activations take."""
     weight = parameters[0]
     return d_gates[:, : weight.shape[0]] @ weight[:, :inputs]
-
-
-def to_parameters(
-    kind: int, parameters: Parameters, d_gates: Tensor, z: Tensor, x: Tensor | None
-) -> list[Tensor]:
-    """The gradients of a layer's parameters, from those of what its activations take.
-
-    Args:
-        kind: of cell, as in the plan.
-        parameters: of the cell.
-        d_gates: [T * B, rows].
-        z: [T * B, width], what its product took.
-        x: [T * B, I], or None for a layer that does not see it.
-    """
-    weight = parameters[0]
-    d_ih = d_gates[:, : weight.shape[0]]
-    d_weight = torch.empty_like(weight, memory_format=torch.contiguous_format)
-    inputs = 0 if x is None else x.shape[1]
-    if x is not None:
-        torch.mm(d_ih.T, x, out=d_weight[:, :inputs])
-    inner = weight.shape[1] - inputs
-    if inner:
-        torch.mm(d_ih.T, z[:, :inner], out=d_weight[:, inputs:])
-    sums = d_gates.sum(0)
-    if len(parameters) == 2:
-        return [d_weight, sums]
-    d_hh, d_bias_ih, d_bias_hh = d_gates, sums, sums
-    if kind == GRU:
-        blocks = d_gates.chunk(4, dim=1)
-        d_hh = torch.cat([*blocks[:2], blocks[3]], dim=1)
-        block = len(sums) // 4
-        d_bias_ih = sums[: 3 * block]
-        d_bias_hh = torch.cat([sums[: 2 * block], sums[3 * block :]])
-    return [d_weight, d_hh.T @ z[:, inner:], d_bias_ih, d_bias_hh]

@@ -3,6 +3,7 @@
 
 #include "apply.h"
 #include "dnc.h"
+#include "gradients.h"
 #include "layout.h"
 #include "ntm.h"
 #include "sequence.h"
@@ -40,23 +41,33 @@ Size rows_at_once(const Problem& problem) {
   return std::max<Size>(1, cache / row);
 }
 
+// work(index) of each thread, at once.
+template <class Work>
+void in_threads(Size threads, Work work) {
+  const auto flushing = [&](Size index) {
+    const FlushDenormals flush;
+    work(index);
+  };
+  std::vector<std::thread> others;
+  for (Size index = 1; index < threads; ++index) others.emplace_back(flushing, index);
+  flushing(0);
+  for (std::thread& other : others) other.join();
+}
+
 template <class T, class Memory>
 void run(const Problem& problem, bool forward) {
   const Weights<T> weights = weights_of<T>(problem, forward);
   const Size threads = std::max<Size>(1, std::min(problem.threads, problem.batch));
-  const auto work = [&](Size index) {
-    const FlushDenormals flush;
+  in_threads(threads, [&](Size index) {
     const Size end = problem.batch * (index + 1) / threads;
     const Size most = rows_at_once<T, Memory>(problem);
     for (Size first = problem.batch * index / threads; first < end; first += most) {
       Rows<T, Memory> rows(problem, weights, first, std::min(most, end - first));
       forward ? rows.forward() : rows.backward();
     }
-  };
-  std::vector<std::thread> others;
-  for (Size index = 1; index < threads; ++index) others.emplace_back(work, index);
-  work(0);
-  for (std::thread& other : others) other.join();
+  });
+  if (!forward)
+    in_threads(threads, [&](Size index) { weight_gradients<T>(problem, index, threads); });
 }
 
 template <class T>

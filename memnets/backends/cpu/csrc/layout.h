@@ -36,7 +36,8 @@ constexpr Place layer_places[] = {
     P(width), P(reads), P(below), P(own), P(rows), P(inputs), P(input_stride), P(input_weights),
     P(own_weights), P(bias_ih), P(bias_hh), P(from_input), P(from_input_row), P(z), P(gates), P(cell), P(start_h), P(start_c),
     P(restart_h), P(restart_c), P(end_h), P(end_c), P(d_gates), P(d_start_h), P(d_start_c),
-    P(d_restart_h), P(d_restart_c), P(d_end_h), P(d_end_c)};
+    P(d_restart_h), P(d_restart_c), P(d_end_h), P(d_end_c), P(d_input_weights), P(d_own_weights),
+    P(d_bias_ih), P(d_bias_hh)};
 #undef P
 
 #define P(field) MEMNETS_PLACE(Field, field)
@@ -63,7 +64,7 @@ constexpr Place problem_places[] = {
     P(time), P(batch), P(slots), P(word), P(read_heads), P(write_heads), P(hidden), P(depth), P(cell),
     P(skip), P(threads), P(times_kept), P(segment), P(direct), P(layers), P(lengths), P(starts), P(numbers),
     P(fields_count), P(fields), P(interface_weights), P(interface_bias), P(raw), P(values), P(d_raw),
-    P(x), P(h), P(read_vectors), P(logits), P(readout_weights), P(readout_bias), P(y), P(d_h), P(d_read_vectors), P(start_reads), P(end_reads),
+    P(d_interface_weights), P(d_interface_bias), P(x), P(h), P(read_vectors), P(logits), P(readout_weights), P(readout_bias), P(y), P(d_h), P(d_read_vectors), P(start_reads), P(end_reads),
     P(d_start_reads), P(d_end_reads), P(restart_reads), P(d_restart_reads), P(heads), P(dnc), P(read_first), P(erase_vectors),
     P(write_vectors), P(records), P(records_spent), P(checkpoints), P(fresh), P(start), P(end),
     P(d_start), P(d_end), P(restart), P(d_restart)};

@@ -47,6 +47,10 @@ struct Layer {
   void* d_restart_c;
   void* d_end_h;      // may be null
   void* d_end_c;
+  void* d_input_weights;  // [rows, inputs + width - hidden]; of a GRU 3 blocks
+  void* d_own_weights;
+  void* d_bias_ih;        // that of both biases, but of a GRU
+  void* d_bias_hh;        // of a GRU
 };
 
 // A run of the interface's numbers with one range; a simplex comes in groups.
@@ -106,7 +110,10 @@ struct Problem {
   void* values;                    // kept [T, B, numbers], activated
   void* d_raw;                     // [T, B, numbers]
 
-  void* x;                         // [T, B, I]; null unless `direct`
+  void* d_interface_weights;
+  void* d_interface_bias;
+
+  void* x;                         // [T, B, I]; a forward takes it where `direct`
   void* h;                         // [T, B, outputs]
   void* read_vectors;              // [T, B, R * W]
   Size logits;                     // O; 0 where the readout is left to the caller
