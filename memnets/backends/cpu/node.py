@@ -17,7 +17,7 @@ from memnets.backends.cpu import again, products
 from memnets.backends.cpu.buffers import ALIGNMENT, borrow, give_back, is_zero, taken
 from memnets.backends.cpu.known import reason_in_modes, reason_in_tensors
 from memnets.backends.cpu.plan import GRU, Layer, Plan
-from memnets.backends.cpu.problems import Call, Problems, Tensors
+from memnets.backends.cpu.problems import MANY, NARROW, Call, Problems, Tensors
 from memnets.checks import full_precision
 
 
@@ -50,8 +50,8 @@ def forward(
     else:
         used = taken(run.divide(None) * x.dtype.itemsize)
         run.divide(torch.from_numpy(used))
-    time, batch, _ = x.shape
-    if problem.direct:
+    time, batch, inputs = x.shape
+    if problem.direct or batch >= MANY or inputs <= NARROW:
         problem.x = run.address(x)
     else:
         _from_input(run, tensors)

@@ -20,6 +20,10 @@ from memnets.state import State
 FEW = 16
 """For at most this many rows of x in all, the weights are read where they are: packing them would
 take longer than what it saves."""
+MANY = 8
+"""From this many rows of a batch on, a step's product with x is as fast as that of all steps."""
+NARROW = 64
+"""Up to this many numbers of x it costs little in any case."""
 
 
 class Call(NamedTuple):
@@ -144,8 +148,7 @@ class Problems:
             layer.input_stride = weight.shape[1]
             layer.inputs = inputs if layer.reads != ABSENT else 0
             layer.own_weights = self.address(parameters[1]) if layer.own != ABSENT else None
-            if problem.direct:
-                layer.bias_ih, layer.bias_hh = map(self.address, products.biases_of(parameters))
+            layer.bias_ih, layer.bias_hh = map(self.address, products.biases_of(parameters))
 
     def address(self, tensor: Tensor | None) -> int | None:
         """The address of a tensor's numbers, made contiguous first; None of none and of empty."""

@@ -29,7 +29,7 @@ struct Layer {
   void* own_weights;    // [rows, hidden], null without `own`; of a GRU its blocks 1, 2 and 4
   void* bias_ih;        // [rows]; of a GRU 3 blocks; all of it of a cell without bias_hh
   void* bias_hh;        // null, or [rows]; of a GRU 3 blocks
-  void* from_input;   // what z does not hold: input and biases, [T * B, rows]; null where `direct`
+  void* from_input;   // what z does not hold: input and biases, [T * B, rows]; null where x is given
   Size from_input_row;  // stride; 0 where all rows are the same
   void* z;            // kept [T + 1, B, width]
   void* gates;        // kept [T, B, rows], activated
@@ -113,7 +113,7 @@ struct Problem {
   void* d_interface_weights;
   void* d_interface_bias;
 
-  void* x;                         // [T, B, I]; a forward takes it where `direct`
+  void* x;                         // [T, B, I]; null where a forward is given `from_input`
   void* h;                         // [T, B, outputs]
   void* read_vectors;              // [T, B, R * W]
   Size logits;                     // O; 0 where the readout is left to the caller

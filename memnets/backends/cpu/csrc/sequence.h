@@ -169,11 +169,11 @@ class Rows {
   void input_forward(Size t, Size l) {
     const Layer& layer = p_.layers[l];
     for (Size b = first_; b < first_ + count_; ++b) {
-      const T* from = p_.direct ? weights_.biases[l].data()
-                                : at(layer.from_input, t * p_.batch + b, layer.from_input_row);
+      const T* from = p_.x ? weights_.biases[l].data()
+                           : at(layer.from_input, t * p_.batch + b, layer.from_input_row);
       std::memcpy(gates(layer, t, b), from, layer.rows * sizeof(T));
     }
-    if (p_.direct)
+    if (p_.x && layer.inputs)
       weights_.inputs[l].multiply(count_, at(p_.x, t * p_.batch + first_, layer.inputs), layer.inputs,
                                   gates(layer, t, first_), layer.rows);
   }

@@ -47,8 +47,8 @@ template <class T>
 struct Weights {
   std::vector<Product<T>> layers;
   Product<T> interface_part;
-  std::vector<Product<T>> inputs;  // where `direct`: what else goes into the gates, [I] to [rows],
-  std::vector<Buffer<T>> biases;     // and their biases
+  std::vector<Product<T>> inputs;  // of x, where a step multiplies it: [I] to [rows],
+  std::vector<Buffer<T>> biases;   // and the gates' biases
   std::vector<Product<T>> readout;  // of h, and of the read vectors, where the kernel has it
 };
 
@@ -99,7 +99,7 @@ Weights<T> weights_of(const Problem& problem, bool forward) {
   for (Size l = 0; l < problem.depth; ++l) {
     const Layer& layer = problem.layers[l];
     weights.layers.push_back(layer_product<T>(problem, layer, forward));
-    if (!problem.direct) continue;
+    if (!forward || !problem.x) continue;
     weights.inputs.push_back(input_product<T>(problem, layer));
     weights.biases.push_back(gate_biases<T>(problem, layer));
   }
