@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from memnets.backends.cpu import compiling
 from memnets.backends.cpu.again import form_of_memory
 from memnets.backends.cpu.known import inner_modules
-from memnets.backends.cpu.library import NUMBERS
+from memnets.backends.cpu.library import NUMBERS, load
 from memnets.backends.cpu.plan import Plan
 from memnets.backends.cpu.planned import planned
 from memnets.backends.cpu.problems import tensors_of
@@ -59,7 +60,7 @@ def text_of(layer: Any) -> str:
     text = _texts.get(plan)
     if text is None:
         try:
-            text = json.dumps(layer.config)
+            text = json.dumps({**layer.config, "kernel": _kernel(layer.readout.weight.dtype)})
         except ValueError as error:
             raise DescriptionError(str(error)) from error
         if described(text).layer.spec != layer.spec:
@@ -69,6 +70,14 @@ def text_of(layer: Any) -> str:
             )
         _texts[plan] = text
     return text
+
+
+def _kernel(dtype: torch.dtype) -> str:
+    """Name the kernel, whose sources and instruction set decide how much a forward keeps.
+
+    torch.compile takes a graph from its cache on disk if its text is the same.
+    """
+    return f"{compiling.digest_of_sources()[:12]} {load(dtype).memnets_vectors().decode()}"
 
 
 @functools.lru_cache(maxsize=64)

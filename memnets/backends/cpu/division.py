@@ -32,6 +32,11 @@ def numbers_a_step(plan: Plan) -> int:
     return rows * problem.slots
 
 
+def written_a_step(plan: Plan) -> int:
+    """How many numbers of one step of one row can be written again: an NTM's memory."""
+    return 0 if plan.problem.dnc else plan.problem.word * plan.problem.slots
+
+
 def segment(time: int, bytes_a_step: int, checkpoint_every: int | None) -> int:
     """How many steps' records to keep at once: all that the budget allows, else sqrt(T).
 
@@ -50,3 +55,21 @@ def segment_in_graph(time: int, bytes_a_step: int, checkpoint_every: int | None)
     if checkpoint_every is not None:
         return checkpoint_every if checkpoint_every < time else time
     return time if time * bytes_a_step <= RECORD_BUDGET else RECORD_BUDGET // bytes_a_step or 1
+
+
+SPAN = 4
+"""How many steps' memories are kept at once where the backward writes them again: few enough that
+they stay in the cache until it has used them."""
+NEAR = 2**24
+"""How many bytes of them, of all steps, are kept: up to here they come back from the processor's
+caches, and sooner than they are written again."""
+
+
+def span(time: int, segment: int, bytes_a_step: int) -> int:
+    """For how many steps to keep at once what can be written again; `segment` is for all else.
+
+    `bytes_a_step` are of all rows. Sizes may be symbols of a graph, as in `segment_in_graph`.
+    """
+    if segment < time:
+        return segment
+    return time if time <= SPAN or time * bytes_a_step <= NEAR else SPAN

@@ -17,7 +17,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,7 +25,13 @@ from torch import Tensor
 from memnets.backends.cpu import again, node
 from memnets.backends.cpu.buffers import ALIGNMENT
 from memnets.backends.cpu.described import Described, check_functions, check_tensors, described
-from memnets.backends.cpu.division import numbers_a_step, segment_in_graph, threads
+from memnets.backends.cpu.division import (
+    numbers_a_step,
+    segment_in_graph,
+    span,
+    threads,
+    written_a_step,
+)
 from memnets.backends.cpu.library import load
 from memnets.backends.cpu.plan import Plan, Problem
 from memnets.backends.cpu.problems import Call, Tensors
@@ -102,38 +108,60 @@ def _with_state(
 # ----------------------------------------------------------------------- what is kept
 
 
+class Rates(NamedTuple):
+    """How many numbers a row keeps."""
+
+    step: int
+    """Of each step, besides the memory's record."""
+    once: int
+    kept: int
+    """Of a record, what is kept until the backward,"""
+    written: int
+    """and what it can have written again."""
+    state: int
+    """Of a state to begin a segment from."""
+    fresh: int
+    """For its starts."""
+
+
 @functools.lru_cache(maxsize=64)
-def _rates(plan: Plan, dtype: torch.dtype) -> tuple[int, int, int, int, int]:
-    """How many numbers a row keeps: for each step, once, for a record, a segment, and its starts.
+def _rates(plan: Plan, dtype: torch.dtype) -> Rates:
+    """Ask the kernel itself, for sizes so small that they tell these apart."""
 
-    Asked of the kernel itself, for sizes so small that they tell these apart.
-    """
-
-    def divided(time: int, segment: int, starts: bool = False) -> int:
+    def divided(time: int, segment: int, span: int, starts: bool = False) -> int:
         rows = ALIGNMENT  # so many that no part is rounded up
         problem = Problem.from_buffer_copy(plan.problem)
         layers = type(plan.layers).from_buffer_copy(plan.layers)
         problem.layers = layers
-        problem.time, problem.batch, problem.segment = time, rows, segment
+        problem.time, problem.batch, problem.segment, problem.span = time, rows, segment, span
         problem.times_kept = 1
         problem.starts = ALIGNMENT if starts else None  # is asked for, and not read
         return load(dtype).memnets_divide(ctypes.byref(problem), None) // rows
 
-    once, longer = divided(1, 1), divided(1, 2)
-    record = longer - once
-    step = divided(2, 2) - longer
-    state = (divided(2, 1) - divided(2, 2) + record) // 2
-    return step, once - step - 2 * record, record, state, divided(1, 1, True) - once
+    least, longer = divided(1, 1, 1), divided(1, 2, 1)
+    whole = divided(1, 2, 2)
+    kept, written = longer - least, whole - longer
+    step = divided(2, 2, 2) - whole
+    state = (divided(2, 1, 1) - divided(2, 2, 2) + kept + written) // 2
+    once = least - step - 2 * (kept + written)
+    return Rates(step, once, kept, written, state, divided(1, 1, 1, True) - least)
+
+
+def _span(plan: Plan, dtype: torch.dtype, time: int, batch: int, segment: int) -> int:
+    return span(time, segment, batch * written_a_step(plan) * dtype.itemsize)
 
 
 def kept_numbers(
     plan: Plan, dtype: torch.dtype, time: int, batch: int, segment: int, starts: bool
 ) -> int:
     """How many numbers a forward of training keeps at most; sizes may be symbols of a graph."""
-    step, once, record, state, fresh = _rates(plan, dtype)
-    segments = (time + segment - 1) // segment
-    row = time * step + once + (segment + 1) * record + segments * state + starts * fresh
-    parts = 5 + 3 * plan.problem.depth  # each begins at a cache line of its own
+    rates = _rates(plan, dtype)
+    steps = _span(plan, dtype, time, batch, segment)
+    spans = (time + steps - 1) // steps
+    state = rates.state if segment < time else rates.written
+    records = (segment + 1) * rates.kept + (steps + 1) * rates.written + spans * state
+    row = time * rates.step + rates.once + records + starts * rates.fresh
+    parts = 6 + 3 * plan.problem.depth  # each begins at a cache line of its own
     return batch * row + (parts + 1) * ALIGNMENT
 
 
@@ -188,7 +216,8 @@ def _forward(
         kept = x.new_empty(0)
     else:
         assert kept.numel() == least
-        if segment < x.shape[0]:
+        time, batch = x.shape[:2]
+        if _span(known.plan, x.dtype, time, batch, segment) < time:
             kept.data[SPENT] = 0
     return [*outputs, kept]
 
@@ -244,8 +273,9 @@ def _backward(
         kept = node.aligned(kept)
     named, uses = Tensors.of(tensors, plan), Tensors.of(wanted, plan)
     with _alone(kept), full_precision("cpu"):
-        spent = segment < time and bool(kept[SPENT])
-        if segment < time:
+        several = _span(plan, x.dtype, time, batch, segment) < time
+        spent = several and bool(kept[SPENT])
+        if several:
             kept.data[SPENT] = 1  # so that autograd does not count it as a change
         found = node.backward(call, named, uses, d_outputs, h, kept, spent)
     return _apart([one for one, want in zip(found, wanted, strict=True) if want])

@@ -112,7 +112,7 @@ class Problem(ctypes.Structure):
     _fields_ = [
         *((n, c_int64) for n in ("time", "batch", "slots", "word", "read_heads", "write_heads")),
         *((n, c_int64) for n in ("hidden", "depth", "cell", "skip")),
-        *((n, c_int64) for n in ("threads", "times_kept", "segment", "direct")),
+        *((n, c_int64) for n in ("threads", "times_kept", "segment", "span", "direct")),
         ("layers", POINTER(Layer)),
         ("lengths", c_void_p),
         ("starts", c_void_p),
@@ -134,6 +134,7 @@ class Problem(ctypes.Structure):
         ("dnc", POINTER(DncPlaces)),
         *((name, c_int64) for name in ("read_first", "erase_vectors", "write_vectors")),
         ("records", c_void_p),
+        ("written", c_void_p),
         ("records_spent", c_int64),
         ("checkpoints", c_void_p),
         ("fresh", c_void_p),

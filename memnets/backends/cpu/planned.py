@@ -109,7 +109,7 @@ def first_state(layer: Steps, batch: int) -> State:
         kept.clear()
         with torch.inference_mode(False):  # else no later call could keep it for its backward
             state = layer.initial_state(batch)
-        # One zero that is expanded is for the kernel no memory to read; all else it reads as a whole.
+        # The kernel takes one zero, expanded, for no memory to read; it reads all else as a whole.
         found = kept[key] = map_tensors(lambda t: t if is_zero(t) else t.contiguous(), state)
     return found
 

@@ -39,7 +39,8 @@ class DncMemory {
   Size state_size() const {
     return link_row() * shape_.length + (problem_.times_kept ? running_size() : 0);
   }
-  Size record_size() const {
+  Size written_size() const { return 0; }  // its link would have to be, too
+  Size kept_size() const {
     const Size rows = writers_ * (Content<T>::rows + 2) + readers_ * Content<T>::rows +
                       2 * readers_ * links_ * (sharpened_ ? 2 : 1);
     return state_size() + rows * shape_.length;
@@ -50,7 +51,8 @@ class DncMemory {
   }
 
   // `parts` are the problem's `start` or `restart`.
-  void start(void* const* parts, Size row, T* record, T* running) const {
+  void start(void* const* parts, Size row, Record<T> begun, T* running) const {
+    T* record = begun.kept;
     memory_in(shape_, part(parts, 0, row), record, at(record, shape_.word));
     rows_in(shape_, 1, part(parts, 1, row), usage(record));
     start_running(parts, row, running);
@@ -66,9 +68,9 @@ class DncMemory {
   }
 
   // Go on from a record.
-  void go_on(T* record, T* running) const {
-    std::memcpy(running, link(record, 0), running_size() * sizeof(T));
-    list_slots(record);
+  void go_on(Record<T> record, T* running) const {
+    std::memcpy(running, link(record.kept, 0), running_size() * sizeof(T));
+    list_slots(record.kept);
   }
 
   // A free list to begin sorting from, where no step came before.
@@ -77,7 +79,8 @@ class DncMemory {
       std::iota(free_list(record, h), free_list(record, h) + shape_.slots, 0);
   }
 
-  void end(Size row, T* record, const T* running) const {
+  void end(Size row, Record<T> ended, const T* running) const {
+    T* record = ended.kept;
     memory_out(shape_, record, part(problem_.end, 0, row));
     rows_out(shape_, 1, usage(record), part(problem_.end, 1, row));
     rows_out(shape_, links_ * shape_.slots, running, part(problem_.end, 2, row));
@@ -105,7 +108,10 @@ class DncMemory {
     if (T* to = part(parts, 5, row)) rows_out(shape_, writers_, d_write_weights(carry), to);
   }
 
-  void access(const T* values, T* before, T* after, T* running, T* read_vectors) {
+  void write_again(const T*, Record<T>, Record<T>) const {}
+
+  void access(const T* values, Record<T> from, Record<T> to, T* running, T* read_vectors) {
+    T *before = from.kept, *after = to.kept;
     const Size length = shape_.length;
     update_usage(shape_, usage_update(values, before), usage(before), usage(after));
     write_weighting(values, before, after);
@@ -134,8 +140,9 @@ class DncMemory {
     }
   }
 
-  void access_backward(const T* values, T* d_values, T* before, T* after, T* carry,
+  void access_backward(const T* values, T* d_values, Record<T> from, Record<T> to, T* carry,
                        const T* d_read_vectors) {
+    T *before = from.kept, *after = to.kept;
     const Size length = shape_.length;
     T* d_directional = scratch_.data() + 6 * length;
     for (Size r = 0; r < readers_; ++r)

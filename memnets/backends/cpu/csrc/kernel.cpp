@@ -37,7 +37,9 @@ template <class T, class Memory>
 Size rows_at_once(const Problem& problem) {
   constexpr Size cache = 1 << 19;
   const Memory memory(problem);
-  const Size row = (memory.running_size() ? memory.running_size() : memory.record_size()) * sizeof(T);
+  const Size row = (memory.running_size() ? memory.running_size()
+                                              : memory.written_size() + memory.kept_size()) *
+                   sizeof(T);
   return std::max<Size>(1, cache / row);
 }
 
@@ -89,7 +91,10 @@ Size divide(Problem& p, T* buffer) {
     used += (count + line - 1) / line * line;
   };
   const Memory memory(p);
-  const Size times = p.times_kept ? p.time : 1, segments = (p.time + p.segment - 1) / p.segment;
+  const Size times = p.times_kept ? p.time : 1, written = memory.written_size();
+  const Size spans = (p.time + p.span - 1) / p.span;
+  // What can be written again fills the spans, and all of it the segments.
+  const bool whole = p.span < p.segment;
   take(p.raw, times * p.batch * p.numbers);
   take(p.values, times * p.batch * p.numbers);
   for (Size l = 0; l < p.depth; ++l) {
@@ -98,10 +103,11 @@ Size divide(Problem& p, T* buffer) {
     take(layer.gates, times * p.batch * layer.rows);
     take(layer.cell, static_cast<Cell>(p.cell) == Cell::lstm ? (times + 1) * p.batch * p.hidden : 0);
   }
-  take(p.records, p.batch * (p.segment + 1) * memory.record_size());
-  const bool several = p.times_kept && segments > 1;
-  take(p.checkpoints, several ? p.batch * segments * memory.state_size() : 0);
-  take(p.fresh, p.starts ? p.batch * memory.record_size() : 0);
+  take(p.records, p.batch * (p.segment + 1) * memory.kept_size());
+  take(p.written, p.batch * (p.span + 1) * written);
+  const bool several = p.times_kept && spans > 1;
+  take(p.checkpoints, several ? p.batch * spans * (written + (whole ? 0 : memory.state_size())) : 0);
+  take(p.fresh, p.starts ? p.batch * (written + memory.kept_size()) : 0);
   return used;
 }
 

@@ -13,6 +13,14 @@ struct Shape {
   Size slots, length, word;  // length: slots, padded
 };
 
+// What a row has after a step: a part that the backward can have written again from the step before,
+// and one that is kept until then.
+template <class T>
+struct Record {
+  T* written;
+  T* kept;
+};
+
 // r = M^T w (fused.md 2.1)
 template <class T>
 inline void read(Shape shape, const T* memory, const T* weights, T* vector) {

@@ -9,7 +9,8 @@
 namespace memnets {
 
 // A record holds the state after a step, and what the step's backward needs:
-//   memory [W, length], squares [length], weights [R + H, length] (read heads first)
+//   what can be written again: memory [W, length], squares [length]
+//   what is kept: weights [R + H, length] (read heads first)
 //   and for each head: content (3 rows), shifted + epsilon, its logarithm.
 template <class T>
 class NtmMemory {
@@ -26,23 +27,24 @@ class NtmMemory {
   }
 
   Size running_size() const { return 0; }  // nothing is updated in place
-  Size state_size() const { return (shape_.word + 1 + heads_) * shape_.length; }
-  Size record_size() const { return state_size() + heads_ * head_rows * shape_.length; }
+  Size written_size() const { return (shape_.word + 1) * shape_.length; }
+  Size state_size() const { return heads_ * shape_.length; }
+  Size kept_size() const { return state_size() + heads_ * head_rows * shape_.length; }
   Size carry_size() const { return (shape_.word + heads_) * shape_.length; }
 
   // `parts` are the problem's `start` or `restart`.
-  void start(void* const* parts, Size row, T* record, T*) const {
-    memory_in(shape_, part(parts, 0, row), record, squares(record));
+  void start(void* const* parts, Size row, Record<T> record, T*) const {
+    memory_in(shape_, part(parts, 0, row), record.written, squares(record));
     rows_in(shape_, problem_.read_heads, part(parts, 1, row), weights(record, 0));
     rows_in(shape_, problem_.write_heads, part(parts, 2, row), weights(record, problem_.read_heads));
   }
 
   void start_running(void* const*, Size, T*) const {}
 
-  void go_on(T*, T*) const {}  // a step needs nothing but the state
+  void go_on(Record<T>, T*) const {}  // a step needs nothing but the state
 
-  void end(Size row, T* record, const T*) const {
-    memory_out(shape_, record, part(problem_.end, 0, row));
+  void end(Size row, Record<T> record, const T*) const {
+    memory_out(shape_, record.written, part(problem_.end, 0, row));
     rows_out(shape_, problem_.read_heads, weights(record, 0), part(problem_.end, 1, row));
     rows_out(shape_, problem_.write_heads, weights(record, problem_.read_heads),
              part(problem_.end, 2, row));
@@ -64,25 +66,30 @@ class NtmMemory {
       rows_out(shape_, problem_.write_heads, d_weights(carry, problem_.read_heads), to);
   }
 
-  void access(const T* values, T* before, T* after, T*, T* read_vectors) {
+  void access(const T* values, Record<T> before, Record<T> after, T*, T* read_vectors) {
     const Size readers = problem_.read_heads;
     for (Size i = readers; i < heads_; ++i) focus(i, values, before, before, after);
-    write(shape_, writes(values, after), before, after, squares(after));
-    T* seen = problem_.read_first ? before : after;
+    write_again(values, before, after);
+    const Record<T> seen = problem_.read_first ? before : after;
     for (Size i = 0; i < readers; ++i) {
       focus(i, values, seen, before, after);
-      read(shape_, seen, weights(after, i), read_vectors + i * shape_.word);
+      read(shape_, seen.written, weights(after, i), read_vectors + i * shape_.word);
     }
   }
 
-  void access_backward(const T* values, T* d_values, T* before, T* after, T* carry,
+  // What of the record after a step can be written from the record before it and what it kept.
+  void write_again(const T* values, Record<T> before, Record<T> after) const {
+    write(shape_, writes(values, after), before.written, after.written, squares(after));
+  }
+
+  void access_backward(const T* values, T* d_values, Record<T> before, Record<T> after, T* carry,
                        const T* d_read_vectors) {
     const Size readers = problem_.read_heads;
     if (!problem_.read_first)
       reads_backward(values, d_values, after, before, after, carry, d_read_vectors);
     // The write weights' own gradient is complete before their focus runs backward.
     T* d_write = d_weights(carry, readers);
-    write_backward(shape_, writes(values, after), before, carry, d_write,
+    write_backward(shape_, writes(values, after), before.written, carry, d_write,
                    d_values + problem_.erase_vectors, d_values + problem_.write_vectors);
     if (problem_.read_first)
       reads_backward(values, d_values, before, before, after, carry, d_read_vectors);
@@ -100,14 +107,14 @@ class NtmMemory {
     return whole ? whole + row * sizes[index] : nullptr;
   }
 
-  T* squares(T* record) const { return record + shape_.word * shape_.length; }
-  T* weights(T* record, Size head) const { return record + (shape_.word + 1 + head) * shape_.length; }
+  T* squares(Record<T> record) const { return record.written + shape_.word * shape_.length; }
+  T* weights(Record<T> record, Size head) const { return record.kept + head * shape_.length; }
   T* d_weights(T* carry, Size head) const { return carry + (shape_.word + head) * shape_.length; }
-  T* work(T* record, Size head) const {
-    return record + state_size() + head * head_rows * shape_.length;
+  T* work(Record<T> record, Size head) const {
+    return record.kept + state_size() + head * head_rows * shape_.length;
   }
 
-  Write<T> writes(const T* values, T* after) const {
+  Write<T> writes(const T* values, Record<T> after) const {
     return {problem_.write_heads, weights(after, problem_.read_heads), values + problem_.erase_vectors,
             values + problem_.write_vectors};
   }
@@ -144,13 +151,13 @@ class NtmMemory {
             d_values + head.strength};
   }
 
-  void focus(Size index, const T* values, T* seen, T* before, T* after) {
+  void focus(Size index, const T* values, Record<T> seen, Record<T> before, Record<T> after) {
     const Head& head = problem_.heads[index];
     T* rows = work(after, index);
     const Content<T> content(rows, shape_.length);
     T* result = weights(after, index);
     if (head.key >= 0)
-      content_weights(shape_, seen, squares(seen), query(head, values), content);
+      content_weights(shape_, seen.written, squares(seen), query(head, values), content);
     const T* row = interpolate(head, values, content, weights(before, index));
     if (head.shifts < 0) {
       std::memcpy(result, row, shape_.length * sizeof(T));
@@ -174,8 +181,8 @@ class NtmMemory {
   }
 
   // d_weights of the head, complete, becomes that of its weighting of the step before.
-  void focus_backward(Size index, const T* values, T* d_values, T* seen, T* before, T* after,
-                      T* carry) {
+  void focus_backward(Size index, const T* values, T* d_values, Record<T> seen, Record<T> before,
+                      Record<T> after, T* carry) {
     const Head& head = problem_.heads[index];
     T* rows = work(after, index);
     const Content<T> content(rows, shape_.length);
@@ -201,7 +208,7 @@ class NtmMemory {
       }
       d_values[head.gate] = total(sum);
     }
-    content_weights_backward(shape_, seen, squares(seen), query(head, values), content, d_content,
+    content_weights_backward(shape_, seen.written, squares(seen), query(head, values), content, d_content,
                              carry, query_gradients(head, d_values),
                              scratch_.data() + 2 * shape_.length);
   }
@@ -234,10 +241,10 @@ class NtmMemory {
     zero_padding(d_row, shape_.slots, shape_.length);
   }
 
-  void reads_backward(const T* values, T* d_values, T* seen, T* before, T* after, T* carry,
-                      const T* d_read_vectors) {
+  void reads_backward(const T* values, T* d_values, Record<T> seen, Record<T> before,
+                      Record<T> after, T* carry, const T* d_read_vectors) {
     for (Size i = 0; i < problem_.read_heads; ++i) {
-      read_backward(shape_, seen, weights(after, i), d_read_vectors + i * shape_.word, carry,
+      read_backward(shape_, seen.written, weights(after, i), d_read_vectors + i * shape_.word, carry,
                     d_weights(carry, i));
       focus_backward(i, values, d_values, seen, before, after, carry);
     }

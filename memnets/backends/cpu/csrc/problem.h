@@ -94,7 +94,8 @@ struct Problem {
   Size time, batch, slots, word, read_heads, write_heads;
   Size hidden, depth, cell, skip;  // skip: the output is that of all layers side by side
   Size threads, times_kept;        // times_kept: 1 where tensors marked kept have all times, else 0
-  Size segment;                    // memory records are kept for this many steps at once
+  Size segment;                    // memory records are kept for this many steps at once,
+  Size span;                       // and what of them can be written again for this many
   Size direct;                     // the weights are read where they are: packing them costs more
                                    // than a few steps of a few rows
   Layer* layers;
@@ -134,9 +135,10 @@ struct Problem {
   Size read_first;
   Size erase_vectors, write_vectors;
 
-  void* records;                   // [B, segment + 1, record]
-  Size records_spent;              // a backward before this one has overwritten the last segment
-  void* checkpoints;               // [B, segments, state], where there are several segments
+  void* records;                   // [B, segment + 1, kept]
+  void* written;                   // [B, span + 1, written]
+  Size records_spent;              // a backward before this one has overwritten the last span
+  void* checkpoints;               // [B, spans, state], where there are several spans
   void* fresh;                     // [B, record]: that of a row that begins anew, where any may
   void* start[state_parts];        // null: zero
   void* end[state_parts];

@@ -23,17 +23,19 @@ class Rows {
         count_(count),
         outputs_(problem.hidden * (problem.skip ? problem.depth : 1)),
         reads_(problem.read_heads * problem.word),
-        record_(memory_.record_size()) {}
+        written_(memory_.written_size()),
+        kept_(memory_.kept_size()) {}
 
-  // Every step of a sequence keeps what a backward needs, for `segment` steps at once; the state
-  // at each segment's start is kept for all.
+  // Every step of a sequence keeps what a backward needs, for `segment` steps at once, and of that
+  // what can be written again for `span` steps; where the next segment or span begins, the state that
+  // it begins from is kept for all.
   void forward() {
     running_.resize(count_ * memory_.running_size());
     begin();
     for (Size t = 0; t < p_.time; ++t) {
       for (Size b = first_; b < first_ + count_; ++b)
         if (starts(t, b)) begin_anew(t, b);
-      if (p_.checkpoints && t % p_.segment == 0) keep(t);
+      if (p_.checkpoints && t % p_.span == 0) keep(t);
       for (Size l = 0; l < p_.depth; ++l) layer_forward(t, l);
       interface_forward(t);
       for (Size b = first_; b < first_ + count_; ++b)
@@ -56,9 +58,10 @@ class Rows {
     for (Size l = 0; l < p_.depth; ++l) widest = std::max(widest, p_.layers[l].width);
     d_z_.assign(count_ * widest, T(0));
     for (Size t = p_.time - 1; t >= 0; --t) {
-      // The forward left the records of the last segment; those of the others are made again.
+      // The forward left the records of the last span; those of the others are made again.
       const bool last = t == p_.time - 1;
-      if (last ? p_.records_spent != 0 : (t + 1) % p_.segment == 0) repeat(t - t % p_.segment, t + 1);
+      const bool gone = last ? p_.records_spent != 0 : p_.checkpoints && (t + 1) % p_.span == 0;
+      if (gone) repeat(t - t % p_.span, t + 1);
       for (Size b = first_; b < first_ + count_; ++b) memory_backward(t, b);
       interface_backward(t);
       for (Size l = p_.depth - 1; l >= 0; --l) layer_backward(t, l);
@@ -78,18 +81,25 @@ class Rows {
     return at(layer.z, kept(t) * p_.batch + b, layer.width);
   }
   // The record of the state before step t, of the last `segment` steps and the one before them.
-  T* record(Size t, Size b) const {
-    return at(p_.records, b * (p_.segment + 1) + t % (p_.segment + 1), record_);
+  Record<T> record(Size t, Size b) const {
+    return {at(p_.written, b * (p_.span + 1) + t % (p_.span + 1), written_),
+            at(p_.records, b * (p_.segment + 1) + t % (p_.segment + 1), kept_)};
   }
   // That of a row that begins anew. It has a place of its own: step t - 1 needs for its backward what
   // it left in the record before step t.
-  T* fresh(Size b) const { return at(p_.fresh, b, record_); }
-  T* before(Size t, Size b) const { return starts(t, b) ? fresh(b) : record(t, b); }
+  Record<T> fresh(Size b) const {
+    T* place = at(p_.fresh, b, written_ + kept_);
+    return {place, place + written_};
+  }
+  Record<T> before(Size t, Size b) const { return starts(t, b) ? fresh(b) : record(t, b); }
   // What the row's steps update in place.
   T* running(Size b) { return running_.data() + (b - first_) * memory_.running_size(); }
+  // Whether all that is kept is kept for every step.
+  bool whole() const { return p_.span < p_.segment; }
+  Size state_size() const { return written_ + (whole() ? 0 : memory_.state_size()); }
   T* checkpoint(Size t, Size b) const {
-    const Size segments = (p_.time + p_.segment - 1) / p_.segment;
-    return at(p_.checkpoints, b * segments + t / p_.segment, memory_.state_size());
+    const Size spans = (p_.time + p_.span - 1) / p_.span;
+    return at(p_.checkpoints, b * spans + t / p_.span, state_size());
   }
 
   void begin() {
@@ -126,10 +136,13 @@ class Rows {
       begin_z(p_.layers[l], t, b, p_.restart_reads, p_.layers[l].restart_h);
   }
 
-  // At a segment's start the state is kept.
   void keep(Size t) {
-    for (Size b = first_; b < first_ + count_; ++b)
-      if (t < length(b)) std::memcpy(checkpoint(t, b), record(t, b), memory_.state_size() * sizeof(T));
+    for (Size b = first_; b < first_ + count_; ++b) {
+      if (t >= length(b)) continue;
+      const Record<T> state = record(t, b);
+      std::memcpy(checkpoint(t, b), state.written, written_ * sizeof(T));
+      std::memcpy(checkpoint(t, b) + written_, state.kept, (state_size() - written_) * sizeof(T));
+    }
   }
 
   // The records of the steps from `from` to `to`, from the state at `from` and the kept values.
@@ -138,9 +151,15 @@ class Rows {
     running_.resize(count_ * memory_.running_size());
     for (Size b = first_; b < first_ + count_; ++b) {
       if (from >= length(b)) continue;
-      std::memcpy(record(from, b), checkpoint(from, b), memory_.state_size() * sizeof(T));
-      memory_.go_on(record(from, b), running(b));
+      const Record<T> begun = record(from, b);
+      std::memcpy(begun.written, checkpoint(from, b), written_ * sizeof(T));
+      std::memcpy(begun.kept, checkpoint(from, b) + written_, (state_size() - written_) * sizeof(T));
+      if (!whole()) memory_.go_on(begun, running(b));
       for (Size t = from; t < std::min(to, length(b)); ++t) {
+        if (whole()) {
+          memory_.write_again(values(t, b), before(t, b), record(t + 1, b));
+          continue;
+        }
         if (starts(t, b)) memory_.go_on(fresh(b), running(b));
         memory_.access(values(t, b), before(t, b), record(t + 1, b), running(b), unused.data());
       }
@@ -368,7 +387,7 @@ class Rows {
   const Problem& p_;
   const Weights<T>& weights_;
   Memory memory_;
-  Size first_, count_, outputs_, reads_, record_;
+  Size first_, count_, outputs_, reads_, written_, kept_;
   Buffer<T> running_, carry_, d_reads_, d_values_, d_outputs_, d_below_, d_own_, d_c_, d_z_, d_fresh_;
   std::vector<char> begun_;  // whether the row has begun anew, so that its fresh record is there
 };
