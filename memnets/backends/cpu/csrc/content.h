@@ -18,7 +18,7 @@ struct Content {
 };
 
 template <class T>
-inline T square(const T* vector, Size count) {
+MEMNETS_INLINE T square(const T* vector, Size count) {
   T sum = 0;
   for (Size i = 0; i < count; ++i) sum += vector[i] * vector[i];
   return sum;
@@ -43,10 +43,10 @@ struct QueryGradients {
 
 // cos(key, M_i) (derivations.md, cosine_similarity)
 template <class T>
-inline void cosine_similarity(Shape shape, const T* memory, const T* squares, Query<T> query,
+MEMNETS_INLINE void cosine_similarity(Shape shape, const T* memory, const T* squares, Query<T> query,
                               Content<T> content) {
   const T norm = square(query.key, shape.word);
-  blocks<T>(shape.length, [=](Size start, auto count) {
+  blocks<T>(shape.length, [=](Size start, auto count) MEMNETS_ALWAYS {
     constexpr Size vectors = decltype(count)::value;
     Vector<T> products[vectors];
     MEMNETS_UNROLL
@@ -72,13 +72,13 @@ inline void cosine_similarity(Shape shape, const T* memory, const T* squares, Qu
 
 // cos(mask * key, mask * M_i) (derivations.md, masked_similarity)
 template <class T>
-inline void masked_similarity(Shape shape, const T* memory, Query<T> query, Content<T> content) {
+MEMNETS_INLINE void masked_similarity(Shape shape, const T* memory, Query<T> query, Content<T> content) {
   T norm = 0;
   for (Size w = 0; w < shape.word; ++w) {
     const T seen = query.mask[w] * query.key[w];
     norm += seen * seen;
   }
-  blocks<T>(shape.length, [=](Size start, auto count) {
+  blocks<T>(shape.length, [=](Size start, auto count) MEMNETS_ALWAYS {
     constexpr Size vectors = decltype(count)::value;
     Vector<T> products[vectors], squares[vectors];
     MEMNETS_UNROLL
@@ -107,7 +107,7 @@ inline void masked_similarity(Shape shape, const T* memory, Query<T> query, Cont
 
 // c = softmax_N(strength * similarity) (fused.md 2.3)
 template <class T>
-inline void content_weights(Shape shape, const T* memory, const T* squares, Query<T> query,
+MEMNETS_INLINE void content_weights(Shape shape, const T* memory, const T* squares, Query<T> query,
                             Content<T> content) {
   if (query.mask)
     masked_similarity(shape, memory, query, content);
@@ -118,7 +118,7 @@ inline void content_weights(Shape shape, const T* memory, const T* squares, Quer
 
 // From that of the key's products with the slots, and of the squares under the root: of key and memory.
 template <class T>
-inline void cosine_similarity_backward(Shape shape, const T* memory, const T* squares,
+MEMNETS_INLINE void cosine_similarity_backward(Shape shape, const T* memory, const T* squares,
                                        Query<T> query, const T* d_products, T* d_roots, T* d_memory,
                                        QueryGradients<T> d) {
   const T twice = 2 * dot(d_roots, squares, shape.length);
@@ -140,7 +140,7 @@ inline void cosine_similarity_backward(Shape shape, const T* memory, const T* sq
 }
 
 template <class T>
-inline void masked_similarity_backward(Shape shape, const T* memory, Query<T> query,
+MEMNETS_INLINE void masked_similarity_backward(Shape shape, const T* memory, Query<T> query,
                                        const T* d_products, const T* d_roots, T* d_memory,
                                        QueryGradients<T> d) {
   T norm = 0, d_norm = 0;
@@ -174,7 +174,7 @@ inline void masked_similarity_backward(Shape shape, const T* memory, Query<T> qu
 
 // From d_weights: the query's gradients are set, d_memory is added to. scratch: 2 * length.
 template <class T>
-inline void content_weights_backward(Shape shape, const T* memory, const T* squares, Query<T> query,
+MEMNETS_INLINE void content_weights_backward(Shape shape, const T* memory, const T* squares, Query<T> query,
                                      Content<T> content, const T* d_weights, T* d_memory,
                                      QueryGradients<T> d, T* scratch) {
   T* d_products = scratch;

@@ -23,14 +23,14 @@ struct Record {
 
 // r = M^T w (fused.md 2.1)
 template <class T>
-inline void read(Shape shape, const T* memory, const T* weights, T* vector) {
+MEMNETS_INLINE void read(Shape shape, const T* memory, const T* weights, T* vector) {
   for (Size w = 0; w < shape.word; ++w)
     vector[w] = dot(memory + w * shape.length, weights, shape.length);
 }
 
 // d_memory += d_r w^T; d_weights += M d_r
 template <class T>
-inline void read_backward(Shape shape, const T* memory, const T* weights, const T* d_vector,
+MEMNETS_INLINE void read_backward(Shape shape, const T* memory, const T* weights, const T* d_vector,
                           T* d_memory, T* d_weights) {
   for (Size n = 0; n < shape.length; n += lanes<T>) {
     Vector<T> sum = load(d_weights + n);
@@ -56,8 +56,8 @@ struct Write {
 
 // One head: M = M_before * (1 - w e^T) + w a^T.
 template <class T>
-inline void write_one_head(Shape shape, Write<T> parameters, const T* before, T* memory, T* squares) {
-  blocks<T>(shape.length, [=](Size start, auto count) {
+MEMNETS_INLINE void write_one_head(Shape shape, Write<T> parameters, const T* before, T* memory, T* squares) {
+  blocks<T>(shape.length, [=](Size start, auto count) MEMNETS_ALWAYS {
     constexpr Size vectors = decltype(count)::value;
     const Vector<T> one(1);
     Vector<T> weights[vectors], sums[vectors];
@@ -84,7 +84,7 @@ inline void write_one_head(Shape shape, Write<T> parameters, const T* before, T*
 
 // M = M_before * prod_h (1 - w e^T) + sum_h w a^T, and squares = sum_W M^2 (fused.md 2.2)
 template <class T>
-inline void write(Shape shape, Write<T> parameters, const T* before, T* memory,
+MEMNETS_INLINE void write(Shape shape, Write<T> parameters, const T* before, T* memory,
                   T* squares) {
   if (parameters.heads == 1) return write_one_head(shape, parameters, before, memory, squares);
   const Vector<T> one(1);
@@ -108,7 +108,7 @@ inline void write(Shape shape, Write<T> parameters, const T* before, T* memory,
 
 // One head: d_memory becomes that of M_before; d_weights is added to, d_erase and d_add are set.
 template <class T>
-inline void write_one_head_backward(Shape shape, Write<T> parameters, const T* before,
+MEMNETS_INLINE void write_one_head_backward(Shape shape, Write<T> parameters, const T* before,
                                T* d_memory, T* d_weights, T* d_erase, T* d_add) {
   const Vector<T> one(1);
   for (Size w = 0; w < shape.word; ++w) {
@@ -130,7 +130,7 @@ inline void write_one_head_backward(Shape shape, Write<T> parameters, const T* b
 
 // Several heads: each factor's gradient holds the product of the others', from both ends.
 template <class T>
-inline void write_backward(Shape shape, Write<T> parameters, const T* before, T* d_memory,
+MEMNETS_INLINE void write_backward(Shape shape, Write<T> parameters, const T* before, T* d_memory,
                            T* d_weights, T* d_erase, T* d_add) {
   if (parameters.heads == 1)
     return write_one_head_backward(shape, parameters, before, d_memory, d_weights, d_erase, d_add);
@@ -171,7 +171,7 @@ inline void write_backward(Shape shape, Write<T> parameters, const T* before, T*
 
 // Between torch's [N, W] and the kernel's [W, length].
 template <class T>
-inline void memory_in(Shape shape, const T* from, T* memory, T* squares) {
+MEMNETS_INLINE void memory_in(Shape shape, const T* from, T* memory, T* squares) {
   fill(memory, shape.word * shape.length);
   fill(squares, shape.length);
   for (Size n = 0; n < shape.slots; ++n)
@@ -183,14 +183,14 @@ inline void memory_in(Shape shape, const T* from, T* memory, T* squares) {
 }
 
 template <class T>
-inline void memory_out(Shape shape, const T* memory, T* to) {
+MEMNETS_INLINE void memory_out(Shape shape, const T* memory, T* to) {
   for (Size n = 0; n < shape.slots; ++n)
     for (Size w = 0; w < shape.word; ++w) to[n * shape.word + w] = memory[w * shape.length + n];
 }
 
 // Between [count, N] and [count, length].
 template <class T>
-inline void rows_in(Shape shape, Size count, const T* from, T* to) {
+MEMNETS_INLINE void rows_in(Shape shape, Size count, const T* from, T* to) {
   fill(to, count * shape.length);
   if (!from) return;
   for (Size i = 0; i < count; ++i)
@@ -198,7 +198,7 @@ inline void rows_in(Shape shape, Size count, const T* from, T* to) {
 }
 
 template <class T>
-inline void rows_out(Shape shape, Size count, const T* from, T* to) {
+MEMNETS_INLINE void rows_out(Shape shape, Size count, const T* from, T* to) {
   for (Size i = 0; i < count; ++i)
     std::memcpy(to + i * shape.slots, from + i * shape.length, shape.slots * sizeof(T));
 }

@@ -20,6 +20,11 @@
 #define MEMNETS_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+// Before a function of a few structures by value. In a call they would go through memory: what is read
+// there right after it was written waits for all stores before it, of which a step has many.
+#define MEMNETS_ALWAYS __attribute__((always_inline))
+#define MEMNETS_INLINE inline MEMNETS_ALWAYS
+
 namespace memnets {
 
 // Memory that begins where a vector does: one that lies across two cache lines costs twice.
@@ -47,7 +52,7 @@ constexpr Size padded(Size count) {
 
 // Calls body(start, count) for every vector of a row of any length.
 template <class T, class Body>
-inline void each(Size length, Body body) {
+MEMNETS_INLINE void each(Size length, Body body) {
   Size start = 0;
   for (; start + lanes<T> <= length; start += lanes<T>) body(start, lanes<T>);
   if (start < length) body(start, length - start);
@@ -61,14 +66,14 @@ using Count = std::integral_constant<Size, count>;
 // Calls body(start, Count<vectors>) for four vectors at once, and one by one for what is left: one
 // sum waits for itself, four wait for nobody, and a broadcast serves all four.
 template <class T, class Body>
-inline void blocks(Size length, Body body) {
+MEMNETS_INLINE void blocks(Size length, Body body) {
   Size start = 0;
   for (; start + 4 * lanes<T> <= length; start += 4 * lanes<T>) body(start, Count<4>());
   for (; start < length; start += lanes<T>) body(start, Count<1>());
 }
 
 template <class T>
-inline T dot(const T* a, const T* b, Size length) {
+MEMNETS_INLINE T dot(const T* a, const T* b, Size length) {
   Vector<T> sum(0);
   for (Size n = 0; n < length; n += lanes<T>) sum = multiply_add(load(a + n), load(b + n), sum);
   return total(sum);
@@ -81,7 +86,7 @@ inline void fill(T* to, Size length, T value = 0) {
 
 // to += factor * from
 template <class T>
-inline void add_scaled(T* to, T factor, const T* from, Size length) {
+MEMNETS_INLINE void add_scaled(T* to, T factor, const T* from, Size length) {
   const Vector<T> scale(factor);
   for (Size n = 0; n < length; n += lanes<T>)
     store(multiply_add(scale, load(from + n), load(to + n)), to + n);
@@ -96,7 +101,7 @@ inline void zero_padding(T* row, Size used, Size length) {
 // largest is subtracted before the scale multiplies: scale * largest is rounded, and by more than an
 // exponential can take where the scale is 1e10 (float32).
 template <class T>
-inline void softmax(const T* from, T scale, T* to, Size used, Size length) {
+MEMNETS_INLINE void softmax(const T* from, T scale, T* to, Size used, Size length) {
   T largest = -std::numeric_limits<T>::infinity();
   {
     Vector<T> most(largest);
@@ -119,7 +124,7 @@ inline void softmax(const T* from, T scale, T* to, Size used, Size length) {
 
 // Gradient of softmax(x) at its value y: to = y * (dy - sum(y dy)).
 template <class T>
-inline void softmax_backward(const T* y, const T* dy, T* to, Size length) {
+MEMNETS_INLINE void softmax_backward(const T* y, const T* dy, T* to, Size length) {
   const Vector<T> mean(dot(y, dy, length));
   for (Size n = 0; n < length; n += lanes<T>)
     store(load(y + n) * (load(dy + n) - mean), to + n);
