@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from memnets.backends.reference import Starts
+from memnets.backends.reference import Starts, Unrolled
 from memnets.backends.registry import Check, unroll
 from memnets.backends.spec import Steps
 from memnets.checks import autocasts, check_input, checked_lengths, checked_starts
@@ -158,13 +158,17 @@ def _run(
 ) -> tuple[Tensor, State]:
     """Return y [T, B, O], 0 past a row's length, and the state after; `check` is of `unroll`."""
     if lengths is None:
-        h, read_vectors, after = unroll(layer, x, state, None, starts, check)
-        return layer.output(h, read_vectors), after
+        return _output(layer, unroll(layer, x, state, None, starts, check))
     padding = torch.arange(x.shape[0], device=lengths.device)[:, None] >= lengths
     padding = padding.to(x.device)
     if starts is not None:
         starts = starts._replace(mask=starts.mask & ~padding)
     padding = padding[..., None]
     x = x.masked_fill(padding, 0)
-    h, read_vectors, after = unroll(layer, x, state, lengths, starts, check)
-    return layer.output(h, read_vectors).masked_fill(padding, 0), after
+    y, after = _output(layer, unroll(layer, x, state, lengths, starts, check))
+    return y.masked_fill(padding, 0), after
+
+
+def _output(layer: Callee, made: Unrolled) -> tuple[Tensor, State]:
+    y = layer.output(made.h, made.read_vectors) if made.y is None else made.y
+    return y, made.state

@@ -24,6 +24,8 @@ class Unrolled(NamedTuple):
     read_vectors: Tensor
     """[T, B, R, W]"""
     state: State
+    y: Tensor | None = None
+    """The logits [T, B, O], where a backend makes them too."""
 
 
 class Starts(NamedTuple):

@@ -131,11 +131,13 @@ def run(
     """
     started = first_state(layer, x.shape[1]) if state is None else state
     if not torch.is_autocast_enabled("cpu"):
-        return _run(layer, x, started, lengths, checkpoint_every, starts)
+        readout = reason_against_readout(layer) is None
+        return _run(layer, x, started, lengths, checkpoint_every, starts, readout)
     dtype = layer.readout.weight.dtype
     with torch.autocast("cpu", enabled=False):
         started = map_tensors(lambda tensor: tensor.to(dtype), started)
-        return _run(layer, x.to(dtype), started, lengths, checkpoint_every, _cast(starts, dtype))
+        begun = _cast(starts, dtype)
+        return _run(layer, x.to(dtype), started, lengths, checkpoint_every, begun, False)
 
 
 def _cast(starts: Starts | None, dtype: torch.dtype) -> Starts | None:
@@ -151,11 +153,18 @@ def _run(
     lengths: Tensor | None,
     checkpoint_every: int | None,
     starts: Starts | None,
+    readout: bool,
 ) -> Unrolled:
     plan = latest_plan(layer)
     tensors = tensors_of(layer, x, state, None if starts is None else starts.state)
     flat = tensors.flat() if torch.is_grad_enabled() else []
     training = any(tensor.requires_grad for tensor in flat)
+    logits = [*layer.readout._parameters.values()] if readout else []
+    if not training and flat and any(parameter.requires_grad for parameter in logits):
+        logits = []  # a readout that is trained alone needs no backward of the kernel
+    if logits:
+        tensors = tensors._replace(readout=logits)
+        flat += logits if training else []
     time, batch = x.shape[:2]
     again = Again(layer, form_of_memory(state.memory))
     step = batch * numbers_a_step(plan) * x.element_size()
@@ -166,16 +175,18 @@ def _run(
         segment(time, step, checkpoint_every) if training else min(time, 1),
         threads(batch),
         training,
+        bool(logits),
         again,
     )
     outputs = Sequences.apply(call, *flat) if training else forward(call, tensors)[0]
     h, read_vectors, end_reads, *rest = outputs
     states, depth = plan.states, plan.problem.depth
     end_controller = tuple(tuple(rest[i * states : (i + 1) * states]) for i in range(depth))
-    end_memory = memory_of(again.memory, rest[depth * states :])
+    end_memory = memory_of(again.memory, rest[depth * states :][: len(tensors.memory)])
+    y = outputs[-1] if logits else None
     reads = state.read_vectors.shape
     end = State(end_controller, end_memory, end_reads.view(reads))
-    return Unrolled(h, read_vectors.view(time, *reads), end)
+    return Unrolled(h, read_vectors.view(time, *reads), end, y)
 
 
 def stepper(layer: Steps, state: State) -> Stepper | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
 
 from memnets.backends.cpu.known import LINEAR, RECURRENT, inner_modules
 from memnets.backends.cpu.planned import planned
@@ -68,7 +69,7 @@ def gradients(
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         # Views, so that a tensor which was given in two places gets the gradient of each place.
         views = [tensor.view_as(tensor) for tensor in tensors.flat()]
-        made_again = outputs(call, type(tensors).of(views, call.plan))
+        made_again = outputs(call, type(tensors).of(views, call.plan, call.readout))
         made = [(o, g) for o, g in zip(made_again, d_outputs, strict=True) if g is not None]
         made = [(output, gradient) for output, gradient in made if output.requires_grad]
         inputs = [view for view, want in zip(views, wanted, strict=True) if want]
@@ -103,7 +104,11 @@ def outputs(call: Call, tensors: Tensors) -> list[Tensor]:
     ends = [tensor for one in made.state.controller for tensor in one]
     memory = [part for part in made.state.memory if isinstance(part, Tensor)]
     reads = made.state.read_vectors.flatten(1)
-    return [made.h, made.read_vectors.flatten(2), reads, *ends, *memory]
+    seen = made.read_vectors.flatten(2)
+    logits = []
+    if call.readout:
+        logits = [functional.linear(torch.cat([made.h, seen], dim=-1), *tensors.readout)]
+    return [made.h, seen, reads, *ends, *memory, *logits]
 
 
 def _state(

@@ -37,7 +37,8 @@ def _kept_buffer(call: Call, run: Problems, dtype: torch.dtype, least: int) -> T
 def forward(
     call: Call, tensors: Tensors, least: int = 0
 ) -> tuple[tuple[Tensor, ...], Tensor | None]:
-    """Return h [T, B, hidden], read vectors [T, B, R * W], the final state's tensors; the buffer.
+    """Return h [T, B, hidden], read vectors [T, B, R * W], the final state, and where the call
+    wants them the logits [T, B, O]; and the buffer.
 
     The buffer holds what a backward needs, `least` numbers at least; None if the call is not one of
     training.
@@ -62,6 +63,10 @@ def forward(
     ends = [[_fresh(part) for part in state] for state in tensors.controller]
     end_memory = [_fresh(part) for part in tensors.memory]
     problem.h, problem.read_vectors = run.address(h), run.address(read_vectors)
+    logits = [make((time, batch, len(weight))) for weight in tensors.readout[:1]]
+    if logits:
+        run.readout(tensors.readout)
+        problem.y = run.address(logits[0])
     problem.start_reads = run.address(tensors.start_reads)
     problem.end_reads = run.address(end_reads)
     run.controller("start", tensors.controller)
@@ -76,7 +81,7 @@ def forward(
     if used is not None:
         give_back(used)
     end_controller = [one for state in ends for one in state]
-    return (h, read_vectors, end_reads, *end_controller, *end_memory), buffer
+    return (h, read_vectors, end_reads, *end_controller, *end_memory, *logits), buffer
 
 
 def _from_input(run: Problems, tensors: Tensors) -> None:
@@ -100,10 +105,10 @@ class Sequences(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: Call, *flat: Tensor) -> tuple[Tensor, ...]:
         """Return what `forward` does."""
-        outputs, buffer = forward(call, Tensors.of(flat, call.plan))
+        outputs, buffer = forward(call, Tensors.of(flat, call.plan, call.readout))
         ctx.call, ctx.spent, ctx.lock = call, False, threading.Lock()
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*flat, outputs[0], buffer)
+        ctx.save_for_backward(*flat, *outputs[:2], buffer)
         return outputs
 
     @staticmethod
@@ -115,18 +120,19 @@ class Sequences(torch.autograd.Function):
         With `create_graph=True` they have a graph of their own, made by the reference.
         """
         call: Call = ctx.call
-        *flat, h, buffer = ctx.saved_tensors
-        tensors = Tensors.of(flat, call.plan)
+        *flat, h, read_vectors, buffer = ctx.saved_tensors
+        tensors = Tensors.of(flat, call.plan, call.readout)
         made = (gradient for gradient in d_outputs if gradient is not None)
         if torch.is_grad_enabled() or reason_in_tensors(made) or reason_in_modes():
             return None, *again.gradients(call, tensors, ctx.needs_input_grad[1:], d_outputs)
-        wanted = Tensors.of(ctx.needs_input_grad[1:], call.plan)
+        wanted = Tensors.of(ctx.needs_input_grad[1:], call.plan, call.readout)
         if buffer.data_ptr() % ALIGNMENT:  # as hooks of saved tensors may give it back
             buffer = aligned(buffer)
         # Another thread may run backward on this graph, and a backward writes to the buffer.
         with ctx.lock, full_precision("cpu"):
             spent, ctx.spent = ctx.spent, True
-            return None, *backward(call, tensors, wanted, d_outputs, h, buffer, spent)
+            outputs = h, read_vectors
+            return None, *backward(call, tensors, wanted, d_outputs, outputs, buffer, spent)
 
 
 def backward(
@@ -134,7 +140,7 @@ def backward(
     tensors: Tensors,
     wanted: Tensors,
     d_outputs: Sequence[Tensor | None],
-    h: Tensor,
+    outputs: Sequence[Tensor],
     buffer: Tensor,
     spent: bool,
 ) -> list[Tensor | None]:
@@ -145,7 +151,7 @@ def backward(
         tensors: what it was d_outputs.
         wanted: of which of them the gradient is used.
         d_outputs: the gradients of what it returned.
-        h: the first of what it returned.
+        outputs: what it returned, up to the read vectors where it returned logits, else up to h.
         buffer: what it kept.
         spent: whether a backward has used the buffer before.
     """
@@ -153,7 +159,9 @@ def backward(
     problem = run.problem
     run.divide(buffer)
     problem.records_spent = int(spent and problem.checkpoints is not None)
+    d_readout = _readout_backward(run, tensors, d_outputs, outputs) if tensors.readout else []
     _point_to_outputs(run, d_outputs, call.plan)
+    h = outputs[0]
     d_reads = _fresh(tensors.start_reads)
     d_states = [[_fresh(part) for part in state] for state in tensors.controller]
     d_memory = [
@@ -180,7 +188,9 @@ def backward(
     ]
     run.library.memnets_backward(run.reference)
     d_x = _input_gradient(run, tensors, d_gates) if wanted.x else None
-    return Tensors(d_x, d_weights, d_bias, d_reads, d_cells, d_states, d_memory, d_restart).flat()
+    return Tensors(
+        d_x, d_weights, d_bias, d_reads, d_cells, d_states, d_memory, d_restart, d_readout
+    ).flat()
 
 
 def _weight_gradients(run: Problems, layer: Layer, parameters: Sequence[Tensor]) -> list[Tensor]:
@@ -202,6 +212,24 @@ def _input_gradient(run: Problems, tensors: Tensors, d_gates: Sequence[Tensor]) 
         if layer.inputs
     ]
     return functools.reduce(torch.add, parts).view(tensors.x.shape)
+
+
+def _readout_backward(
+    run: Problems,
+    tensors: Tensors,
+    d_outputs: Sequence[Tensor | None],
+    outputs: Sequence[Tensor],
+) -> Sequence[Tensor | None]:
+    """Point to the gradient of the logits; return those of the readout's weight and bias."""
+    d_logits = d_outputs[-1]
+    if d_logits is None:
+        return [None, None]
+    run.readout(tensors.readout)
+    found = [_fresh(parameter) for parameter in tensors.readout]
+    problem = run.problem
+    problem.d_readout_weights, problem.d_readout_bias = map(run.address, found)
+    problem.d_y, problem.read_vectors = run.address(d_logits), run.address(outputs[1])
+    return found
 
 
 def _begin_backward(
@@ -228,4 +256,4 @@ def _point_to_outputs(run: Problems, d_outputs: Sequence[Tensor | None], plan: P
     problem.d_end_reads = run.address(d_end_reads)
     depth = problem.depth
     run.controller("d_end", [rest[i * states : (i + 1) * states] for i in range(depth)])
-    run.parts("d_end", rest[depth * states :])
+    run.parts("d_end", rest[depth * states : depth * states + len(plan.memory_parts)])

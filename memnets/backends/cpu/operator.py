@@ -69,6 +69,7 @@ def call_of(
         segment,
         threads(tensors[0].shape[1]),
         training,
+        False,
         again.Again(known.layer, known.memory),
     )
 
@@ -277,7 +278,7 @@ def _backward(
         spent = several and bool(kept[SPENT])
         if several:
             kept.data[SPENT] = 1  # so that autograd does not count it as a change
-        found = node.backward(call, named, uses, d_outputs, h, kept, spent)
+        found = node.backward(call, named, uses, d_outputs, [h], kept, spent)
     return _apart([one for one, want in zip(found, wanted, strict=True) if want])
 
 

@@ -122,7 +122,8 @@ class Problem(ctypes.Structure):
         *((name, c_void_p) for name in ("d_interface_weights", "d_interface_bias")),
         *((name, c_void_p) for name in ("x", "h", "read_vectors")),
         ("logits", c_int64),
-        *((name, c_void_p) for name in ("readout_weights", "readout_bias", "y")),
+        *((name, c_void_p) for name in ("readout_weights", "readout_bias", "y", "d_y")),
+        *((name, c_void_p) for name in ("d_readout_weights", "d_readout_bias")),
         *((name, c_void_p) for name in ("d_h", "d_read_vectors")),
         *(
             (name, c_void_p)

@@ -39,6 +39,8 @@ class Call(NamedTuple):
     """How many steps' records of the memory are kept at once."""
     threads: int
     training: bool
+    readout: bool
+    """Whether the logits are wanted too."""
     again: again.Again
     """What a backward that needs a graph of its own runs."""
 
@@ -70,15 +72,19 @@ class Tensors(NamedTuple):
     """The state of the memory."""
     restart: Sequence[Any] = ()
     """The tensors of a `Begin` in order; none where no row begins anew."""
+    readout: Sequence[Any] = ()
+    """Its weight and its bias, where the logits are wanted."""
 
     def flat(self) -> list[Any]:
         """All tensors in order."""
         nested = [one for group in (*self.cells, *self.controller) for one in group]
-        return [*self[:4], *nested, *self.memory, *self.restart]
+        return [*self[:4], *nested, *self.memory, *self.restart, *self.readout]
 
     @classmethod
-    def of(cls, flat: Sequence[Any], plan: Plan) -> Tensors:
-        """Undo `flat`."""
+    def of(cls, flat: Sequence[Any], plan: Plan, readout: bool = False) -> Tensors:
+        """Undo `flat`; `readout` says whether it has one."""
+        count = len(flat) - 2 * readout
+        flat, logits = flat[:count], flat[count:]
         x, weights, bias, reads = flat[:4]
         depth, parameters, states = plan.problem.depth, plan.parameters, plan.states
         middle = 4 + depth * parameters
@@ -86,7 +92,8 @@ class Tensors(NamedTuple):
         cells = [flat[i : i + parameters] for i in range(4, middle, parameters)]
         controller = [flat[middle + i * states :][:states] for i in range(depth)]
         last = end + len(plan.memory_parts)
-        return cls(x, weights, bias, reads, cells, controller, flat[end:last], flat[last:])
+        memory, restart = flat[end:last], flat[last:]
+        return cls(x, weights, bias, reads, cells, controller, memory, restart, logits)
 
     def begin(self, plan: Plan) -> Begin:
         """Take `restart` apart."""
@@ -178,6 +185,13 @@ class Problems:
         for layer, state in zip(self.layers, states, strict=True):
             for name, tensor in zip("hc", state, strict=False):
                 setattr(layer, f"{prefix}_{name}", self.address(tensor))
+
+    def readout(self, parameters: Sequence[Tensor]) -> None:
+        """Point to the readout's weight and bias."""
+        weight, bias = parameters
+        self.problem.logits = len(weight)
+        self.problem.readout_weights = self.address(weight)
+        self.problem.readout_bias = self.address(bias)
 
     def begin(self, prefix: str, begin: Begin) -> None:
         """Point to what rows begin anew from, or to its gradients."""

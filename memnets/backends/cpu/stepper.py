@@ -36,7 +36,7 @@ class Stepper:
             threads: of the kernel.
         """
         again = Again(layer, form_of_memory(state.memory))
-        self._call = Call(latest_plan(layer), None, None, 1, threads, False, again)
+        self._call = Call(latest_plan(layer), None, None, 1, threads, False, True, again)
         self._layer = layer
         self._before, self._after = state, copied(state)
         self._places = [
@@ -112,9 +112,7 @@ class Stepper:
         run.pointed_to.append(buffer)
         problem.h = run.address(weight.new_empty(batch, tensors.interface_weights.shape[1]))
         problem.read_vectors = run.address(torch.empty_like(tensors.start_reads))
-        problem.logits = weight.shape[0]
-        problem.readout_weights = run.address(weight)
-        problem.readout_bias = run.address(readout.bias)
+        run.readout((weight, readout.bias))
         for prefix, one in (("start", tensors), ("end", ends)):
             setattr(problem, f"{prefix}_reads", run.address(one.start_reads))
             run.controller(prefix, one.controller)

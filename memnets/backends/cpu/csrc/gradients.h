@@ -41,7 +41,16 @@ class StepSums {
       for (Size row = 0; row < rows; row += tile_rows) {
         slice(d + start * d_stride + first + row, d_stride, steps, std::min(tile_rows, rows - row));
         T* to = sums.data() + row * width();
-        for (Size i = 0; i < panels_; ++i) add_tile(i, steps, to + i * panel * lanes<T>);
+        for (Size i = 0; i < panels_; ++i) {
+          const Size left = columns_ - i * panel * lanes<T>;
+          T* place = to + i * panel * lanes<T>;
+          if (left > 2 * lanes<T>)
+            add_tile<panel>(i, steps, place);
+          else if (left > lanes<T>)
+            add_tile<2>(i, steps, place);
+          else
+            add_tile<1>(i, steps, place);
+        }
       }
     }
   }
@@ -79,29 +88,30 @@ class StepSums {
     }
   }
 
+  template <Size vectors>
   void add_tile(Size index, Size steps, T* to) const {
     const T* b = packed_.data() + index * panel_size;
     const T* a = slices_.data();
-    Vector<T> sums[tile_rows][panel];
+    Vector<T> sums[tile_rows][vectors];
     MEMNETS_UNROLL
     for (Size i = 0; i < tile_rows; ++i)
       MEMNETS_UNROLL
-      for (Size p = 0; p < panel; ++p) sums[i][p] = load(to + i * width() + p * lanes<T>);
+      for (Size p = 0; p < vectors; ++p) sums[i][p] = load(to + i * width() + p * lanes<T>);
     for (Size t = 0; t < steps; ++t, a += tile_rows, b += panel * lanes<T>) {
-      Vector<T> parts[panel];
+      Vector<T> parts[vectors];
       MEMNETS_UNROLL
-      for (Size p = 0; p < panel; ++p) parts[p] = load(b + p * lanes<T>);
+      for (Size p = 0; p < vectors; ++p) parts[p] = load(b + p * lanes<T>);
       MEMNETS_UNROLL
       for (Size i = 0; i < tile_rows; ++i) {
         const Vector<T> factor(a[i]);
         MEMNETS_UNROLL
-        for (Size p = 0; p < panel; ++p) sums[i][p] = multiply_add(factor, parts[p], sums[i][p]);
+        for (Size p = 0; p < vectors; ++p) sums[i][p] = multiply_add(factor, parts[p], sums[i][p]);
       }
     }
     MEMNETS_UNROLL
     for (Size i = 0; i < tile_rows; ++i)
       MEMNETS_UNROLL
-      for (Size p = 0; p < panel; ++p) store(sums[i][p], to + i * width() + p * lanes<T>);
+      for (Size p = 0; p < vectors; ++p) store(sums[i][p], to + i * width() + p * lanes<T>);
   }
 
   Size steps_, columns_ = 0, panels_ = 0;
@@ -176,6 +186,15 @@ void weight_gradients(const Problem& p, Size thread, Size threads) {
   product_gradients<T>(p.time * p.batch, taken, p.d_raw, p.numbers,
                        {{p.d_interface_weights, 0, p.numbers, 0, outputs},
                         {p.d_interface_bias, 0, p.numbers, outputs, 1}},
+                       thread, threads);
+  if (!p.d_y) return;
+  const Size reads = p.read_heads * p.word;
+  taken.pop_back();
+  take(taken, p.read_vectors, reads);
+  taken.push_back({nullptr, 0, 1});
+  product_gradients<T>(p.time * p.batch, taken, p.d_y, p.logits,
+                       {{p.d_readout_weights, 0, p.logits, 0, outputs + reads},
+                        {p.d_readout_bias, 0, p.logits, outputs + reads, 1}},
                        thread, threads);
 }
 

@@ -121,6 +121,9 @@ struct Problem {
   void* readout_weights;           // [O, outputs + R * W]
   void* readout_bias;
   void* y;                         // [T, B, O]
+  void* d_y;                       // may be null
+  void* d_readout_weights;         // null without d_y
+  void* d_readout_bias;
   void* d_h;                       // may be null
   void* d_read_vectors;            // may be null
   void* start_reads;               // [B, R * W]

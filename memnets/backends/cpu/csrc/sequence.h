@@ -57,11 +57,13 @@ class Rows {
     Size widest = 0;
     for (Size l = 0; l < p_.depth; ++l) widest = std::max(widest, p_.layers[l].width);
     d_z_.assign(count_ * widest, T(0));
+    if (p_.d_y) d_seen_.assign(count_ * (outputs_ + reads_), T(0));
     for (Size t = p_.time - 1; t >= 0; --t) {
       // The forward left the records of the last span; those of the others are made again.
       const bool last = t == p_.time - 1;
       const bool gone = last ? p_.records_spent != 0 : p_.checkpoints && (t + 1) % p_.span == 0;
       if (gone) repeat(t - t % p_.span, t + 1);
+      if (p_.d_y) readout_backward(t);
       for (Size b = first_; b < first_ + count_; ++b) memory_backward(t, b);
       interface_backward(t);
       for (Size l = p_.depth - 1; l >= 0; --l) layer_backward(t, l);
@@ -258,6 +260,13 @@ class Rows {
     }
   }
 
+  // The gradients of what the readout takes: of h, and of the read vectors.
+  void readout_backward(Size t) {
+    fill(d_seen_.data(), count_ * (outputs_ + reads_));
+    weights_.readout[0].multiply(count_, at(p_.d_y, t * p_.batch + first_, p_.logits), p_.logits,
+                                 d_seen_.data(), outputs_ + reads_);
+  }
+
   void memory_backward(Size t, Size b) {
     T* d_raw = at(p_.d_raw, t * p_.batch + b, p_.numbers);
     if (t >= length(b)) return fill(d_raw, p_.numbers);
@@ -265,9 +274,9 @@ class Rows {
     T* d_reads = d_reads_.data() + (b - first_) * reads_;
     if (t + 1 == length(b)) start_backward(b, carry, d_reads);
     if (p_.d_read_vectors) {
-      const T* more = at(p_.d_read_vectors, t * p_.batch + b, reads_);
-      for (Size i = 0; i < reads_; ++i) d_reads[i] += more[i];
+      add(d_reads, at(p_.d_read_vectors, t * p_.batch + b, reads_), reads_);
     }
+    if (p_.d_y) add(d_reads, d_seen_.data() + (b - first_) * (outputs_ + reads_) + outputs_, reads_);
     memory_.access_backward(values(t, b), d_values_.data(), before(t, b), record(t + 1, b), carry,
                             d_reads);
     fill(d_reads, reads_);
@@ -294,6 +303,9 @@ class Rows {
                   count_ * outputs_ * sizeof(T));
     else
       fill(d_outputs_.data(), count_ * outputs_);
+    if (p_.d_y)
+      for (Size i = 0; i < count_; ++i)
+        add(d_outputs_.data() + i * outputs_, d_seen_.data() + i * (outputs_ + reads_), outputs_);
     weights_.interface_part.multiply(count_, at(p_.d_raw, t * p_.batch + first_, p_.numbers),
                                      p_.numbers, d_outputs_.data(), outputs_);
   }
@@ -310,8 +322,8 @@ class Rows {
       const Size i = b - first_;
       T* d_h = d_own_.data() + (l * count_ + i) * hidden;  // so far from the step after
       if (p_.skip || l == p_.depth - 1)
-        add(d_h, d_outputs_.data() + i * outputs_ + (p_.skip ? l * hidden : 0));
-      if (l + 1 < p_.depth) add(d_h, d_below_.data() + i * hidden);
+        add(d_h, d_outputs_.data() + i * outputs_ + (p_.skip ? l * hidden : 0), hidden);
+      if (l + 1 < p_.depth) add(d_h, d_below_.data() + i * hidden, hidden);
       const CellRow<T> row = cell_row(layer, t, b);
       switch (static_cast<Cell>(p_.cell)) {
         case Cell::lstm:
@@ -335,16 +347,15 @@ class Rows {
                                 layer.rows, d_z_.data(), layer.width);
     for (Size i = 0; i < count_; ++i) {
       const T* d_z = d_z_.data() + i * layer.width;
-      if (layer.reads >= 0)
-        for (Size n = 0; n < reads_; ++n) d_reads_[i * reads_ + n] += d_z[layer.reads + n];
+      if (layer.reads >= 0) add(d_reads_.data() + i * reads_, d_z + layer.reads, reads_);
       if (layer.below >= 0)
         std::memcpy(d_below_.data() + i * hidden, d_z + layer.below, hidden * sizeof(T));
-      if (layer.own >= 0) add(d_own_.data() + (l * count_ + i) * hidden, d_z + layer.own);
+      if (layer.own >= 0) add(d_own_.data() + (l * count_ + i) * hidden, d_z + layer.own, hidden);
     }
   }
 
-  void add(T* to, const T* from) const {
-    for (Size n = 0; n < p_.hidden; ++n) to[n] += from[n];
+  void add(T* to, const T* from, Size count) const {
+    for (Size n = 0; n < count; ++n) to[n] += from[n];
   }
 
   // The gradient of the state before a step at which the row begins anew is added to that of the
@@ -388,7 +399,7 @@ class Rows {
   const Weights<T>& weights_;
   Memory memory_;
   Size first_, count_, outputs_, reads_, written_, kept_;
-  Buffer<T> running_, carry_, d_reads_, d_values_, d_outputs_, d_below_, d_own_, d_c_, d_z_, d_fresh_;
+  Buffer<T> running_, carry_, d_reads_, d_values_, d_outputs_, d_below_, d_seen_, d_own_, d_c_, d_z_, d_fresh_;
   std::vector<char> begun_;  // whether the row has begun anew, so that its fresh record is there
 };
 

@@ -49,7 +49,7 @@ struct Weights {
   Product<T> interface_part;
   std::vector<Product<T>> inputs;  // of x, where a step multiplies it: [I] to [rows],
   std::vector<Buffer<T>> biases;   // and the gates' biases
-  std::vector<Product<T>> readout;  // of h, and of the read vectors, where the kernel has it
+  std::vector<Product<T>> readout;  // of h, and of the read vectors; backward of both as one
 };
 
 template <class T>
@@ -103,14 +103,18 @@ Weights<T> weights_of(const Problem& problem, bool forward) {
     weights.inputs.push_back(input_product<T>(problem, layer));
     weights.biases.push_back(gate_biases<T>(problem, layer));
   }
-  if (problem.logits) {
-    const Size reads = problem.read_heads * problem.word;
-    const T* from = static_cast<const T*>(problem.readout_weights);
+  const Size reads = problem.read_heads * problem.word;
+  const T* from = static_cast<const T*>(problem.readout_weights);
+  if (forward && problem.logits)
     for (const auto& [first, columns] : {std::pair(from, outputs), std::pair(from + outputs, reads)}) {
       Product<T> product(problem, problem.logits, columns, forward);
       product.put(first, outputs + reads, 0, problem.logits, 0, columns);
       weights.readout.push_back(std::move(product));
     }
+  if (!forward && problem.d_y) {
+    Product<T> product(problem, problem.logits, outputs + reads, forward);
+    product.put(from, outputs + reads, 0, problem.logits, 0, outputs + reads);
+    weights.readout.push_back(std::move(product));
   }
   return weights;
 }
