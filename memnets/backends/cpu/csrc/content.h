@@ -62,8 +62,7 @@ MEMNETS_INLINE void cosine_similarity(Shape shape, const T* memory, const T* squ
     for (Size i = 0; i < vectors; ++i) {
       const Size n = start + i * lanes<T>;
       const Vector<T> inverse =
-          Vector<T>(1) /
-          multiply_add(Vector<T>(norm), load(squares + n), Vector<T>(query.epsilon)).sqrt();
+          multiply_add(Vector<T>(norm), load(squares + n), Vector<T>(query.epsilon)).inverse_root();
       store(inverse, content.inverse + n);
       store(products[i] * inverse, content.similarity + n);
     }
@@ -98,7 +97,7 @@ MEMNETS_INLINE void masked_similarity(Shape shape, const T* memory, Query<T> que
     for (Size i = 0; i < vectors; ++i) {
       const Size n = start + i * lanes<T>;
       const Vector<T> inverse =
-          Vector<T>(1) / multiply_add(Vector<T>(norm), squares[i], Vector<T>(query.epsilon)).sqrt();
+          multiply_add(Vector<T>(norm), squares[i], Vector<T>(query.epsilon)).inverse_root();
       store(inverse, content.inverse + n);
       store(products[i] * inverse, content.similarity + n);
     }

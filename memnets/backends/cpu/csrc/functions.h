@@ -75,7 +75,7 @@ template <class T>
 constexpr T whole = T(3) * T(Bits<T>(1) << (Constants<T>::fraction_bits - 1));
 
 template <class T, std::size_t count>
-inline Vector<T> polynomial(const T (&coefficients)[count], Vector<T> x) {
+MEMNETS_INLINE Vector<T> polynomial(const T (&coefficients)[count], Vector<T> x) {
   Vector<T> sum(coefficients[count - 1]);
   for (Size i = Size(count) - 2; i >= 0; --i)
     sum = multiply_add(sum, x, Vector<T>(coefficients[i]));
@@ -99,7 +99,7 @@ struct Exponential {
 
 // value * 2^power, for a value near 1 and a power as far as numbers reach, rounded once.
 template <class T>
-inline Vector<T> scaled(Vector<T> value, Vector<T> power) {
+MEMNETS_INLINE Vector<T> scaled(Vector<T> value, Vector<T> power) {
 #if defined(MEMNETS_AVX512)
   return native::scaled(value.raw, power.raw);
 #else
@@ -113,7 +113,7 @@ inline Vector<T> scaled(Vector<T> value, Vector<T> power) {
 }
 
 template <class T>
-inline Vector<T> exponential(Vector<T> x) {
+MEMNETS_INLINE Vector<T> exponential(Vector<T> x) {
   using C = Constants<T>;
   x = native::larger(Vector<T>(C::least_exponent).raw, x.raw);
   x = native::smaller(Vector<T>(C::most_exponent).raw, x.raw);
@@ -124,7 +124,7 @@ inline Vector<T> exponential(Vector<T> x) {
 // By t = e / (1 + e) with e = e^-|x|, which does not overflow: 1 - t, and e - e t where x is
 // negative, which is exact to the last digits of small e too.
 template <class T>
-inline Vector<T> sigmoid(Vector<T> x) {
+MEMNETS_INLINE Vector<T> sigmoid(Vector<T> x) {
   const Vector<T> zero(0), one(1), e = exponential(zero - absolute(x)), t = e / (one + e);
   const Vector<T> first = select<T>(x < zero, e, one);
   return multiply_add(zero - first, t, first);
@@ -132,7 +132,7 @@ inline Vector<T> sigmoid(Vector<T> x) {
 
 // 1 - 2 / (e^(2 |x|) + 1), and for small x, where that would lose digits, a polynomial.
 template <class T>
-inline Vector<T> tanh(Vector<T> x) {
+MEMNETS_INLINE Vector<T> tanh(Vector<T> x) {
   using C = Constants<T>;
   const Vector<T> size = absolute(x), one(1), square = x * x;
   const Exponential<T> e(native::smaller(Vector<T>(C::saturated).raw, (size + size).raw));
@@ -145,7 +145,7 @@ inline Vector<T> tanh(Vector<T> x) {
 
 // power * log 2 + log(1 + f), for a whole power and f from sqrt(1/2) - 1 to sqrt(2) - 1.
 template <class T>
-inline Vector<T> logarithm_of(Vector<T> power, Vector<T> f) {
+MEMNETS_INLINE Vector<T> logarithm_of(Vector<T> power, Vector<T> f) {
   using C = Constants<T>;
   const Vector<T> s = f / (f + Vector<T>(2)), z = s * s, half = Vector<T>(T(0.5)) * f * f;
   const Vector<T> rest = z * polynomial(C::logarithm, z);
@@ -154,7 +154,7 @@ inline Vector<T> logarithm_of(Vector<T> power, Vector<T> f) {
 }
 
 template <class T>
-inline Vector<T> logarithm(Vector<T> x) {
+MEMNETS_INLINE Vector<T> logarithm(Vector<T> x) {
   using C = Constants<T>;
   using I = Bits<T>;
   const Raw<I> fraction = ((I(1) << C::fraction_bits) - 1) - Raw<I>{};
@@ -183,7 +183,7 @@ inline Vector<T> logarithm(Vector<T> x) {
 
 // log(1 + e^x), and x itself above 20, as torch has it.
 template <class T>
-inline Vector<T> softplus(Vector<T> x) {
+MEMNETS_INLINE Vector<T> softplus(Vector<T> x) {
   const Vector<T> zero(0), one(1), half(T(0.5)), e = exponential(zero - absolute(x));
   const Mask<T> upper = Vector<T>(T(0.41421356237309504880)) < e;
   const Vector<T> power = select<T>(upper, one, zero);

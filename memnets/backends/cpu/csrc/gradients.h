@@ -34,7 +34,7 @@ class StepSums {
 
   // Rows `first` and on of W. `sums` is made for whole tiles of rows.
   void add_up(const T* d, Size d_stride, Size first, Size rows, Buffer<T>& sums) {
-    sums.assign((rows + tile_rows - 1) / tile_rows * tile_rows * width(), T(0));
+    sums.resize((rows + tile_rows - 1) / tile_rows * tile_rows * width());
     for (Size start = 0; start < steps_; start += block) {
       const Size steps = std::min(block, steps_ - start);
       pack(start, steps);
@@ -44,12 +44,13 @@ class StepSums {
         for (Size i = 0; i < panels_; ++i) {
           const Size left = columns_ - i * panel * lanes<T>;
           T* place = to + i * panel * lanes<T>;
+          const bool anew = start == 0;
           if (left > 2 * lanes<T>)
-            add_tile<panel>(i, steps, place);
+            add_tile<panel>(i, steps, anew, place);
           else if (left > lanes<T>)
-            add_tile<2>(i, steps, place);
+            add_tile<2>(i, steps, anew, place);
           else
-            add_tile<1>(i, steps, place);
+            add_tile<1>(i, steps, anew, place);
         }
       }
     }
@@ -89,14 +90,14 @@ class StepSums {
   }
 
   template <Size vectors>
-  void add_tile(Size index, Size steps, T* to) const {
+  void add_tile(Size index, Size steps, bool anew, T* to) const {
     const T* b = packed_.data() + index * panel_size;
     const T* a = slices_.data();
     Vector<T> sums[tile_rows][vectors];
     MEMNETS_UNROLL
     for (Size i = 0; i < tile_rows; ++i)
       MEMNETS_UNROLL
-      for (Size p = 0; p < vectors; ++p) sums[i][p] = load(to + i * width() + p * lanes<T>);
+      for (Size p = 0; p < vectors; ++p) sums[i][p] = anew ? Vector<T>(0) : load(to + i * width() + p * lanes<T>);
     for (Size t = 0; t < steps; ++t, a += tile_rows, b += panel * lanes<T>) {
       Vector<T> parts[vectors];
       MEMNETS_UNROLL

@@ -57,6 +57,7 @@ class Rows {
     Size widest = 0;
     for (Size l = 0; l < p_.depth; ++l) widest = std::max(widest, p_.layers[l].width);
     d_z_.assign(count_ * widest, T(0));
+    zeros_.assign(std::max(widest, outputs_ + reads_), T(0));
     if (p_.d_y) d_seen_.assign(count_ * (outputs_ + reads_), T(0));
     for (Size t = p_.time - 1; t >= 0; --t) {
       // The forward left the records of the last span; those of the others are made again.
@@ -186,24 +187,25 @@ class Rows {
     return at(p_.h, t * p_.batch + b, outputs_) + (p_.skip ? l * p_.hidden : 0);
   }
 
-  // What the gates have of x and of the biases.
-  void input_forward(Size t, Size l) {
+  // What the gates take: the biases, of x, and of z.
+  void gates_forward(Size t, Size l) {
     const Layer& layer = p_.layers[l];
-    for (Size b = first_; b < first_ + count_; ++b) {
-      const T* from = p_.x ? weights_.biases[l].data()
-                           : at(layer.from_input, t * p_.batch + b, layer.from_input_row);
-      std::memcpy(gates(layer, t, b), from, layer.rows * sizeof(T));
-    }
-    if (p_.x && layer.inputs)
+    T* to = gates(layer, t, first_);
+    const T* from = p_.x ? weights_.biases[l].data()
+                         : at(layer.from_input, t * p_.batch + first_, layer.from_input_row);
+    Size stride = p_.x ? 0 : layer.from_input_row;
+    if (p_.x && layer.inputs) {
       weights_.inputs[l].multiply(count_, at(p_.x, t * p_.batch + first_, layer.inputs), layer.inputs,
-                                  gates(layer, t, first_), layer.rows);
+                                  from, stride, to, layer.rows);
+      from = to;
+      stride = layer.rows;
+    }
+    weights_.layers[l].multiply(count_, z(layer, t, first_), layer.width, from, stride, to, layer.rows);
   }
 
   void layer_forward(Size t, Size l) {
     const Layer& layer = p_.layers[l];
-    input_forward(t, l);
-    weights_.layers[l].multiply(count_, z(layer, t, first_), layer.width, gates(layer, t, first_),
-                                layer.rows);
+    gates_forward(t, l);
     for (Size b = first_; b < first_ + count_; ++b) {
       if (t >= length(b)) continue;
       // Without skip connections the output is the last layer's: earlier ones write theirs there first.
@@ -229,10 +231,8 @@ class Rows {
   }
 
   void interface_forward(Size t) {
-    for (Size b = first_; b < first_ + count_; ++b)
-      std::memcpy(raw(t, b), p_.interface_bias, p_.numbers * sizeof(T));
-    weights_.interface_part.multiply(count_, output(t, first_, 0), outputs_, raw(t, first_),
-                                     p_.numbers);
+    weights_.interface_part.multiply(count_, output(t, first_, 0), outputs_, at(p_.interface_bias, 0, 0),
+                                     0, raw(t, first_), p_.numbers);
     for (Size b = first_; b < first_ + count_; ++b)
       field_values(p_.fields, p_.fields_count, raw(t, b), values(t, b));
   }
@@ -240,11 +240,10 @@ class Rows {
   // y = W_y [h, r] + b_y
   void readout(Size t) {
     T* y = at(p_.y, t * p_.batch + first_, p_.logits);
-    for (Size i = 0; i < count_; ++i)
-      std::memcpy(y + i * p_.logits, p_.readout_bias, p_.logits * sizeof(T));
-    weights_.readout[0].multiply(count_, output(t, first_, 0), outputs_, y, p_.logits);
-    weights_.readout[1].multiply(count_, at(p_.read_vectors, t * p_.batch + first_, reads_), reads_, y,
+    weights_.readout[0].multiply(count_, output(t, first_, 0), outputs_, at(p_.readout_bias, 0, 0), 0, y,
                                  p_.logits);
+    weights_.readout[1].multiply(count_, at(p_.read_vectors, t * p_.batch + first_, reads_), reads_, y,
+                                 p_.logits, y, p_.logits);
   }
 
   void memory_forward(Size t, Size b) {
@@ -262,9 +261,8 @@ class Rows {
 
   // The gradients of what the readout takes: of h, and of the read vectors.
   void readout_backward(Size t) {
-    fill(d_seen_.data(), count_ * (outputs_ + reads_));
     weights_.readout[0].multiply(count_, at(p_.d_y, t * p_.batch + first_, p_.logits), p_.logits,
-                                 d_seen_.data(), outputs_ + reads_);
+                                 zeros_.data(), 0, d_seen_.data(), outputs_ + reads_);
   }
 
   void memory_backward(Size t, Size b) {
@@ -298,16 +296,11 @@ class Rows {
   }
 
   void interface_backward(Size t) {
-    if (p_.d_h)
-      std::memcpy(d_outputs_.data(), at(p_.d_h, t * p_.batch + first_, outputs_),
-                  count_ * outputs_ * sizeof(T));
-    else
-      fill(d_outputs_.data(), count_ * outputs_);
-    if (p_.d_y)
-      for (Size i = 0; i < count_; ++i)
-        add(d_outputs_.data() + i * outputs_, d_seen_.data() + i * (outputs_ + reads_), outputs_);
+    const T* from = p_.d_y ? d_seen_.data() : zeros_.data();
+    const Size stride = p_.d_y ? outputs_ + reads_ : 0;
     weights_.interface_part.multiply(count_, at(p_.d_raw, t * p_.batch + first_, p_.numbers),
-                                     p_.numbers, d_outputs_.data(), outputs_);
+                                     p_.numbers, from, stride, d_outputs_.data(), outputs_);
+    if (p_.d_h) add(d_outputs_.data(), at(p_.d_h, t * p_.batch + first_, outputs_), count_ * outputs_);
   }
 
   void layer_backward(Size t, Size l) {
@@ -342,9 +335,8 @@ class Rows {
           break;
       }
     }
-    fill(d_z_.data(), count_ * layer.width);
     weights_.layers[l].multiply(count_, at(layer.d_gates, t * p_.batch + first_, layer.rows),
-                                layer.rows, d_z_.data(), layer.width);
+                                layer.rows, zeros_.data(), 0, d_z_.data(), layer.width);
     for (Size i = 0; i < count_; ++i) {
       const T* d_z = d_z_.data() + i * layer.width;
       if (layer.reads >= 0) add(d_reads_.data() + i * reads_, d_z + layer.reads, reads_);
@@ -399,7 +391,7 @@ class Rows {
   const Weights<T>& weights_;
   Memory memory_;
   Size first_, count_, outputs_, reads_, written_, kept_;
-  Buffer<T> running_, carry_, d_reads_, d_values_, d_outputs_, d_below_, d_seen_, d_own_, d_c_, d_z_, d_fresh_;
+  Buffer<T> running_, carry_, d_reads_, d_values_, d_outputs_, d_below_, d_seen_, zeros_, d_own_, d_c_, d_z_, d_fresh_;
   std::vector<char> begun_;  // whether the row has begun anew, so that its fresh record is there
 };
 

@@ -32,6 +32,11 @@
 #include <arm_neon.h>
 #endif
 
+// Before a function of a few structures by value. In a call they would go through memory: what is read
+// there right after it was written waits for all stores before it, of which a step has many.
+#define MEMNETS_ALWAYS __attribute__((always_inline))
+#define MEMNETS_INLINE inline MEMNETS_ALWAYS
+
 namespace memnets {
 
 using Size = int64_t;
@@ -95,6 +100,14 @@ inline Floats smaller(Floats a, Floats b) { return _mm512_min_ps(a, b); }
 inline Doubles smaller(Doubles a, Doubles b) { return _mm512_min_pd(a, b); }
 inline Floats root(Floats a) { return _mm512_sqrt_ps(a); }
 inline Doubles root(Doubles a) { return _mm512_sqrt_pd(a); }
+// Newton's step on an estimate to 14 bits: a root and a division take three times as long. At infinity
+// the estimate is exact, and has no step to take.
+inline Floats inverse_root(Floats a) {
+  const Floats estimate = _mm512_rsqrt14_ps(a);
+  const Floats step = fused(a * estimate, estimate * -0.5f, 0.5f - Floats{});
+  return _mm512_mask_mov_ps(fused(estimate, step, estimate), _mm512_fpclass_ps_mask(a, 0x08), estimate);
+}
+inline Doubles inverse_root(Doubles a) { return 1.0 / root(a); }
 // a * 2^b, rounded once.
 inline Floats scaled(Floats a, Floats b) { return _mm512_scalef_ps(a, b); }
 inline Doubles scaled(Doubles a, Doubles b) { return _mm512_scalef_pd(a, b); }
@@ -227,6 +240,13 @@ inline V narrowed(V a, Fold) {
 }
 #endif
 
+#if !defined(MEMNETS_AVX512)
+template <class Value>
+inline Value inverse_root(Value a) {
+  return 1 / root(a);
+}
+#endif
+
 }  // namespace native
 
 template <class T>
@@ -239,6 +259,7 @@ class Vector {
   explicit Vector(T value) : raw(value - Raw<T>{}) {}
 
   Vector sqrt() const { return native::root(raw); }
+  Vector inverse_root() const { return native::inverse_root(raw); }
 
   // a with the first `count` numbers of b.
   static Vector set(Vector a, Vector b, Size count) {

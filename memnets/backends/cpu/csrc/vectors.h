@@ -20,11 +20,6 @@
 #define MEMNETS_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-// Before a function of a few structures by value. In a call they would go through memory: what is read
-// there right after it was written waits for all stores before it, of which a step has many.
-#define MEMNETS_ALWAYS __attribute__((always_inline))
-#define MEMNETS_INLINE inline MEMNETS_ALWAYS
-
 namespace memnets {
 
 // Memory that begins where a vector does: one that lies across two cache lines costs twice.

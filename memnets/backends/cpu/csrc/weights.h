@@ -10,12 +10,14 @@
 
 namespace memnets {
 
-// What a loop multiplies with. Forward: C += A weights^T. Backward: C += A weights, always packed.
+// What a loop multiplies with. Forward: C = D + A weights^T. Backward: C = D + A weights, always packed.
+// D may be C; a stride of 0 takes one row for all, as of a bias.
 template <class T>
 class Product {
  public:
   Product(const Problem& problem, Size rows, Size columns, bool forward)
-      : forward_(forward),
+      : columns_(forward ? rows : columns),
+        forward_(forward),
         direct_(forward && problem.direct),
         packed_(direct_ ? 0 : forward ? columns : rows, direct_ ? 0 : forward ? rows : columns) {}
 
@@ -30,14 +32,16 @@ class Product {
       packed_.put(first, row, rows, stride, column, columns, 1);
   }
 
-  void multiply(Size count, const T* a, Size a_stride, T* c, Size c_stride) const {
-    if (direct_)
-      weights_.multiply(count, a, a_stride, c, c_stride);
-    else
-      packed_.multiply(count, a, a_stride, c, c_stride);
+  void multiply(Size count, const T* a, Size a_stride, const T* d, Size d_stride, T* c,
+                Size c_stride) const {
+    if (!direct_) return packed_.multiply(count, a, a_stride, d, d_stride, c, c_stride);
+    if (d != c)
+      for (Size i = 0; i < count; ++i) std::memcpy(c + i * c_stride, d + i * d_stride, columns_ * sizeof(T));
+    weights_.multiply(count, a, a_stride, c, c_stride);
   }
 
  private:
+  Size columns_;
   bool forward_, direct_;
   Packed<T> packed_;
   Direct<T> weights_;
