@@ -1,4 +1,4 @@
-"""The whole sequence as one node of autograd's graph: the kernel's loop between two products.
+"""The whole sequence as one node of autograd's graph: the kernel's loop, forward and backward.
 
 Axes: B batch, T time, R read heads, W word, I input.
 """

@@ -1,10 +1,8 @@
-"""The products around the loop: the input's part before it, the weights' gradients after it.
+"""The products of the input: before the loop, and of its gradient after it.
 
-What a step does not wait for is done here, for all steps at once. Everywhere the steps of all rows
-are side by side: T * B rows.
+A step does not wait for them, so that they are made for all steps at once: T * B rows side by side.
 
-Axes: B batch, T time, I input; `rows` are a layer's gates * hidden, `width` is that of z, what its
-product in the loop takes (csrc/problem.h).
+Axes: B batch, T time, I input; `rows` are a layer's gates * hidden.
 """
 
 from __future__ import annotations
