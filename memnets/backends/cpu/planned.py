@@ -109,8 +109,9 @@ def first_state(layer: Steps, batch: int) -> State:
         kept.clear()
         with torch.inference_mode(False):  # else no later call could keep it for its backward
             state = layer.initial_state(batch)
-        # The kernel takes one zero, expanded, for no memory to read; it reads all else as a whole.
-        found = kept[key] = map_tensors(lambda t: t if is_zero(t) else t.contiguous(), state)
+            # One zero, expanded, is for the kernel no memory to read; it reads all else as a whole.
+            whole = map_tensors(lambda one: one if is_zero(one) else one.contiguous(), state)
+        found = kept[key] = whole
     return found
 
 

@@ -174,7 +174,8 @@ def test_a_readout_that_is_trained_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     y, _ = layer(inputs())
     y.sum().backward()
     assert asked == [False]
-    assert_same(layer.readout.bias.grad, torch.full((2,), float(y.numel() / 2), dtype=y.dtype))
+    gradient: Any = layer.readout.bias.grad
+    assert_same(gradient, torch.full((2,), float(y.numel() / 2), dtype=y.dtype))
 
 
 def test_a_second_derivative_of_the_logits() -> None:
