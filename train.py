@@ -164,7 +164,7 @@ def finish(run: Run, tracker: Tracker, stop: Stop) -> None:
     figures = {f"evaluation/{n}/{m}": x for n, row in results.items() for m, x in row.items()}
     tracker.summary(figures)
     tracker.summary({f"final/{m}": x for m, x in results["training"].items()})
-    outcome = final.outcome(run, results["training"])
+    outcome = final.outcome(run, results[training.task.solved.setting])
     final.note_solved(tracker, outcome)
     final.show_examples(run, tracker)
     if config.run.pictures:

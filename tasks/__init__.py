@@ -38,7 +38,7 @@ from tasks.nth_farthest import NthFarthest
 from tasks.odds_first import OddsFirst
 from tasks.parity_check import ParityCheck
 from tasks.priority_sort import PrioritySort
-from tasks.registry import TASKS, make, register
+from tasks.registry import TASKS, find, make, register
 from tasks.repeat_copy import RepeatCopy
 from tasks.reverse import Reverse
 from tasks.solve_equation import SolveEquation
@@ -82,6 +82,7 @@ __all__ = [
     "bits_per_sequence",
     "draw",
     "exact_match",
+    "find",
     "make",
     "register",
     "squared_error",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -73,9 +73,9 @@ class Task(Protocol):
 
     To add a task, write one file in this folder and import its class in `tasks/__init__.py`:
 
-    1. `@register("my_task") @dataclass(frozen=True, kw_only=True) class MyTask`, with plain int or
-       float fields, each with a default and a string under it that explains it: `train.py` makes a
-       flag and its help text of every field, and a curriculum changes them with
+    1. `@register("my_task") @dataclass(frozen=True, kw_only=True) class MyTask`, with plain int,
+       float or str fields, each with a default and a string under it that explains it: `train.py`
+       makes a flag and its help text of every field, and a curriculum changes them with
        `dataclasses.replace`. The name is what `--task` takes.
     2. `__post_init__` refuses impossible sizes with `check_size`, `check_range` or a ValueError
        that states what must hold, the values that broke it and the remedy.
@@ -85,6 +85,10 @@ class Task(Protocol):
        several processes have one length too.
     4. In its docstring an example small enough to check by hand.
     5. One row in the table of `tests/tasks/table.py`: the tests then hold it to all of this.
+
+    A task of another package stays where it is, without `@register` and without a row: `--task`
+    takes its class as `mypackage.tasks:MyTask`. One whose sequences are given, as an array or a
+    dataset, says less: see `tasks.data.Data`.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -155,6 +159,25 @@ class Task(Protocol):
     def grid(self) -> tuple[Sizes, ...]:
         """The sizes that `train.py --evaluate` measures, in all combinations: see `tasks.grid`."""
         ...
+
+
+@runtime_checkable
+class HasValidation(Protocol):
+    """A task with a limited number of sequences, and others to validate on: see `tasks.data`."""
+
+    def validation(self) -> Task:
+        """The task over the sequences that are not trained on."""
+        ...
+
+
+def validation(task: Task) -> Task:
+    """What a network in training is validated on: sequences that are held out, or new ones.
+
+    >>> from tasks.copy import Copy
+    >>> validation(Copy(bits=3))
+    Copy(bits=3, min_length=1, max_length=20)
+    """
+    return task.validation() if isinstance(task, HasValidation) else task
 
 
 def bits_per_sequence(logits: Tensor, batch: Batch) -> Tensor:

@@ -13,12 +13,14 @@ def grid(task: Task) -> dict[str, Task]:
     """The task at every combination of the sizes of its grid, named by them.
 
     Combinations that the task refuses are left out, such as more items than its bits can tell
-    apart.
+    apart. A task without a grid has what it is evaluated on at the end of training.
 
     >>> from tasks.repeat_copy import RepeatCopy
     >>> list(grid(RepeatCopy()))[:4]
     ['length_10_repeats_10', 'length_10_repeats_15', 'length_10_repeats_20', 'length_15_repeats_10']
     """
+    if not task.grid:
+        return task.evaluations()
     found: dict[str, Task] = {}
     for values in itertools.product(*(sizes.values for sizes in task.grid)):
         options: dict[str, Any] = {}

@@ -9,13 +9,13 @@ from tasks.base import Task, check_size
 
 
 def levels(task: Task) -> int:
-    """The number of levels of a task: as many as there are values on its longest axis.
+    """The number of levels of a task: as many as there are values on its longest axis, 1 at least.
 
     >>> from tasks.repeat_copy import RepeatCopy
     >>> levels(RepeatCopy(max_length=10, max_repeats=4))
     10
     """
-    return 1 + max(axis.hardest - axis.easiest for axis in task.axes)
+    return 1 + max((axis.hardest - axis.easiest for axis in task.axes), default=0)
 
 
 def at_level(task: Task, level: int | None) -> Task:

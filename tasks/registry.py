@@ -1,4 +1,7 @@
-"""The tasks by their names: each registers itself by one decorator, in its own file."""
+"""The tasks by their names: each registers itself by one decorator, in its own file.
+
+A task of another package goes by its place, `module:Class`, and needs no decorator.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TypeVar, cast
 
+from tasks import by_path
 from tasks.base import Task
 
 Kind = TypeVar("Kind", bound=type)
@@ -23,7 +27,7 @@ def register(name: str) -> Callable[[Kind], Kind]:
 
     Raises:
         ValueError: the name is no name for a flag, or another class has it.
-        TypeError: the class is no frozen dataclass of plain numbers, or a member of
+        TypeError: the class is no frozen dataclass of numbers and words, or a member of
             `tasks.base.Task` is missing; the message says which.
 
     >>> @register("lottery")
@@ -55,6 +59,32 @@ def register(name: str) -> Callable[[Kind], Kind]:
     return enter
 
 
+def find(name: str) -> type[Task]:
+    """The class of a task by its name in `TASKS`, or by `module:Class`.
+
+    A class that is named by its place is imported, and checked as `register` does.
+
+    Raises:
+        ValueError: there is no such task (the message lists those there are), or no such class, or
+            it is no task; the message says what it lacks.
+
+    >>> find("tasks.copy:Copy") is find("copy")
+    True
+    """
+    if by_path.is_path(name):
+        kind = by_path.load(name)
+        problem = next(_problems(kind), None)
+        if problem is not None:
+            raise by_path.PlaceError(f"the task {name} must {problem}")
+        return cast("type[Task]", kind)
+    if name not in TASKS:
+        raise ValueError(
+            f"there is no task {name!r}: choose one of {', '.join(TASKS)}, or name a class of your "
+            "own as module:Class"
+        )
+    return TASKS[name]
+
+
 def _place(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
@@ -66,10 +96,10 @@ def _problems(kind: type) -> Iterator[str]:
         yield "be a frozen dataclass: put @register above @dataclass(frozen=True, kw_only=True)"
         return
     for field in dataclasses.fields(kind):
-        if isinstance(field.default, bool) or not isinstance(field.default, int | float):
+        if isinstance(field.default, bool) or not isinstance(field.default, int | float | str):
             default = "none" if field.default is dataclasses.MISSING else repr(field.default)
             yield (
-                f"have a whole or real number as the default of each field, got {default} for "
+                f"have a number or a word as the default of each field, got {default} for "
                 f"{field.name}: give it one"
             )
     missing = [member for member in MEMBERS if not hasattr(kind, member)]
@@ -80,8 +110,8 @@ def _problems(kind: type) -> Iterator[str]:
         )
 
 
-def make(name: str, **options: int) -> Task:
-    """A task by its name in `TASKS`, with the given fields instead of its defaults.
+def make(name: str, **options: int | float | str) -> Task:
+    """A task by its name (`find`), with the given fields instead of its defaults.
 
     Raises:
         ValueError: there is no such task or no such field (the message lists those that
@@ -90,12 +120,11 @@ def make(name: str, **options: int) -> Task:
     >>> make("priority_sort", bits=4)
     PrioritySort(bits=4, length=20, answer_length=16)
     """
-    if name not in TASKS:
-        raise ValueError(f"there is no task {name!r}: choose one of {', '.join(TASKS)}")
-    known = [field.name for field in dataclasses.fields(TASKS[name])]
+    kind = find(name)
+    known = [field.name for field in dataclasses.fields(kind)]
     unknown = [option for option in options if option not in known]
     if unknown:
         raise ValueError(
             f"the task {name} has no option {', '.join(unknown)}: it has {', '.join(known)}"
         )
-    return TASKS[name](**options)
+    return kind(**options)

@@ -36,6 +36,13 @@ class Solved(NamedTuple):
     why: str
     """one sentence: why this metric and this limit"""
     paper: Paper | None = None
+    held_out: bool = False
+    """whether sequences that are not trained on decide: validations, and the setting `held_out`"""
+
+    @property
+    def setting(self) -> str:
+        """The name of the setting of an evaluation that decides."""
+        return "held_out" if self.held_out else "training"
 
 
 @runtime_checkable

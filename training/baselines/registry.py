@@ -7,6 +7,7 @@ all: the rest of the trainer takes `MODELS` from there.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -52,7 +53,8 @@ class Model:
 
     style: Style
     constructor: Callable[..., nn.Module]
-    """called with the input size, the output size, `device` and the options, by keyword"""
+    """called with the input size and the output size, and by keyword with the options, and with
+    `device` if it takes one"""
     family: Family
     """the settings of the optimiser that its first guess starts from"""
     guess: Mapping[str, Any] = field(default_factory=dict)
@@ -67,6 +69,15 @@ class Model:
     """says for a device and a precision what will be computed otherwise than asked for"""
     costs: Costs | None = None
     """the operations of a memory, which `benchmarks.limits` compares with the time of a step"""
+
+    def build(
+        self, input_size: int, output_size: int, device: str, options: Mapping[str, Any]
+    ) -> nn.Module:
+        """The network of these options on a device, also where its constructor takes no device."""
+        given = {**options}
+        if "device" in inspect.signature(self.constructor).parameters:
+            given["device"] = device
+        return self.constructor(input_size, output_size, **given).to(device)
 
     @property
     def memory(self) -> bool:

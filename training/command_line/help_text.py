@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import tasks
 from tasks.curriculum import CURRICULA
+from training.machine import distributed
 from training.options.config import OPTIMIZERS, OPTION_GROUPS, Config
 from training.options.models import MODELS
 from training.options.parts import Flag, field_texts, flags, name_of
@@ -65,7 +66,7 @@ def short_help(config: Config) -> str:
             lines += ["", f"{heading} (docs/tracking.md)", textwrap.indent(filled, "  ")]
         elif found:
             lines += ["", heading, *_lines(found)]
-    return "\n".join(lines)
+    return "\n".join(lines).replace("python train.py", distributed.command())
 
 
 def _lines(listed: Sequence[Flag]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import NoReturn
 import tyro
 
 import tasks
+from tasks.by_path import is_path
 from tasks.curriculum import CURRICULA
 from tasks.levels import levels
 from training.command_line.help_text import short_help
@@ -29,6 +30,7 @@ from training.options.config import (
     make_task,
     problems,
 )
+from training.options.models import check_call
 from training.options.parts import in_words
 from training.options.recipes import recipe, standing
 from training.options.same_run import CHANGEABLE, cooldown, differences
@@ -78,8 +80,11 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
         fail("\n".join(found))
     try:
         # On the CPU: several processes have not shared out the GPUs yet.
-        make_optimizer(config, make_layer(dataclasses.replace(config, device="cpu")))
-        make_curriculum(config).start(levels(make_task(config)))
+        layer, task = make_layer(dataclasses.replace(config, device="cpu")), make_task(config)
+        if is_path(config.model):
+            check_call(config.model, layer, task.input_size, task.output_size)
+        make_optimizer(config, layer)
+        make_curriculum(config).start(levels(task))
     except (ValueError, TypeError, RuntimeError) as error:
         fail(str(error))
     return config
@@ -88,7 +93,8 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
 def fail(message: str) -> NoReturn:
     """Print an error of the user's, once for all processes, and exit with status 2."""
     if os.environ.get("RANK", "0") == "0":
-        print(f"train.py: error: {message}\nSee train.py --help", file=sys.stderr)
+        program = distributed.command().removeprefix("python ")
+        print(f"train.py: error: {message}\nSee {program} --help", file=sys.stderr)
     raise SystemExit(2)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tasks.by_path import PlaceError
 from training.evaluate.solved import Moment, outcome_of
 from training.files.metrics import read_evaluation, read_rows, training_rows
 from training.options.config import flat
@@ -50,7 +51,7 @@ class Found:
     @property
     def solved(self) -> Moment | None:
         """When it had solved its task; None: it has not."""
-        return outcome_of(self.config, self.rows, self.evaluation.get("training")).first
+        return outcome_of(self.config, self.rows, self.evaluation).first
 
     def best(self) -> float | None:
         """The fewest wrong answers of its evaluations on the training task."""
@@ -170,12 +171,14 @@ def groups(runs: Sequence[Found]) -> list[Group]:
     """The groups, each called after what tells it apart from the others.
 
     Raises:
-        ValueError: a run's task, or an option of it, does not exist.
+        ValueError: a run's task, or an option of it, does not exist, or is not found here.
     """
     members: dict[str, list[Found]] = {}
     for run in runs:
         try:
-            outcome_of(run.config, ())
+            outcome_of(run.config, (), {})
+        except PlaceError:
+            raise
         except ValueError as error:
             raise ValueError(
                 f"{run.name}/config.json is of another version of memnets: {error}"

@@ -2,8 +2,8 @@
 
 Training sequences are new ones, each answered before it is trained on, so the rows of metrics about
 training say how good the network is. They do not where a curriculum makes them easier than the task
-is, and they do not have the gap to an optimum: then the validations on the task itself decide. The
-evaluation at the end is one more measurement, the last.
+is, or where there are so few that they come again, and they do not have the gap to an optimum: then
+the validations decide. The evaluation at the end is one more measurement, the last.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def outcome(
         rows: of metrics.jsonl, of all parts of the run.
         solved: what the task states.
         curriculum: of the run.
-        final: the figures of the evaluation at the end on the training task, if there was one.
+        final: the figures of the evaluation at the end on the setting that decides
+            (`Solved.setting`), if there was one.
 
     >>> solved = tasks.make("copy").solved
     >>> rows = [{"sequences": 400 * i, "wrong_bits": 4.0 - i, "seconds": i} for i in (1, 2, 3, 4)]
@@ -63,7 +64,7 @@ def outcome(
     """
     first: Moment | None = None
     values: list[float] = []
-    for moment, value in means(rows, solved.metric, curriculum):
+    for moment, value in means(rows, solved, curriculum):
         values.append(value)
         if first is None and value < solved.below:
             first = moment
@@ -76,29 +77,32 @@ def outcome(
 
 
 def outcome_of(
-    config: Mapping[str, Any], rows: Rows, final: Mapping[str, float] | None = None
+    config: Mapping[str, Any], rows: Rows, evaluation: Mapping[str, Mapping[str, float]]
 ) -> Outcome:
-    """The outcome of a run of this config.json.
+    """The outcome of a run of this config.json; evaluation: at its end, by setting, or empty.
 
     Raises:
         ValueError: the task is unknown, or has no such options.
     """
     task = tasks.make(config["task"], **config.get("task_options", {}))
+    final = evaluation.get(task.solved.setting)
     return outcome(rows, task.solved, config.get("curriculum", "fixed"), final)
 
 
-def column(metric: str, curriculum: str) -> str:
+def column(metric: str, curriculum: str, held_out: bool = False) -> str:
     """The name in metrics.jsonl of a metric on the task as it is.
 
     >>> column("wrong_bits", "fixed"), column("wrong_bits", "mixed")
     ('wrong_bits', 'validation/wrong_bits')
     """
-    return metric if curriculum == "fixed" and metric != GAP else f"validation/{metric}"
+    new = curriculum == "fixed" and metric != GAP and not held_out
+    return metric if new else f"validation/{metric}"
 
 
-def means(rows: Rows, metric: str, curriculum: str) -> Iterator[tuple[Moment, float]]:
+def means(rows: Rows, solved: Solved, curriculum: str) -> Iterator[tuple[Moment, float]]:
     """Each measurement of a metric: a validation, or a mean over enough training sequences."""
-    name = column(metric, curriculum)
+    metric = solved.metric
+    name = column(metric, curriculum, solved.held_out)
     recent: deque[tuple[int, float]] = deque()  # how many sequences, and their mean
     before, seconds = 0, 0.0
     for row in rows:

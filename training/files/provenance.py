@@ -16,6 +16,8 @@ import torch
 import memnets
 
 ROOT = Path(__file__).parents[2]
+INSTALLED = ROOT.name == "_trainer"
+"""whether this is the trainer inside of an installed package, and no clone: memnets/trainer.py"""
 FILE = "environment.jsonl"
 CODE = ("memnets", "tasks", "training", "train.py")
 
@@ -49,7 +51,8 @@ def _processor() -> str:
 
 def commit() -> str | None:
     """The commit of this clone, with a `+` if the code has changes; None outside of a clone."""
-    return commit_of(ROOT, *CODE)
+    # An environment may stand in a clone of something else.
+    return None if INSTALLED else commit_of(ROOT, *CODE)
 
 
 def commit_of(folder: Path, *paths: str) -> str | None:

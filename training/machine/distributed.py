@@ -22,6 +22,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from tasks.base import Batch, Stream, Task
+from training.files.provenance import INSTALLED
 from training.machine import device
 from training.machine.signals import Stop
 from training.options.config import Config
@@ -185,8 +186,9 @@ def command() -> str:
     'python train.py'
     """
     here = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    start = f"torchrun --nproc-per-node={here}" if processes() > 1 else "python"
-    return f"{start} train.py"
+    if processes() > 1:
+        return f"torchrun --nproc-per-node={here} {'-m memnets train' if INSTALLED else 'train.py'}"
+    return "memnets train" if INSTALLED else "python train.py"
 
 
 def problems(config: Config) -> Iterator[str]:

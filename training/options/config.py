@@ -16,9 +16,10 @@ from torch import nn
 import tasks
 from memnets.parts.registry import as_data, from_data
 from tasks.base import Task
+from tasks.by_path import PlaceError
 from tasks.curriculum import CURRICULA, Curriculum
 from training.files.form import check_types
-from training.options import wandb
+from training.options import models, wandb
 from training.options.models import MODELS, options_class
 from training.options.optimizers import GravesRMSProp
 from training.options.wandb import WandbOptions
@@ -171,10 +172,15 @@ def option_class(group: str, name: str) -> type:
     Raises:
         ValueError: there is no such choice; the message lists those there are.
     """
+    if group == "task":
+        return tasks.find(name)
+    if group == "model":
+        models.find(name)
+        return options_class(name)
     valid = choices(group)
     if name not in valid:
         raise ValueError(f"there is no {group} {name!r}: choose one of {', '.join(valid)}")
-    return options_class(name) if group == "model" else valid[name]
+    return valid[name]
 
 
 def to_json(config: Config) -> dict[str, Any]:
@@ -190,20 +196,24 @@ def from_json(values: dict[str, Any]) -> Config:
     Raises:
         ValueError: a task, model, optimiser or curriculum is unknown, or a field is missing or
             unknown.
+        PlaceError: the class of a task or model of another package is not found.
     """
     try:
         # A run from before there were curricula had the one that changes nothing.
         old = {"curriculum": "fixed", "curriculum_options": {}, "wandb_options": {}}
         values = {**old, **values}
+        # The module of a model of another package registers its parts.
+        chosen = {group: option_class(group, values[group]) for group in OPTION_GROUPS}
         parts = values["model_options"].items()
         values["model_options"] = {name: from_data(value) for name, value in parts}
-        for group in OPTION_GROUPS:
-            chosen = option_class(group, values[group])
-            values[f"{group}_options"] = chosen(**values[f"{group}_options"])
+        for group, kind in chosen.items():
+            values[f"{group}_options"] = kind(**values[f"{group}_options"])
         values["run"] = RunOptions(**values["run"])
         values["wandb_options"] = WandbOptions(**values["wandb_options"])
         config = Config(**values)
         check_types(config)
+    except PlaceError:
+        raise
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"the configuration is of another version of memnets: {error}") from error
     return config
@@ -267,8 +277,8 @@ def make_layer(config: Config) -> nn.Module:
     """
     task, model = make_task(config), MODELS[config.model]
     try:
-        return model.constructor(
-            task.input_size, task.output_size, device=config.device, **vars(config.model_options)
+        return model.build(
+            task.input_size, task.output_size, config.device, vars(config.model_options)
         )
     except TypeError as error:  # a part in a place where it does not fit
         raise ValueError(str(error)) from error

@@ -9,7 +9,7 @@ import dataclasses
 from typing import Any
 
 from training.options.config import OPTION_GROUPS, Config, option_class
-from training.options.models import MODELS
+from training.options.models import MODELS, find
 from training.options.parts import replaced
 
 # Adam at a high rate, made steady: with the usual second-moment decay of 0.999, the step after a
@@ -202,7 +202,8 @@ def recipe(
     >>> recipe("copy", "ntm").run.batch_size
     8
     """
-    overrides = dict(RECIPES.get((task, model), GUESSES.get(model, {})))
+    find(model)  # one of another package is not in GUESSES
+    overrides = dict(RECIPES.get((task, model)) or GUESSES.get(model) or guess(model))
     default = overrides.pop("optimizer", "adam")
     chosen = {
         "task": task,

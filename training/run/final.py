@@ -46,7 +46,7 @@ def keep(run: Run, tracker: Tracker) -> None:
 
 
 def outcome(run: Run, final: Mapping[str, float] | None = None) -> Outcome:
-    """Whether and when the run was solved; final: the evaluation at the end, on its task."""
+    """Whether and when the run was solved; final: the evaluation at the end, of what decides."""
     rows = read_rows(run.folder)
     return solved.outcome(rows, run.training.task.solved, run.config.curriculum, final)
 

@@ -146,7 +146,9 @@ def _new_folder(config: Config) -> Path:
                 raise ValueError(_exists(folder)) from None
         return folder
     moment = time.strftime("%Y%m%d-%H%M%S")
-    name = f"{config.task}__{config.model}__seed{config.seed}__{moment}"
+    # Of module:Class, the class: a colon has a meaning in the paths of other programs.
+    task, model = (name.rpartition(":")[2] for name in (config.task, config.model))
+    name = f"{task}__{model}__seed{config.seed}__{moment}"
     for number in range(1, 1000):
         folder = parent / (name if number == 1 else f"{name}-{number}")
         try:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.base import Batch, Task
+from tasks.base import Batch, Task, validation
 from tasks.curriculum import Outcome
 from tasks.levels import at_level
 from training.evaluate.evaluation import evaluate
@@ -246,10 +246,10 @@ def _note_outcome(
 
 
 def validate(config: Config, training: Training, folder: Path) -> dict[str, float]:
-    """Evaluate on fixed sequences of the training task; keep the best weights in best.pt."""
+    """Evaluate on fixed sequences, not trained on; keep the best weights in best.pt."""
     result = evaluate(
         training.layer,
-        training.task,
+        validation(training.task),
         config.run.evaluation_sequences,
         batch_size=config.run.batch_size,
         seed=seeds(config.seed)[2],

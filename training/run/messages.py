@@ -106,7 +106,7 @@ def result(config: Config, results: Mapping[str, Mapping[str, float]], outcome: 
     """
     task = make_task(config)
     _, *beyond = results
-    lines = [_verdict(config, task.solved, results["training"], outcome)]
+    lines = [_verdict(config, task.solved, results[task.solved.setting], outcome)]
     lines.append(_trained(task, results["training"]))
     perfect = [name for name in beyond if results[name]["exact_match"] == 1]
     if perfect:
@@ -131,7 +131,7 @@ def _verdict(config: Config, solved: Solved, final: Mapping[str, float], outcome
     if outcome.on_the_way:
         return f"Not solved: {_best(solved, outcome.lowest)}; {limit}"
     why = f"training on fewer than {SEQUENCES} sequences does not say"
-    if column(solved.metric, config.curriculum) != solved.metric:
+    if column(solved.metric, config.curriculum, solved.held_out) != solved.metric:
         why = f"no validation measured it (--run.evaluate-every {config.run.evaluate_every})"
     if outcome.first is not None:
         return f"Solved at the end: {now}; {limit} Since when is not known: {why}."

@@ -127,7 +127,7 @@ def snapshot(config: Config, training: Training) -> dict[str, Any]:
     """The content of a checkpoint; see `restore`. All processes must ask for it together."""
     cuda = config.device.startswith("cuda")
     return {
-        "layer": training.layer.config,
+        "layer": _description(config, training.layer),
         "weights": training.layer.state_dict(),
         "optimizer": training.optimizer.state_dict(),
         "generators": {
@@ -149,3 +149,11 @@ def snapshot(config: Config, training: Training) -> dict[str, Any]:
         "runtime": runtime(training.layer, config.device) if training.step else {},
         "config": to_json(config),
     }
+
+
+def _description(config: Config, layer: nn.Module) -> dict[str, Any]:
+    """What rebuilds a layer: its `config`, or the settings of one that has none."""
+    own = getattr(layer, "config", None)
+    if isinstance(own, dict):
+        return own
+    return {"name": config.model, "arguments": to_json(config)["model_options"]}

@@ -20,12 +20,14 @@ import tyro
 from training.compare.data import Found, read
 from training.files.lock import locked
 from training.files.metrics import is_finished
+from training.files.provenance import INSTALLED, ROOT
 from training.machine.signals import stop_on_signals
 from training.sweep.definition import read_sweep
 
 if TYPE_CHECKING:
     from training.sweep.search import Search
 
+PROGRAM = "train.py"
 DEFAULT_COMMAND = ["${env}", "${interpreter}", "${program}", "${args}"]
 
 
@@ -37,10 +39,13 @@ def command(
     >>> command({"program": "train.py"}, {"seed": 3})[1:]
     ['train.py', '--seed=3']
     """
+    program = sweep.get("program", PROGRAM)
+    if INSTALLED and program == PROGRAM:  # which is not where a sweep is started
+        program = str(ROOT / PROGRAM)
     known = {
         "${env}": [],
         "${interpreter}": [sys.executable],
-        "${program}": [sweep.get("program", "train.py")],
+        "${program}": [program],
         "${args}": [f"--{name}={value}" for name, value in values.items()],
         "${args_no_equals}": [
             word for name, value in values.items() for word in (f"--{name}", str(value))

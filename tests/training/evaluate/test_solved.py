@@ -125,14 +125,14 @@ def test_trainer_comparison_and_summary_agree(tmp_path):
     assert data.read(tmp_path).solved == Moment(800, 4.0)
     assert summary.read_finished(tmp_path).solved == Moment(800, 4.0)
     assert "| below 18 bits a sequence | 800 |" in summary.table([summary.read_finished(tmp_path)])
-    assert solved.outcome_of(config, written, final).first == Moment(800, 4.0)
+    assert solved.outcome_of(config, written, {"training": final}).first == Moment(800, 4.0)
 
 
 def test_the_limit_follows_the_sizes_of_the_run():
     config = {"task": "priority_sort", "task_options": {"bits": 1, "length": 5, "answer_length": 4}}
     half = rows([2.0], "bits_per_sequence")  # of 4 bits
-    assert solved.outcome_of(config, half) == Outcome(None, 2.0, True)
-    assert solved.outcome_of({"task": "priority_sort"}, half).first is not None
+    assert solved.outcome_of(config, half, {}) == Outcome(None, 2.0, True)
+    assert solved.outcome_of({"task": "priority_sort"}, half, {}).first is not None
 
 
 def test_wandb_is_told_when_it_was_solved_and_nothing_else():
