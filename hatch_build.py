@@ -1,5 +1,7 @@
 """The build hook: compiles the kernel when a wheel is built or the package is installed.
 
+A wheel also takes the trainer along, inside of the package: see memnets/trainer.py.
+
 Where no C++ compiler is, or it fails, the wheel holds the library without it, and says so in a
 line: the layers run on the reference backend then.
 """
@@ -23,6 +25,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+TRAINER = ("train.py", "training", "tasks")
+
 OLDEST = {"GLIBC": (2, 28), "GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11), "GCC": (8, 0, 0)}
 """The newest versions of the system's symbols that a wheel for manylinux_2_28 may ask for."""
 
@@ -32,6 +36,8 @@ class KernelHook(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, unless all is there; `version` is standard or editable."""
+        if version == "standard":  # an editable install finds it in the repository
+            build_data["force_include"] |= {name: f"memnets/_trainer/{name}" for name in TRAINER}
         compiling = load_compiling(Path(self.root))
         program = compiling.compiler()
         if program is None:

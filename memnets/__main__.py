@@ -1,17 +1,45 @@
-"""`python -m memnets`: whether this machine can use the fused backend, and why not."""
+"""The command `memnets`, or `python -m memnets`: this machine, or the trainer.
+
+Without a word it says whether this machine can use the fused backend, and why not.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from collections.abc import Sequence
 
 import torch
 
+from memnets import trainer
 from memnets.backends.cpu import compiling, library, shipped, threads
 
+USAGE = """usage: memnets                      what this machine can use
+       memnets train --task copy    train a network: --help has all flags
+       memnets evaluate runs/NAME   measure a run at other sizes
+       memnets compare runs/        a table and a page of runs
+       memnets sweep FILE.yaml      a sweep on this machine
+"""
 
-def main() -> int:
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit status."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if not words:
+        return show_machine()
+    command, *rest = words
+    if command in trainer.COMMANDS:
+        return trainer.run(command, rest)
+    if command in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0
+    known = ", ".join(trainer.COMMANDS)
+    print(f"memnets: error: there is no command {command!r}: say one of {known}", file=sys.stderr)
+    return 2
+
+
+def show_machine() -> int:
     """Load the kernel, and print a table of what was found. Return 0 if it can be used."""
     try:
         library.setting()

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,20 @@ import pytest
 from memnets.backends.cpu import compiling, shipped
 
 ROOT = Path(__file__).parents[1]
-NEEDED = ("memnets", "pyproject.toml", "README.md", "LICENSE", "hatch_build.py")
+TRAINER = ("train.py", "training", "tasks")
+NEEDED = ("memnets", *TRAINER, "pyproject.toml", "README.md", "LICENSE", "hatch_build.py")
+OWN_TASK = """
+from dataclasses import dataclass
+
+from tasks import Reverse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotate(Reverse):
+    pass
+"""
+SMALL = "--task.max-length 3 --model.memory-size 4 --model.word-size 3 --model.hidden-size 5 "
+SMALL += "--run.sequences 16 --run.evaluation-sequences 4 --run.pictures False --wandb disabled"
 
 
 def run(command, folder, **environment):
@@ -67,13 +81,40 @@ def used(folder, python):
     return run(command, folder / "elsewhere", PATH=str(folder / "empty"))
 
 
+def top_level(wheel):
+    """The names that a wheel puts into site-packages, and all that is in it."""
+    names = zipfile.ZipFile(wheel).namelist()
+    return {name.partition("/")[0] for name in names}, names
+
+
+def trained(folder, python):
+    """What the command `memnets` says of a task of somebody else's, in a folder of their own."""
+    own = folder / "own"
+    (own / "mypackage").mkdir(parents=True)
+    (own / "mypackage" / "tasks.py").write_text(OWN_TASK)
+    memnets = str(python.with_name("memnets"))
+    words = ["--task", "mypackage.tasks:Rotate", *SMALL.split(), "--name", "mine"]
+    said = run([memnets, "train", *words], own)
+    said += run([memnets, "train", "--resume", "runs/mine", "--wandb", "disabled"], own)
+    said += run([memnets, "evaluate", "runs/mine", "--sequences", "4"], own)
+    return said + run([memnets, "compare", "runs"], own)
+
+
 @pytest.mark.skipif(compiling.compiler() is None, reason="a wheel is compiled where a compiler is")
 def test_the_wheel_serves_where_no_compiler_is(tmp_path):
     best = shipped.best_instruction_set()
     wheel, _ = built_wheel(tmp_path, MEMNETS_INSTRUCTION_SETS=best)
     assert re.fullmatch(r"memnets-.*-py3-none-(manylinux_2_28|linux|macosx)_.*\.whl", wheel.name)
-    said = used(tmp_path, installed(tmp_path, wheel))
-    assert f"float-{best}.so serves without a compiler" in said
+    python = installed(tmp_path, wheel)
+    assert f"float-{best}.so serves without a compiler" in used(tmp_path, python)
+    top, names = top_level(wheel)
+    assert {name for name in top if not name.endswith(".dist-info")} == {"memnets"}
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+    said = trained(tmp_path, python)
+    assert "then: memnets train --resume runs/mine" in said
+    assert "finished: 16 of 16 sequences" in said
+    assert "runs/mine/generalisation.json" in said
+    assert "mypackage.tasks:Rotate ntm  0      0 of 1" in said
 
 
 def test_without_a_compiler_the_wheel_is_without_the_kernel_and_says_so(tmp_path):
