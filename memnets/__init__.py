@@ -18,7 +18,7 @@ from memnets.dnc import DNC, DNCInterface, DNCMemory, DNCParameters
 from memnets.inspect import record as _record
 from memnets.inspect.record import Trace, record
 from memnets.layer import MemoryLayer
-from memnets.loading import from_config, load
+from memnets.loading import from_config, load, pretrained
 from memnets.neural_stack import NeuralStack, NeuralStackInterface, NeuralStackMemory
 from memnets.ntm import NTM, NTMInterface
 from memnets.parts import controllers
@@ -94,6 +94,7 @@ __all__ = [
     "ntm",
     "paper",
     "parts",
+    "pretrained",
     "record",
     "register",
     "unflatten",

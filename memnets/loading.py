@@ -1,8 +1,10 @@
-"""Layers as data: rebuilt from a configuration, or from what the trainer saved."""
+"""Layers as data: rebuilt from a configuration or a checkpoint, or trained, in the package."""
 
 from __future__ import annotations
 
+import difflib
 import io
+import json
 import os
 import zipfile
 from collections.abc import Mapping
@@ -15,6 +17,9 @@ from memnets.backends.registry import Backend
 from memnets.layer import MemoryLayer
 from memnets.parts.registry import from_data
 from memnets.registry import LAYERS
+
+TRAINED = Path(__file__).parent / "trained"
+"""a file and a card, NAME.pt and NAME.json, of each layer that comes trained"""
 
 
 def from_config(
@@ -89,6 +94,65 @@ def load(path: str | Path) -> MemoryLayer:
     except (TypeError, ValueError, RuntimeError, KeyError, AttributeError) as error:
         raise ValueError(f"{file} cannot be rebuilt as a {name}: {error}") from error
     return layer
+
+
+def pretrained(name: str) -> MemoryLayer:
+    """Return a layer that has learned its task, and comes with the package.
+
+    `memnets.loading.card` says which task, how it was trained and what it can do.
+
+    Args:
+        name: one of `memnets.loading.trained_names()`.
+
+    Raises:
+        ValueError: if there is none of this name; the message lists those there are.
+
+    >>> import memnets, torch
+    >>> layer = memnets.pretrained("copy")
+    >>> vectors = torch.randint(0, 2, (20, 1, 8)).float()  # [time, batch, bits]
+    >>> x = torch.zeros(41, 1, 9)
+    >>> x[:20, :, :8], x[20, :, 8] = vectors, 1  # the vectors, a delimiter, then time to answer
+    >>> bool(((layer(x)[0][21:] > 0) == vectors.bool()).all())
+    True
+    """
+    return load(TRAINED / f"{_trained(name)}.pt")
+
+
+def card(name: str) -> dict[str, Any]:
+    """Return what is known of a trained layer: its task, command, seed, commit and figures.
+
+    Args:
+        name: of a layer that `memnets.pretrained` returns.
+
+    Raises:
+        ValueError: if there is none of this name; the message lists those there are.
+
+    >>> card("copy")["seed"] == int(card("copy")["command"].rpartition("--seed ")[2])
+    True
+    """
+    return json.loads((TRAINED / f"{_trained(name)}.json").read_text(encoding="utf-8"))
+
+
+def trained_names() -> list[str]:
+    """The names that `memnets.pretrained` takes.
+
+    >>> "copy" in trained_names()
+    True
+    """
+    return sorted(path.stem for path in TRAINED.glob("*.pt"))
+
+
+def _trained(name: str) -> str:
+    """The name, if there is a trained layer of it."""
+    known = trained_names()
+    if name in known:
+        return name
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    meant = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(
+        f"There is no trained layer {name!r}.{meant} There are {', '.join(known)}; a run of your "
+        'own is loaded by memnets.load("runs/NAME").'
+    )
 
 
 def _read(file: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
