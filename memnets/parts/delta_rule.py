@@ -32,7 +32,8 @@ def delta_rule(memory: Tensor, weights: Tensor, add_vectors: Tensor, rates: Tens
     """Write M <- M + beta w (v - w^T M)^T, head after head (Schlag et al. 2021, 4.2).
 
     The memory is the fast-weight matrix, the weighting w its key and the add vector v its value: a
-    step of gradient descent on |w^T M - v|^2 / 2. With a one-hot w, a rate of 1 replaces the slot.
+    step of gradient descent on `|w^T M - v|^2 / 2`. With a one-hot w, a rate of 1
+    replaces the slot.
 
     Args:
         memory: [B, N, W].

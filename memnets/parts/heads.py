@@ -14,8 +14,8 @@ from step to step, a third:
         Optional: tensors (or tuples of them) with the batch as the first axis, of the dtype and
         device of `like` [B, N]. Without it the state is the empty tuple.
 
-A rule of writing is any object with `table(write_heads, word_size)` and `write(memory, weights,
-vectors)`. One that carries something from step to step adds
+A rule of writing is any object with `table(write_heads, word_size)` and
+`write(memory, weights, vectors)`. One that carries something from step to step adds
 
     initial_state(memory) -> state
         Tensors (or tuples of them) with the batch as the first axis, for a memory [B, N, W]. Its

@@ -60,7 +60,7 @@ def mlstm(
 @register
 @dataclass(frozen=True, kw_only=True)
 class MLSTM:
-    """Write as an mLSTM: `mlstm`; read C^T w / max(|n^T w|, e^(-m)) (Beck et al. 2024, eq. 21).
+    """Write as an mLSTM: `mlstm`; read `C^T w / max(|n^T w|, e^(-m))` (Beck et al. 2024, eq. 21).
 
     Raises:
         ValueError: if `add_range` is not a known range, or the bias is not a finite number.

@@ -34,7 +34,7 @@ class TitansVectors(NamedTuple):
 def titans(
     memory: Tensor, weights: Tensor, vectors: TitansVectors, momentum: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Write S <- eta S - theta grad |w^T M - v|^2, M <- (1 - alpha) M + S (section 3.1).
+    """Write `S <- eta S - theta grad |w^T M - v|^2, M <- (1 - alpha) M + S` (section 3.1).
 
     The gradient is 2 w (w^T M - v)^T, at the memory M [B, N, W] before the write, of which S is the
     momentum; heads write one after another. Without momentum eta and forgetting alpha this is the
