@@ -46,6 +46,11 @@ def main() -> None:
             for one, other in zip(results(layer, x), results(reference, x), strict=True):
                 atol = tolerance * float(other.detach().abs().max())
                 torch.testing.assert_close(one, other, rtol=0, atol=atol)
+    vectors = torch.randint(0, 2, (20, 4, 8)).float()
+    x = torch.zeros(41, 4, 9)
+    x[:20, :, :8], x[20, :, 8] = vectors, 1
+    answers, _ = memnets.pretrained("copy")(x)
+    assert torch.equal((answers[21:] > 0).float(), vectors)
     kernel = library.chosen_library("float")
     assert Path(memnets.__file__).parent in kernel.parents, kernel
     print(f"{kernel.name} serves without a compiler; the first call took {first:.3f} s")

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import json
 import os
 import re
 import subprocess
@@ -234,3 +235,15 @@ def test_the_citation_has_the_version():
     citation = (ROOT / "CITATION.cff").read_text()
     assert f"\nversion: {memnets.__version__}\n" in citation
     assert f"\n## {memnets.__version__} " in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads((ROOT / "docs" / "notebook.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert len(code) >= 5
+    assert not any(cell.get("outputs") for cell in cells)  # what it prints is not kept
+    names: dict = {"__name__": "notebook"}
+    for number, cell in enumerate(code, 1):
+        exec(compile(cell, f"notebook.ipynb, block {number}", "exec"), names)
+    assert names["figure"].get_axes()
