@@ -18,7 +18,7 @@ from memnets.layer import MemoryLayer
 from memnets.parts.registry import from_data
 from memnets.registry import LAYERS
 
-TRAINED = Path(__file__).parent / "trained"
+TRAINED: Path = Path(__file__).parent / "trained"
 """a file and a card, NAME.pt and NAME.json, of each layer that comes trained"""
 
 

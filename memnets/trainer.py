@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-COMMANDS = {
+COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("train", ()),
     "evaluate": ("train", ("--evaluate",)),
     "compare": ("training.compare", ()),
@@ -20,7 +20,16 @@ COMMANDS = {
 }
 """What each command of `memnets` runs: a module, and the words before those that are given."""
 
-EXTRA = ("docstring_parser", "matplotlib", "optuna", "PIL", "tqdm", "tyro", "wandb", "yaml")
+EXTRA: tuple[str, ...] = (
+    "docstring_parser",
+    "matplotlib",
+    "optuna",
+    "PIL",
+    "tqdm",
+    "tyro",
+    "wandb",
+    "yaml",
+)
 """What the trainer imports beside what the library needs: the extras `train` and `sweep`."""
 
 
