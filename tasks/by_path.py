@@ -19,7 +19,7 @@ def is_path(name: str) -> bool:
     >>> is_path("copy"), is_path("mypackage.tasks:Rotate")
     (False, True)
     """
-    return ":" in name
+    return isinstance(name, str) and ":" in name  # a file may hold anything as a name
 
 
 def load(path: str) -> type:

@@ -91,3 +91,5 @@ def test_a_name_without_a_colon_is_one_of_the_registry():
     with pytest.raises(ValueError, match=re.escape("there is no task 'foo': choose one of adding")):
         tasks.find("foo")
     assert not by_path.is_path("copy")
+    with pytest.raises(ValueError, match="there is no task 3"):
+        tasks.make(3)  # as a config.json that somebody edited may have it
