@@ -188,9 +188,10 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
     # The gradient is that of the mean cost of an answer (a bit's cross-entropy in nats): its scale
     # does not grow with the length of the sequences.
     loss = task.cost.loss(costs, batch)
-    training.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
     trained = training.optimizer.param_groups[0]["params"]
+    for parameter in trained:  # as zero_grad does, without its 60 us for the profiler
+        parameter.grad = None
+    loss.backward()
     gradients = [p.grad for p in trained if p.grad is not None]
     means = {
         "loss": loss.detach(),
