@@ -192,8 +192,8 @@ def recipe(
 ) -> Config:
     """The settings that are known for this model on this task, or a first guess (`is_guess`).
 
-    A pair without an entry in `RECIPES` has the model's entry in `GUESSES`, and a model without one
-    everyone's defaults.
+    A pair without an entry in `RECIPES` has the model's entry in `GUESSES`, and a model of another
+    package its `guess`.
 
     Raises:
         ValueError: there is no such task, model, optimiser or curriculum; the message lists those
