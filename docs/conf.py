@@ -32,6 +32,7 @@ smartquotes_action = "D"  # dashes; quotes stay, as M' is a matrix
 
 autodoc_default_options = {"members": True, "exclude-members": "extra_repr"}
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["sb3_contrib", "stable_baselines3", "tensordict", "torchrl"]  # heavy
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 80

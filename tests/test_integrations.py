@@ -13,6 +13,7 @@ NEEDS = {
     "hugging_face.md": ["safetensors", "huggingface_hub"],
     "lightning.md": ["pytorch_lightning"],
     "onnx.md": ["onnx", "onnxscript", "onnxruntime"],
+    "stable_baselines3.md": ["sb3_contrib"],
     "torchrl.md": ["torchrl"],
 }
 
