@@ -1,0 +1,1 @@
+"""Programs of one file each, to read and to copy."""
