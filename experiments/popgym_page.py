@@ -126,7 +126,7 @@ def figure(runs: Runs) -> Figure:
     names = games(runs)
     rows = -(-len(names) // 3)
     drawn = Figure(figsize=(9, 0.6 + 2.3 * rows), dpi=110, layout="constrained")
-    panels = drawn.subplots(rows, min(3, len(names)), squeeze=False, sharex=True)
+    panels = drawn.subplots(rows, min(3, len(names)), squeeze=False)
     shown: dict[str, Any] = {}
     for axes, game in zip(panels.flat, names, strict=False):
         for run in of(runs, game):
@@ -141,10 +141,8 @@ def figure(runs: Runs) -> Figure:
         axes.grid(alpha=0.25)
     for axes in panels.flat[len(names) :]:
         axes.set_axis_off()
-    for axes in panels[-1]:
-        axes.set_xlabel("core-seconds")
-    for axes in panels[:, 0]:
-        axes.set_ylabel("return")
+    drawn.supxlabel("core-seconds", fontsize=10)
+    drawn.supylabel("return", fontsize=10)
     order = [label for label in LABELS.values() if label in shown]
     handles = [shown[label] for label in order]
     drawn.legend(handles, order, loc="outside upper right", ncols=4, frameon=False, fontsize=9)
