@@ -117,7 +117,7 @@ def run_packed(
 
 def _batched(layer: Callee, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:
     """Check x and the kind of the state; return x as [T, B, I] and the state with a batch axis."""
-    weight = layer.readout.weight
+    weight = layer.some_weight
     check_input(x, input_size=layer.input_size, batch_first=layer.batch_first, weight=weight)
     if state is not None:
         _check_kind("state", state)
@@ -139,7 +139,7 @@ def _check_state(
 ) -> None:
     # Under autocast a controller may carry a state in half precision.
     wanted = layer.initial_state(rows)
-    dtypes = not autocasts(layer.readout.weight.device.type)
+    dtypes = not autocasts(layer.some_weight.device.type)
     found = difference(wanted, state, name, dtypes=dtypes)
     if found:
         raise ValueError(

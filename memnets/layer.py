@@ -57,7 +57,7 @@ class MemoryLayer(nn.Module, ABC):
         self,
         *,
         input_size: int,
-        output_size: int,
+        output_size: int | None,
         memory_size: int,
         word_size: int,
         read_heads: int,
@@ -74,18 +74,18 @@ class MemoryLayer(nn.Module, ABC):
         super().__init__()
         check_sizes(
             input_size=input_size,
-            output_size=output_size,
             memory_size=memory_size,
             word_size=word_size,
             read_heads=read_heads,
         )
+        if output_size is not None:
+            check_sizes(output_size=output_size)
         check_part("start", start, Start)
         check_switches(batch_first=batch_first)
         check_place(device, dtype)
         if not isinstance(backend, Backend):
             backend = Backend(backend)
         self.input_size = input_size
-        self.output_size = output_size
         self.memory_size = memory_size
         self.word_size = word_size
         self.read_heads = read_heads
@@ -108,9 +108,11 @@ class MemoryLayer(nn.Module, ABC):
         )
         hidden: int = self.controller.output_size  # pyright: ignore[reportAssignmentType]
         self.interface: Interface = Interface(hidden, tables, device=device, dtype=dtype)
-        self.readout: nn.Linear = nn.Linear(
-            hidden + read_size, output_size, device=device, dtype=dtype
-        )
+        self.output_size: int = hidden + read_size if output_size is None else output_size
+        self.readout: nn.Linear | None
+        self.register_module("readout", None)
+        if output_size is not None:
+            self.readout = nn.Linear(hidden + read_size, output_size, device=device, dtype=dtype)
         self.start_memory: nn.Parameter | None = None
         self.start_read_vectors: nn.Parameter | None = None
         if start.learned:
@@ -129,6 +131,11 @@ class MemoryLayer(nn.Module, ABC):
     def num_layers(self) -> int | None:
         """Of the controller; None if one of your own has no such attribute."""
         return getattr(self.controller, "num_layers", None)
+
+    @property
+    def some_weight(self) -> Tensor:
+        """A weight of the layer, whose dtype and device are the layer's."""
+        return next(self.interface.parameters()) if self.readout is None else self.readout.weight
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew: with the same seed, those of a new layer.
@@ -210,7 +217,7 @@ class MemoryLayer(nn.Module, ABC):
         """
         rows = 1 if batch_size is None else batch_size
         check_sizes(batch_size=rows)
-        like = self.readout.weight
+        like = self.some_weight
         wide = torch.promote_types(like.dtype, torch.float32)
         if self.start_memory is None or self.start_read_vectors is None:
             # Computed, not kept: a buffer that no checkpoint holds would be left without a value by
@@ -237,8 +244,12 @@ class MemoryLayer(nn.Module, ABC):
         return Advanced(h, parameters, State(controller, memory, read_vectors))
 
     def output(self, h: Tensor, read_vectors: Tensor) -> Tensor:
-        """Return logits [..., O] for h [..., hidden] and read vectors [..., R, W]."""
-        return self.readout(torch.cat([h, read_vectors.flatten(-2).to(h.dtype)], dim=-1))
+        """Return logits [..., O] for h [..., hidden] and read vectors [..., R, W].
+
+        Without a readout, h and the read vectors side by side, [..., hidden + R * W].
+        """
+        seen = torch.cat([h, read_vectors.flatten(-2).to(h.dtype)], dim=-1)
+        return seen if self.readout is None else self.readout(seen)
 
     def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Do one step.

@@ -88,7 +88,8 @@ def load(path: str | Path) -> MemoryLayer:
         )
     name, arguments, weights = _read(file)
     try:
-        dtype = getattr(weights.get("readout.weight"), "dtype", None)
+        weight = weights.get("readout.weight", weights.get("interface.linear.weight"))
+        dtype = getattr(weight, "dtype", None)
         layer = from_config({"name": name, "arguments": arguments}, dtype=dtype)
         layer.load_state_dict(weights)
     except (TypeError, ValueError, RuntimeError, KeyError, AttributeError) as error:

@@ -120,7 +120,8 @@ class NeuralStack(MemoryLayer):
 
     Args:
         input_size: numbers in each input, I.
-        output_size: numbers in each output, O; they are logits.
+        output_size: numbers in each output, O; they are logits. None: no readout, and the output
+            is h of the controller and what was read, side by side; the attribute says the size.
         memory_size: slots N: what was pushed longer ago is lost.
         word_size: numbers in a slot, W.
         order: `stack` reads and pops the youngest first, `queue` the oldest.
@@ -149,7 +150,7 @@ class NeuralStack(MemoryLayer):
     def __init__(
         self,
         input_size: int,
-        output_size: int,
+        output_size: int | None,
         *more: NoReturn,
         memory_size: int = 128,
         word_size: int = 20,
@@ -192,7 +193,7 @@ class NeuralStack(MemoryLayer):
         """The constructor's arguments that make this layer, backend, device and dtype apart."""
         return {
             "input_size": self.input_size,
-            "output_size": self.output_size,
+            "output_size": None if self.readout is None else self.output_size,
             "memory_size": self.memory_size,
             "word_size": self.word_size,
             "order": self.order,

@@ -58,7 +58,7 @@ class Stream:
         check_sizes(batch_size=rows)
         self.layer = layer
         self.batch_size = batch_size
-        weight = layer.readout.weight
+        weight = layer.some_weight
         self._dtype, self._device = weight.dtype, weight.device
         self._lock = threading.Lock()
         self._shape = (layer.input_size,) if batch_size is None else (rows, layer.input_size)

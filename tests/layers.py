@@ -160,7 +160,7 @@ def focusing(**settings: Any) -> Heads:
 def ntm(**fixed: Any) -> Callable[..., Any]:
     def make(**options: Any) -> Any:
         sizes = {"memory_size": N, "word_size": W, **hidden_size(fixed | options)}
-        return memnets.NTM(I, O, **{**sizes, **fixed, **options})
+        return memnets.NTM(I, **{"output_size": O, **sizes, **fixed, **options})
 
     return make
 
@@ -168,7 +168,7 @@ def ntm(**fixed: Any) -> Callable[..., Any]:
 def dnc(**fixed: Any) -> Callable[..., Any]:
     def make(**options: Any) -> Any:
         sizes = {"memory_size": N, "word_size": W, "read_heads": 2, **hidden_size(fixed | options)}
-        return memnets.DNC(I, O, **{**sizes, **fixed, **options})
+        return memnets.DNC(I, **{"output_size": O, **sizes, **fixed, **options})
 
     return make
 
@@ -270,6 +270,7 @@ TABLE = [
     Case("ntm_mlstm", ntm(writing=MLSTM(), write_heads=2), kernel=False),
     Case("ntm_titans", ntm(writing=Titans(), heads=Heads(read_first=True)), kernel=False),
     Case("ntm_hopfield", ntm(heads=Heads(read=Hopfield(iterations=2))), kernel=False),
+    Case("ntm_without_readout", ntm(output_size=None, read_heads=2)),
     Case("ntm_own_controller", own_controller(ntm, 1), own_controller=True, kernel=False),
     Case("dnc_lstm", dnc()),
     Case("dnc_lstm_2_layers", dnc(controller=stack(num_layers=2))),
@@ -298,6 +299,7 @@ TABLE = [
         kernel=False,
         kinks=True,
     ),
+    Case("dnc_gru_without_readout", dnc(output_size=None, controller="gru")),
     Case("dnc_hopfield", dnc(content=Hopfield()), kernel=False),
     Case("dnc_own_controller", own_controller(dnc, 2), own_controller=True, kernel=False),
 ]
@@ -342,7 +344,7 @@ def results(layer: Any, *, steps: int = T, lengths: Any = None, seed: int = 0) -
     """Output, final state, and gradients of x, of the state that was carried in and of every
     parameter; `seed` is for layers that draw at random.
     """
-    x = inputs(steps=steps, dtype=layer.readout.weight.dtype).requires_grad_()
+    x = inputs(steps=steps, dtype=layer.some_weight.dtype).requires_grad_()
     torch.manual_seed(seed)
     with torch.no_grad():
         carried = layer.initial_state(B)

@@ -189,7 +189,7 @@ def auto(
 def _say_why(layer: Steps, reason: str) -> None:
     """Log why the reference serves; warn if that is for want of a kernel on this machine."""
     _say_once(f"memnets runs on the reference backend, the fused one cannot serve. {reason}")
-    dtype = layer.readout.weight.dtype
+    dtype = layer.some_weight.dtype
     if dtype in fused.NUMBERS and reason == fused.reason_against(dtype):
         _warn_once(reason)
 

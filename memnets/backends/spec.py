@@ -28,10 +28,15 @@ class Steps(Protocol):
     checkpoint_every: int | None
     controller: nn.Module
     interface: Interface
-    readout: nn.Linear
+    readout: nn.Linear | None
     start_memory: nn.Parameter | None
     _modules: dict[str, nn.Module | None]
     _parameters: dict[str, nn.Parameter | None]
+
+    @property
+    def some_weight(self) -> Tensor:
+        """A weight of the layer, whose dtype and device are the layer's."""
+        ...
 
     @property
     def spec(self) -> Spec:

@@ -40,7 +40,13 @@ NO_NAME = ("", "LSTM", None, 3, [], {}, object())
 NO_PART = ("", 3, 2.5, {}, [], object())
 
 ARGUMENTS = [
-    *((kind, size, value) for kind in KINDS for size in SIZES for value in NO_SIZE),
+    *(
+        (kind, size, value)
+        for kind in KINDS
+        for size in SIZES
+        for value in NO_SIZE
+        if (size, value) != ("output_size", None)  # which is no readout
+    ),
     *((kind, "batch_first", value) for kind in KINDS for value in NO_SWITCH),
     *((kind, name, v) for kind in KINDS for name in ("controller", "backend") for v in NO_NAME),
     *((kind, "controller", nn.LSTM) for kind in KINDS),

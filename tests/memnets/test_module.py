@@ -109,7 +109,7 @@ def test_the_meta_device(case: Case) -> None:
     x = inputs(steps=2).to("meta")
     for layer, lengths in ((case.build().to("meta"), None), (case.build(device="meta"), [2, 1, 1])):
         y, state = layer(x, lengths=lengths)
-        assert y.shape == (2, B, O)
+        assert y.shape == (2, B, layer.output_size)
         tensors = [y, *leaves(state), *leaves(layer.initial_state(B))]
         tensors += [*layer.parameters(), *layer.buffers()]
         assert {tensor.device.type for tensor in tensors} == {"meta"}
@@ -198,6 +198,27 @@ def test_sizes_of_the_controller(kind: Any) -> None:
     assert (layer.hidden_size, layer.num_layers) == (7, 2)
     own = kind(I, O, read_heads=1, word_size=4, controller=OwnGRU(I + 4, 5))
     assert (own.hidden_size, own.num_layers) == (None, None)
+
+
+@pytest.mark.parametrize("backend", ["reference", "fused"])
+@pytest.mark.parametrize("kind", [memnets.NTM, memnets.DNC])
+def test_without_a_readout_the_output_is_what_a_readout_sees(kind: Any, backend: str) -> None:
+    """h of the controller and then the read vectors: as through a readout that is the identity."""
+    sizes: dict[str, Any] = {"memory_size": 5, "word_size": 3, "read_heads": 2, "hidden_size": 4}
+    torch.manual_seed(0)
+    bare = kind(I, None, backend=backend, dtype=torch.float64, **sizes)
+    assert bare.output_size == 4 + 2 * 3
+    read = kind(I, bare.output_size, backend=backend, dtype=torch.float64, **sizes)
+    assert set(read.state_dict()) - set(bare.state_dict()) == {"readout.weight", "readout.bias"}
+    read.load_state_dict({**read.state_dict(), **bare.state_dict()})
+    with torch.no_grad():
+        read.readout.weight.copy_(torch.eye(bare.output_size))
+        read.readout.bias.zero_()
+    x = inputs()
+    y, state = bare(x, lengths=[5, 2, 3])
+    assert_same((y, state), read(x, lengths=[5, 2, 3]))
+    assert_same(y[-1, 0], torch.cat([state.controller[0][0][0], state.read_vectors[0].flatten()]))
+    assert repr(bare).startswith(f"{kind.__name__}(\n  3, None,")
 
 
 @over_the_table

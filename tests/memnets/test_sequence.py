@@ -9,7 +9,7 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import memnets
-from tests.layers import TABLE, B, Case, O, T, assert_same, inputs, leaves, rows
+from tests.layers import TABLE, B, Case, T, assert_same, inputs, leaves, rows
 
 over_the_table = pytest.mark.parametrize("case", TABLE, ids=str)
 LENGTHS = [2, 5, 1]
@@ -19,7 +19,7 @@ LENGTHS = [2, 5, 1]
 def test_steps_equal_the_sequence(case: Case) -> None:
     layer, x = case.build(), inputs()
     y, final = layer(x)
-    assert y.shape == (T, B, O)
+    assert y.shape == (T, B, layer.output_size)
     state = layer.initial_state(B)
     for t in range(T):
         y_t, state = layer.step(x[t], state)

@@ -44,7 +44,7 @@ def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def choice(layer: memnets.MemoryLayer) -> memnets.Choice:
     """The backend that runs a layer here, on zeros; may compile the kernel first."""
-    return layer.backend_for(layer.readout.weight.new_zeros(1, 1, layer.input_size))
+    return layer.backend_for(layer.some_weight.new_zeros(1, 1, layer.input_size))
 
 
 def backend_in_words(layer: nn.Module) -> str | None:

@@ -71,7 +71,7 @@ def supports(
     reason = known.reason or reason_in_modes()
     if reason is not None:
         return reason
-    dtype = layer.readout.weight.dtype
+    dtype = layer.some_weight.dtype
     if dtype not in NUMBERS:
         return f"It computes in float32 and float64; the layer is {dtype}."
     parameters = [p for m in modules for p in m._parameters.values() if p is not None]
@@ -102,7 +102,7 @@ def _reason_in_starts(layer: Steps, x: Tensor, starts: Starts, known: Planned) -
     if starts.mask.shape != x.shape[:2]:
         shapes = tuple(x.shape[:2]), tuple(starts.mask.shape)
         return f"It knows starts [T, B] = {shapes[0]}; these are {shapes[1]}."
-    dtype = None if torch.is_autocast_enabled("cpu") else layer.readout.weight.dtype
+    dtype = None if torch.is_autocast_enabled("cpu") else layer.some_weight.dtype
     return (
         reason_in_tensors([starts.mask], torch.bool)
         or reason_in_tensors(restart, dtype)
@@ -133,9 +133,9 @@ def run(
     """
     started = first_state(layer, x.shape[1]) if state is None else state
     if not torch.is_autocast_enabled("cpu"):
-        readout = reason_against_readout(layer) is None
+        readout = layer.readout is not None and reason_against_readout(layer) is None
         return _run(layer, x, started, lengths, checkpoint_every, starts, readout)
-    dtype = layer.readout.weight.dtype
+    dtype = layer.some_weight.dtype
     with torch.autocast("cpu", enabled=False):
         started = map_tensors(lambda tensor: tensor.to(dtype), started)
         begun = _cast(starts, dtype)
@@ -161,7 +161,8 @@ def _run(
     tensors = tensors_of(layer, x, state, None if starts is None else starts.state)
     flat = tensors.flat() if torch.is_grad_enabled() else []
     training = any(tensor.requires_grad for tensor in flat)
-    logits: list[Any] = [*layer.readout._parameters.values()] if readout else []
+    module: Any = layer.readout
+    logits: list[Any] = [*module._parameters.values()] if readout else []
     if not training and flat and any(parameter.requires_grad for parameter in logits):
         logits = []  # a readout that is trained alone needs no backward of the kernel
     if logits:

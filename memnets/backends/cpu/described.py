@@ -60,7 +60,7 @@ def text_of(layer: Any) -> str:
     text = _texts.get(plan)
     if text is None:
         try:
-            text = json.dumps({**layer.config, "kernel": _kernel(layer.readout.weight.dtype)})
+            text = json.dumps({**layer.config, "kernel": _kernel(layer.some_weight.dtype)})
         except ValueError as error:
             raise DescriptionError(str(error)) from error
         if described(text).layer.spec != layer.spec:

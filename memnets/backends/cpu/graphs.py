@@ -77,7 +77,7 @@ def supports(layer: Steps, x: Tensor, state: State, starts: Starts | None) -> st
     shown = [x, *leaves(state)]
     if starts is not None:
         shown += leaves(starts.state)
-    return _reason_in_tensors(shown, layer.readout.weight.dtype)
+    return _reason_in_tensors(shown, layer.some_weight.dtype)
 
 
 def _reason_in_tensors(tensors: Iterable[Tensor], dtype: torch.dtype) -> str | None:
@@ -100,7 +100,7 @@ def _reason_in_layer(layer: Any) -> str | None:
         return reason
     if not INITIAL.isdisjoint(layer.__dict__):
         return "It knows in a graph the states of the class; this layer makes its own."
-    dtype = layer.readout.weight.dtype
+    dtype = layer.some_weight.dtype
     if dtype not in NUMBERS:
         return f"It computes in float32 and float64; the layer is {dtype}."
     for module in inner_modules(layer):
@@ -155,7 +155,8 @@ def _watched(layer: Any) -> list[Any]:
 
     Parameters are not here, as they are inputs of the graph.
     """
-    modules = [layer.controller, layer.interface, layer.interface.linear, layer.readout]
+    modules = [layer.controller, layer.interface, layer.interface.linear]
+    modules += [] if layer.readout is None else [layer.readout]
     found = [type(layer), layer.input_size, layer.memory_size, layer.word_size, layer.read_heads]
     found.append(layer.write_heads)
     _look_at_methods(layer)
@@ -211,7 +212,7 @@ def run(
     `anew` says that the state is the layer's `initial_state`: the operator makes one that is
     constant itself, which costs less than to compute it in each run of a graph.
     """
-    dtype = layer.readout.weight.dtype
+    dtype = layer.some_weight.dtype
 
     def cast(tensor: Tensor) -> Tensor:
         return tensor.to(dtype)  # under autocast; else it is that

@@ -130,11 +130,13 @@ OUTER = ("forward", "step", "output", "__call__")
 
 
 def reason_against_readout(layer: Any) -> str | None:
-    """Say why the kernel cannot compute a layer's output too; None if it can."""
+    """Say why the kernel cannot compute a layer's output too; None if it can, or has none to."""
     own = sorted(set(OUTER) & layer.__dict__.keys())
     if own:
         return f"It computes what the class does; this layer has a method {own[0]} of its own."
     readout = layer._modules["readout"]
+    if readout is None:
+        return "The hooks of the layer would not be called." if _hooked(layer) else None
     if _hooked(layer) or _hooked(readout):
         return "The hooks of the layer and of its readout would not be called."
     if type(readout) is not nn.Linear or _shadows(readout):

@@ -89,7 +89,7 @@ def makes_constants(layer: Steps) -> bool:
         knows_states(layer)
         and type(start) is Start
         and type(controller) is Controller
-        and type(layer.readout.weight) in PLAIN
+        and type(layer.some_weight) in PLAIN
         and type(start.memory) in CONSTANTS
         and type(layer.__dict__.get("constant")) in CONSTANTS
         and all(getattr(layer, name, None) is None for name in BEGINNINGS)
@@ -103,7 +103,7 @@ def first_state(layer: Steps, batch: int) -> State:
     Only where nothing of it is learned, and never for a caller, who may write to it.
     """
     kept = _kept[layer].first
-    key = batch, layer.readout.weight.dtype
+    key = batch, layer.some_weight.dtype
     found = kept.get(key)
     if found is None:
         kept.clear()

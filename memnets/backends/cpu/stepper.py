@@ -46,9 +46,9 @@ class Stepper:
             if parameter is not None
         ]
         self._shapes = [weight.shape for weight in self._weights()]
-        self._dtype = layer.readout.weight.dtype
+        self._dtype = layer.some_weight.dtype
         self._layouts: list[Any] = []
-        self._runs: list[Problems] = []
+        self._runs: list[tuple[Problems, list[Tensor]]] = []
 
     @property
     def state(self) -> State:
@@ -72,11 +72,13 @@ class Stepper:
             raise ValueError(f"A stream cannot take this step. {reason} Use layer.step.")
         if self._layouts != [_layout(weight) for weight in self._weights()]:
             self._prepare()
-        run = self._runs[0]
+        run, seen = self._runs[0]
         problem = run.problem
         y = x.new_empty(x.shape[0], problem.logits)
         problem.x, problem.y = x.data_ptr(), y.data_ptr()
         run.library.memnets_forward(run.reference)
+        if not problem.logits:
+            y = torch.cat(seen, dim=1)
         self._runs.reverse()
         self._before, self._after = self._after, self._before
         return y
@@ -98,11 +100,10 @@ class Stepper:
         there = all(weight.is_contiguous() for weight in weights)
         self._layouts = [_layout(weight) for weight in weights] if there else []
 
-    def _run(self, before: State, after: State) -> Problems:
-        """The problem of a step from one place of the state to the other."""
+    def _run(self, before: State, after: State) -> tuple[Problems, list[Tensor]]:
+        """The problem of a step from one place of the state to the other; h and read vectors."""
         layer, batch = self._layer, before.read_vectors.shape[0]
-        readout = layer.readout
-        weight = readout.weight
+        weight = layer.some_weight
         x = weight.new_empty(1, batch, layer.input_size)
         tensors, ends = (tensors_of(layer, x, state, None) for state in (before, after))
         run = Problems(self._call, tensors, direct=True)
@@ -110,14 +111,16 @@ class Stepper:
         buffer = borrow(run.divide(None), weight.dtype)
         run.divide(buffer)
         run.pointed_to.append(buffer)
-        problem.h = run.address(weight.new_empty(batch, tensors.interface_weights.shape[1]))
-        problem.read_vectors = run.address(torch.empty_like(tensors.start_reads))
-        run.readout((weight, readout.bias))
+        h = weight.new_empty(batch, tensors.interface_weights.shape[1])
+        reads = torch.empty_like(tensors.start_reads)
+        problem.h, problem.read_vectors = run.address(h), run.address(reads)
+        if layer.readout is not None:
+            run.readout((layer.readout.weight, layer.readout.bias))
         for prefix, one in (("start", tensors), ("end", ends)):
             setattr(problem, f"{prefix}_reads", run.address(one.start_reads))
             run.controller(prefix, one.controller)
             run.parts(prefix, one.memory)
-        return run
+        return run, [h, reads]
 
 
 def _layout(weight: Tensor) -> tuple[Any, ...]:
