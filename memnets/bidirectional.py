@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from memnets.checks import check_name, checked_lengths
+from memnets.checks import check_layer, check_name, checked_lengths
 
 MERGES = ("concatenate", "sum")
 
@@ -162,15 +162,9 @@ class Bidirectional(nn.Module):
         return f"merge={self.merge!r}"
 
 
-def _check_layers(forward: object, backward: object) -> None:
-    needed = ("input_size", "output_size", "batch_first", "initial_state")
+def _check_layers(forward: Any, backward: Any) -> None:
     for name, layer in (("forward", forward), ("backward", backward)):
-        missing = [one for one in needed if not hasattr(layer, one)]
-        if missing or not isinstance(layer, nn.Module):
-            raise TypeError(
-                f"{name} must be a layer, such as memnets.NTM(9, 8); {type(layer).__name__} "
-                + (f"lacks {', '.join(missing)}." if missing else "is not an nn.Module.")
-            )
+        check_layer(name, layer)
     for name in ("input_size", "batch_first"):
         values = getattr(forward, name), getattr(backward, name)
         if values[0] != values[1]:
