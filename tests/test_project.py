@@ -137,7 +137,7 @@ LIBRARY = (
     ("memnets.layer",),
     ("memnets.registry",),
     ("memnets.ntm", "memnets.dnc"),
-    ("memnets.paper", "memnets.loading", "memnets.inspect", "memnets.rl"),
+    ("memnets.paper", "memnets.loading", "memnets.inspect", "memnets.rl", "memnets.compat"),
 )
 """From the equations up to what is made of them: a backend knows no layer, a part no backend."""
 

@@ -1,0 +1,1 @@
+"""Other packages' calls and checkpoints, on the layers of memnets."""
