@@ -27,8 +27,9 @@ class Stacked(nn.Module):
 
     As `nn.LSTM(num_layers=..., dropout=...)` is, but that the layers may differ in all but
     `batch_first`, and be of any kind: what is needed of one is what `memnets.MemoryLayer` has, the
-    sizes, `batch_first`, `initial_state(batch_size)`, and the call `(x, state, lengths=...) -> (y,
-    state)`. A `memnets.Bidirectional` is a layer here, and a stack is one there.
+    sizes, `batch_first`, `initial_state(batch_size)`, and the call
+    `(x, state, lengths=...) -> (y, state)`. A `memnets.Bidirectional` is a layer here, and a stack
+    is one there.
 
     Args:
         layers: two or more, the first layer first. One with `output_size=None` hands on h and what

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import MutableMapping
 from typing import Any, NoReturn
 
 import torch
@@ -24,12 +23,10 @@ from torch.nn.utils.rnn import PackedSequence
 import memnets.dnc
 from memnets.checks import check_sizes
 from memnets.compat.dnc_weights import CELLS, converted
-from memnets.compat.hidden import cells_of, dictionary_of, memory_of, stacked
+from memnets.compat.hidden import Memory, cells_of, dictionary_of, memory_of, stacked
 from memnets.interface import Interface, Table, bounded
-from memnets.parts.content import Content, ContentParameters
+from memnets.parts.content import Content
 from memnets.parts.controllers import Stack
-from memnets.parts.linkage import LinkageParameters
-from memnets.parts.writing import read
 from memnets.state import State, difference
 
 BOUNDED = ("keys", "add_vectors")
@@ -46,40 +43,6 @@ class DifferenceWarning(UserWarning):
 @functools.lru_cache(maxsize=8)
 def _warn_once(sentence: str, level: int) -> None:
     warnings.warn(sentence, DifferenceWarning, stacklevel=level)
-
-
-class Memory:
-    """The memory of a `DNC`, for a network of one's own that reads it."""
-
-    def __init__(self, layer: memnets.dnc.DNC) -> None:
-        self._layer = layer
-
-    def read(
-        self,
-        read_keys: Tensor,
-        read_strengths: Tensor,
-        read_modes: Tensor,
-        hidden: MutableMapping[str, Tensor],
-    ) -> tuple[Tensor, MutableMapping[str, Tensor]]:
-        """Read by content and along the link, without a write.
-
-        Args:
-            read_keys: [B, R, W].
-            read_strengths: [B, R], above 0.
-            read_modes: [B, R, 3] on the simplex: backward, forward, content.
-            hidden: a memory, as a call of the network returns it. Its entry `read_weights` is set
-                to the new weightings, as in dnc, so that the next read goes on from them.
-
-        Returns:
-            Read vectors [B, R, W], and `hidden`.
-        """
-        state, layer = memory_of(hidden), self._layer
-        by_content = layer.content.weigh(state.memory, ContentParameters(read_keys, read_strengths))
-        weights = layer.linkage.mix(
-            LinkageParameters(read_modes), state.link, state.read_weights, by_content
-        )
-        hidden["read_weights"] = weights
-        return read(state.memory, weights), hidden
 
 
 class DNC(nn.Module):
@@ -134,11 +97,16 @@ class DNC(nn.Module):
     ) -> None:
         super().__init__()
         _refuse(rnn_type, bias, dropout, bidirectional, nonlinearity, clip)
-        check_sizes(num_layers=num_layers)
-        self.input_size, self.hidden_size, self.rnn_type = input_size, hidden_size, rnn_type
-        self.num_layers, self.num_hidden_layers = num_layers, num_hidden_layers
-        self.nr_cells, self.read_heads, self.cell_size = nr_cells, read_heads, cell_size
-        self.batch_first, self.debug = batch_first, debug
+        check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_sizes(num_hidden_layers=num_hidden_layers, nr_cells=nr_cells)
+        check_sizes(read_heads=read_heads, cell_size=cell_size)
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.read_heads = read_heads
+        self.cell_size = cell_size
+        self.batch_first = batch_first
+        self.debug = debug
         self._shares = share_memory  # nn.Module has a method of the argument's name
         self.layers: nn.ModuleList = nn.ModuleList(
             memnets.dnc.DNC(
@@ -327,7 +295,10 @@ def _refuse(
 
 
 def _squash(interface: Interface) -> None:
-    """Give keys and write vectors the range that they have in dnc, [-1, 1]."""
+    """Give keys and write vectors the range that they have in dnc, [-1, 1].
+
+    The kernel follows the tables; the layer's `config` does not tell of it.
+    """
     interface.tables = tuple(
         Table(
             table.kind,

@@ -5,13 +5,16 @@ Axes: B batch, N memory slots, W word, R read heads, L layers of a controller.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from memnets.dnc import DNCMemory
+from memnets.dnc import DNC, DNCMemory
+from memnets.parts.content import ContentParameters
+from memnets.parts.linkage import LinkageParameters
+from memnets.parts.writing import read
 
 NAMES: dict[str, str] = {
     "memory": "memory",
@@ -77,3 +80,37 @@ def stacked(state: tuple[tuple[Tensor, ...], ...]) -> Any:
     """
     tensors: list[Tensor] = [torch.stack(one) for one in zip(*state, strict=True)]
     return tuple(tensors) if len(tensors) > 1 else tensors[0]
+
+
+class Memory:
+    """The memory of a `DNC`, for a network of one's own that reads it."""
+
+    def __init__(self, layer: DNC) -> None:
+        self._layer = layer
+
+    def read(
+        self,
+        read_keys: Tensor,
+        read_strengths: Tensor,
+        read_modes: Tensor,
+        hidden: MutableMapping[str, Tensor],
+    ) -> tuple[Tensor, MutableMapping[str, Tensor]]:
+        """Read by content and along the link, without a write.
+
+        Args:
+            read_keys: [B, R, W].
+            read_strengths: [B, R], above 0.
+            read_modes: [B, R, 3] on the simplex: backward, forward, content.
+            hidden: a memory, as a call of the network returns it. Its entry `read_weights` is set
+                to the new weightings, as in dnc, so that the next read goes on from them.
+
+        Returns:
+            Read vectors [B, R, W], and `hidden`.
+        """
+        state, layer = memory_of(hidden), self._layer
+        by_content = layer.content.weigh(state.memory, ContentParameters(read_keys, read_strengths))
+        weights = layer.linkage.mix(
+            LinkageParameters(read_modes), state.link, state.read_weights, by_content
+        )
+        hidden["read_weights"] = weights
+        return read(state.memory, weights), hidden

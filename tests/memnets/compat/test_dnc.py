@@ -324,7 +324,8 @@ def test_gradients_reach_every_weight() -> None:
         ({"nonlinearity": "relu"}, "nonlinearity must be 'tanh' here; got 'relu'"),
         ({"clip": 0.5}, "clip must be 0 or at least 1, as h is within [-1, 1] and is not"),
         ({"num_layers": 0}, "num_layers must be a whole number of at least 1; got 0."),
-        ({"nr_cells": 0}, "memory_size must be a whole number of at least 1; got 0."),
+        ({"num_hidden_layers": 0}, "num_hidden_layers must be a whole number of at least 1"),
+        ({"nr_cells": 0}, "nr_cells must be a whole number of at least 1; got 0."),
     ],
 )
 def test_arguments_that_are_refused(settings: dict[str, Any], message: str) -> None:
