@@ -26,6 +26,7 @@ from memnets.parts.hopfield import Hopfield
 from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.mlstm import MLSTM
+from memnets.parts.softmax_allocation import SoftmaxAllocation
 from memnets.parts.start import Start
 from memnets.parts.titans import Titans
 from memnets.parts.usage import Allocation, LeastRecentlyUsed
@@ -301,6 +302,11 @@ TABLE = [
     ),
     Case("dnc_gru_without_readout", dnc(output_size=None, controller="gru")),
     Case("dnc_hopfield", dnc(content=Hopfield()), kernel=False),
+    Case(
+        "dnc_softmax_allocation",
+        dnc(allocation=SoftmaxAllocation(wipe=True), write_heads=2),
+        kernel=False,
+    ),
     Case("dnc_own_controller", own_controller(dnc, 2), own_controller=True, kernel=False),
 ]
 
