@@ -70,6 +70,16 @@ def check_part(name: str, value: object, kind: type) -> None:
         )
 
 
+def check_builders(**parts: object) -> None:
+    """Raise a TypeError for the first that is neither None nor a part that builds a module."""
+    for name, part in parts.items():
+        if part is not None and (isinstance(part, type) or not hasattr(part, "build")):
+            raise TypeError(
+                f"{name} must be None or a part with a method build, which makes a module; got "
+                f"{part!r}."
+            )
+
+
 def check_switches(**switches: object) -> None:
     """Raise a ValueError for the first that is neither True nor False."""
     for name, switch in switches.items():

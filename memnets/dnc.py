@@ -292,7 +292,7 @@ class DNC(MemoryLayer):
             "word_size": self.word_size,
             "read_heads": self.read_heads,
             "write_heads": self.write_heads,
-            "controller": getattr(self.controller, "settings", self.controller),
+            "controller": self.controller_settings,
             "content": self.content,
             "allocation": self.allocation,
             "linkage": self.linkage,
@@ -325,6 +325,14 @@ class DNC(MemoryLayer):
             allocation=self.allocation,
             linkage=self.linkage,
         )
+
+    def look(self, parameters: Any, memory: DNCMemory) -> tuple[Tensor, DNCMemory]:
+        """Read the memory without a write: usage, links and precedence stay as they are."""
+        given = DNCParameters(*parameters)
+        weights = self.content.weigh(memory.memory, given.read)
+        if self.linkage is not None:
+            weights = self.linkage.mix(given.linkage, memory.link, memory.read_weights, weights)
+        return read(memory.memory, weights), memory._replace(read_weights=weights)
 
     def named(self, parameters: Any) -> Any:
         """Return a `DNCInterface` for the paper's parts, a `DNCParameters` for others."""

@@ -30,7 +30,8 @@ from memnets.interface import Interface, Table
 from memnets.parts.controllers import Stack, made_controller
 from memnets.parts.registry import as_data
 from memnets.parts.start import Start
-from memnets.state import State, without_batch
+from memnets.parts.wiring import WiredStack
+from memnets.state import State, select, without_batch
 
 NOT_IN_CONFIG = ("hidden_size", "backend", "device", "dtype")
 """Arguments that a config does not have: the first is the controller's."""
@@ -93,6 +94,8 @@ class MemoryLayer(nn.Module, ABC):
         self.backend: str = backend.name
         self.checkpoint_every: int | None = backend.checkpoint_every
         self.start = start
+        wired = isinstance(controller, WiredStack) and controller.wired
+        self.wiring: WiredStack | None = controller if wired else None
         self.constant = constant
         """What each number of the memory starts with where `start.memory` is None."""
 
@@ -113,6 +116,11 @@ class MemoryLayer(nn.Module, ABC):
         self.register_module("readout", None)
         if output_size is not None:
             self.readout = nn.Linear(hidden + read_size, output_size, device=device, dtype=dtype)
+        self.schedule: Any = None
+        if self.wiring is not None and self.wiring.schedule is not None:
+            self.schedule = self.wiring.schedule.build(
+                self.controller, read_size, device=device, dtype=dtype
+            )
         self.start_memory: nn.Parameter | None = None
         self.start_read_vectors: nn.Parameter | None = None
         if start.learned:
@@ -173,10 +181,26 @@ class MemoryLayer(nn.Module, ABC):
         `parameters` holds a NamedTuple for each table of the interface.
         """
 
+    def look(self, parameters: Any, memory: Any) -> tuple[Tensor, Any]:
+        """Read the memory without a write to it: what a schedule asks for between two writes.
+
+        Raises:
+            NotImplementedError: if the model has no reads without a write.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not read without a write: define its method look, or give "
+            "its schedule read_between=False."
+        )
+
     @property
     @abstractmethod
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments that make this layer, backend, device and dtype apart."""
+
+    @property
+    def controller_settings(self) -> Any:
+        """What the controller was made with; a module of your own is that itself."""
+        return self.wiring or getattr(self.controller, "settings", self.controller)
 
     part_names: tuple[str, ...] = ()
     """The attributes that hold the parts and settings of the model."""
@@ -197,7 +221,7 @@ class MemoryLayer(nn.Module, ABC):
             read_heads=self.read_heads,
             write_heads=getattr(self, "write_heads", 0),
             controller=controller_of(self.controller),
-            parts=tuple((name, getattr(self, name)) for name in self.part_names),
+            parts=tuple((n, getattr(self, n)) for n in (*self.part_names, "wiring")),
             interface=type(self.interface),
             tables=tables_of(getattr(self.interface, "tables", ())),
             sizes=tuple(getattr(self.interface, "sizes", ())),
@@ -231,17 +255,34 @@ class MemoryLayer(nn.Module, ABC):
         memory = memory.expand(rows, -1, -1)
         read_vectors = read_vectors.expand(rows, -1, -1)
         controller = self.controller.initial_state(rows)  # pyright: ignore[reportCallIssue]
+        if self.schedule is not None:
+            controller = self.schedule.initial_state(controller, read_vectors)
         state = State(controller, self.initial_access(memory), read_vectors)
         return state if batch_size is not None else without_batch(state)
 
     def advance(self, x_t: Tensor, state: State) -> Advanced:
         """Do one step without the readout: x_t [B, I] and a batched state; nothing is checked."""
         reads = state.read_vectors.flatten(1).to(x_t.dtype)  # einops would cost 3 % of a step
+        if self.schedule is not None:
+            return self._advance_by_schedule(x_t, reads, state)
         h, controller = self.controller(torch.cat([x_t, reads], dim=-1), state.controller)
         parameters = self.interface(h)
         with full_precision(h.device.type):
             read_vectors, memory = self.access(parameters, state.memory)
         return Advanced(h, parameters, State(controller, memory, read_vectors))
+
+    def _advance_by_schedule(self, x_t: Tensor, reads: Tensor, state: State) -> Advanced:
+        due, before = self.schedule.begin(state.controller, reads)
+        h, controller = self.controller(torch.cat([x_t, reads], dim=-1), before.controller)
+        parameters = self.interface(h)
+        with full_precision(h.device.type):
+            written = self.access(parameters, state.memory)
+            held = (state.read_vectors, state.memory)
+            if self.schedule.read_between:
+                held = self.look(parameters, state.memory)
+            read_vectors, memory = select(due, written, held)
+        after = before._replace(controller=controller)
+        return Advanced(h, parameters, State(after, memory, read_vectors))
 
     def output(self, h: Tensor, read_vectors: Tensor) -> Tensor:
         """Return logits [..., O] for h [..., hidden] and read vectors [..., R, W].

@@ -197,7 +197,7 @@ class NeuralStack(MemoryLayer):
             "memory_size": self.memory_size,
             "word_size": self.word_size,
             "order": self.order,
-            "controller": getattr(self.controller, "settings", self.controller),
+            "controller": self.controller_settings,
             "batch_first": self.batch_first,
         }
 

@@ -238,7 +238,7 @@ class NTM(MemoryLayer):
             "word_size": self.word_size,
             "read_heads": self.read_heads,
             "write_heads": self.write_heads,
-            "controller": getattr(self.controller, "settings", self.controller),
+            "controller": self.controller_settings,
             "heads": plugged.joined(self.heads, self.read_first),
             "writing": self.writing,
             "start": self.start,
@@ -277,6 +277,15 @@ class NTM(MemoryLayer):
         return plugged.access(
             self.heads, parameters, memory, writing=self.writing, read_first=self.read_first
         )
+
+    def look(self, parameters: Any, memory: NTMMemory) -> tuple[Tensor, NTMMemory]:
+        """Read the memory without a write: the write heads stay where they are."""
+        vectors, after = plugged.access(
+            self.heads, parameters, memory, writing=self.writing, read_first=True
+        )
+        readers = sum(isinstance(head, plugged.ReadHead) for head in self.heads)
+        carried = after.addressing[:readers] + memory.addressing[readers:]
+        return vectors, memory._replace(read_weights=after.read_weights, addressing=carried)
 
     def named(self, parameters: Any) -> Any:
         """Return an `NTMInterface` for one read and one write entry by content and location."""

@@ -29,7 +29,9 @@ from memnets.parts.mlstm import MLSTM
 from memnets.parts.softmax_allocation import SoftmaxAllocation
 from memnets.parts.start import Start
 from memnets.parts.titans import Titans
+from memnets.parts.uniform_writing import UniformWriting
 from memnets.parts.usage import Allocation, LeastRecentlyUsed
+from memnets.parts.wiring import WiredStack
 from memnets.parts.writing import EraseAdd
 
 I, O, N, W, HIDDEN = 3, 2, 5, 4, 6  # noqa: E741
@@ -153,6 +155,11 @@ def stack(**settings: Any) -> Stack:
     return Stack(hidden_size=HIDDEN, **settings)
 
 
+def wired(**settings: Any) -> WiredStack:
+    """A controller that is connected in another way."""
+    return WiredStack(hidden_size=HIDDEN, **settings)
+
+
 def focusing(**settings: Any) -> Heads:
     """Stock heads with these settings."""
     return Heads(read=ContentAndLocation(**settings))
@@ -272,6 +279,18 @@ TABLE = [
     Case("ntm_titans", ntm(writing=Titans(), heads=Heads(read_first=True)), kernel=False),
     Case("ntm_hopfield", ntm(heads=Heads(read=Hopfield(iterations=2))), kernel=False),
     Case("ntm_without_readout", ntm(output_size=None, read_heads=2)),
+    Case(
+        "ntm_uniform",
+        ntm(
+            controller=wired(schedule=UniformWriting(interval=3, cached=False, read_between=True)),
+            heads=[
+                ReadHead(Content()),
+                ReadHead(ContentAndLocation()),
+                WriteHead(LeastRecentlyUsed()),
+            ],
+        ),
+        kernel=False,
+    ),
     Case("ntm_own_controller", own_controller(ntm, 1), own_controller=True, kernel=False),
     Case("dnc_lstm", dnc()),
     Case("dnc_lstm_2_layers", dnc(controller=stack(num_layers=2))),
@@ -305,6 +324,16 @@ TABLE = [
     Case(
         "dnc_softmax_allocation",
         dnc(allocation=SoftmaxAllocation(wipe=True), write_heads=2),
+        kernel=False,
+    ),
+    Case(
+        "dnc_cached_uniform",
+        dnc(controller=wired(schedule=UniformWriting(interval=2), num_layers=2)),
+        kernel=False,
+    ),
+    Case(
+        "dnc_cached_uniform_read_between",
+        dnc(controller=wired(schedule=UniformWriting(interval=2, read_between=True))),
         kernel=False,
     ),
     Case("dnc_own_controller", own_controller(dnc, 2), own_controller=True, kernel=False),

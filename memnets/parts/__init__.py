@@ -16,7 +16,9 @@ from memnets.parts import (
     softmax_allocation,
     start,
     titans,
+    uniform_writing,
     usage,
+    wiring,
     writing,
 )
 
@@ -36,6 +38,8 @@ __all__ = [
     "softmax_allocation",
     "start",
     "titans",
+    "uniform_writing",
     "usage",
+    "wiring",
     "writing",
 ]

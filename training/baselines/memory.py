@@ -6,10 +6,11 @@ from typing import Any
 
 import memnets
 from memnets.inspect import palette
+from memnets.parts.wiring import WiredStack
 from training.baselines import costs
 from training.baselines.registry import Style, Variant, register
 
-PARTS: dict[str, Any] = {"controller": memnets.Stack(), "backend": memnets.Backend()}
+PARTS: dict[str, Any] = {"controller": WiredStack(), "backend": memnets.Backend()}
 """what every memory layer takes by a name, or as a part"""
 HIDDEN_SIZE = ("hidden_size",)
 """the argument that the controller has too"""

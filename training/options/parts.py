@@ -13,8 +13,13 @@ from memnets import Backend, Stack
 from memnets.backends.registry import BACKENDS
 from memnets.parts.controllers import CELLS
 from memnets.parts.registry import PARTS
+from memnets.parts.wiring import WiredStack
 
-BY_FIELD: dict[type, tuple[str, Any]] = {Stack: ("cell", CELLS), Backend: ("name", BACKENDS)}
+BY_FIELD: dict[type, tuple[str, Any]] = {
+    Stack: ("cell", CELLS),
+    WiredStack: ("cell", CELLS),
+    Backend: ("name", BACKENDS),
+}
 """Parts that are chosen by the value of one field: of which, and from what."""
 
 

@@ -62,6 +62,7 @@ def evidence(layer: Any, modules: Sequence[nn.Module]) -> tuple[Any, ...]:
         REPLACED.isdisjoint(attributes),
         *map(attributes.get, WATCHED),
         _as_found(attributes.get("start")),
+        _as_found(attributes.get("wiring")),
         [None if p is None else p.shape for p in layer._parameters.values()],
     ]
     heads_there = attributes.get("heads", ())

@@ -92,6 +92,9 @@ def _reason_in_parts(spec: Spec) -> str | None:
             continue
         if type(part) is not kind:
             return f"It knows {kind.__name__} as {name}; this layer has {part!r}."
+    schedule = getattr(spec.part("wiring"), "schedule", None)
+    if schedule is not None:
+        return f"It knows layers that write at every step; this one has {schedule!r}."
     return None
 
 

@@ -19,7 +19,9 @@ from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.registry import PARTS, as_data, from_data, register
 from memnets.parts.start import Start
+from memnets.parts.uniform_writing import UniformWriting
 from memnets.parts.usage import Allocation, LeastRecentlyUsed
+from memnets.parts.wiring import WiredStack
 from memnets.parts.writing import EraseAdd
 
 CONTENT = Content(strength="softplus", similarity_epsilon=1e-3, sharpness_limit=2.5)
@@ -43,6 +45,10 @@ CHANGED = [
     EraseAdd(add_range="real"),
     Start(memory=0.1, learned=True, spread=0.3),
     Stack(cell="gru", hidden_size=7, num_layers=3, skip_connections=True, residual=True),
+    WiredStack(
+        **vars(Stack(cell="gru", hidden_size=7, num_layers=3, skip_connections=True, residual=True)),
+        schedule=UniformWriting(interval=2),
+    ),
     Backend("reference", checkpoint_every=7),
     ReadHead(FOCUS, 3),
     WriteHead(LeastRecentlyUsed(decay=0.5), 2),
@@ -70,7 +76,7 @@ def changed(kind: type) -> Any:
 
 PLAIN = (bool, int, float, str)
 STOCK = [kind for kind in PARTS.values() if kind.__module__.startswith("memnets.")]
-HAVING = (Heads, Stack, Backend)  # which take other parts, or names
+HAVING = (Heads, Stack, WiredStack, Backend)  # which take other parts, or names
 EVERY = CHANGED + [changed(kind) for kind in STOCK if kind not in {*HAVING, ReadHead, WriteHead}]
 
 
