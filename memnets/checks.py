@@ -62,6 +62,13 @@ def check_epsilons(**epsilons: object) -> None:
             raise ValueError(f"{name} must be at least 0 and finite; got {epsilon!r}.")
 
 
+def check_share(**shares: object) -> None:
+    """Raise a ValueError for the first that is not at least 0 and below 1."""
+    for name, share in shares.items():
+        if not _is_number(share) or not 0 <= share < 1:
+            raise ValueError(f"{name} must be at least 0 and below 1; got {share!r}.")
+
+
 def check_part(name: str, value: object, kind: type) -> None:
     """Raise a TypeError for a value that is not of the class of parts that an argument takes."""
     if not isinstance(value, kind):

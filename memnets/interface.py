@@ -82,6 +82,30 @@ class Table(NamedTuple):
     fields: dict[str, Field]
 
 
+def sizes_of(tables: Sequence[Table]) -> list[int]:
+    """How many numbers each field of some tables takes.
+
+    Raises:
+        ValueError: if a table's fields are not the fields of its NamedTuple.
+    """
+    for table in tables:
+        names = getattr(table.kind, "_fields", ())
+        if tuple(table.fields) != tuple(names):
+            raise ValueError(
+                f"A table lists the fields of its NamedTuple in their order; "
+                f"{table.kind.__name__} has {tuple(names)}, the table {tuple(table.fields)}."
+            )
+    fields = [field for table in tables for field in table.fields.values()]
+    return [math.prod(field.shape) for field in fields]
+
+
+def add_biases(numbers: Tensor, tables: Sequence[Table]) -> None:
+    """Add each field's bias to numbers [..., sum of sizes], in place."""
+    fields = [field for table in tables for field in table.fields.values()]
+    for field, piece in zip(fields, numbers.split(sizes_of(tables), dim=-1), strict=True):
+        piece += float(field.bias)
+
+
 class Interface(nn.Module):
     """Emit the parameters that tables list: one linear map, split, shaped and activated.
 
@@ -110,16 +134,8 @@ class Interface(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        for table in tables:
-            names = getattr(table.kind, "_fields", ())
-            if tuple(table.fields) != tuple(names):
-                raise ValueError(
-                    f"A table lists the fields of its NamedTuple in their order; "
-                    f"{table.kind.__name__} has {tuple(names)}, the table {tuple(table.fields)}."
-                )
         self.tables: tuple[Table, ...] = tuple(tables)
-        fields = [field for table in self.tables for field in table.fields.values()]
-        self.sizes: list[int] = [math.prod(field.shape) for field in fields]
+        self.sizes: list[int] = sizes_of(self.tables)
         self.linear: nn.Linear = nn.Linear(input_size, sum(self.sizes), device=device, dtype=dtype)
         self._add_biases()
 
@@ -130,20 +146,22 @@ class Interface(nn.Module):
 
     @torch.no_grad()
     def _add_biases(self) -> None:
-        fields = (field for table in self.tables for field in table.fields.values())
-        for field, bias in zip(fields, self.linear.bias.split(self.sizes), strict=True):
-            bias += float(field.bias)
+        add_biases(self.linear.bias, self.tables)
 
     def forward(self, h: Tensor) -> tuple[Any, ...]:
-        """Return one NamedTuple for each table; `h` is [B, input_size].
+        """Return one NamedTuple for each table; `h` is [B, input_size]."""
+        return activated(self.linear(h), self.tables, self.sizes)
 
-        Half-precision outputs are widened first: weightings are computed in float32 or better.
-        """
-        raw = self.linear(h)
-        if raw.dtype in (torch.bfloat16, torch.float16):
-            raw = raw.float()
-        pieces = iter(raw.split(self.sizes, dim=-1))
-        return tuple(
-            table.kind(*(field.values(next(pieces)) for field in table.fields.values()))
-            for table in self.tables
-        )
+
+def activated(raw: Tensor, tables: Sequence[Table], sizes: Sequence[int]) -> tuple[Any, ...]:
+    """Give numbers [B, sum of sizes] their names, shapes and ranges: a NamedTuple for each table.
+
+    Half-precision numbers are widened first: weightings are computed in float32 or better.
+    """
+    if raw.dtype in (torch.bfloat16, torch.float16):
+        raw = raw.float()
+    pieces = iter(raw.split(list(sizes), dim=-1))
+    return tuple(
+        table.kind(*(field.values(next(pieces)) for field in table.fields.values()))
+        for table in tables
+    )

@@ -110,7 +110,9 @@ class MemoryLayer(nn.Module, ABC):
             dtype=dtype,
         )
         hidden: int = self.controller.output_size  # pyright: ignore[reportAssignmentType]
-        self.interface: Interface = Interface(hidden, tables, device=device, dtype=dtype)
+        made_by = None if self.wiring is None else self.wiring.interface
+        make: Any = Interface if made_by is None else made_by.build
+        self.interface: Interface = make(hidden, tables, device=device, dtype=dtype)
         self.output_size: int = hidden + read_size if output_size is None else output_size
         self.readout: nn.Linear | None
         self.register_module("readout", None)
@@ -289,6 +291,8 @@ class MemoryLayer(nn.Module, ABC):
 
         Without a readout, h and the read vectors side by side, [..., hidden + R * W].
         """
+        if self.training and self.wiring is not None:
+            h = nn.functional.dropout(h, self.wiring.bypass_dropout)
         seen = torch.cat([h, read_vectors.flatten(-2).to(h.dtype)], dim=-1)
         return seen if self.readout is None else self.readout(seen)
 
@@ -408,4 +412,6 @@ class MemoryLayer(nn.Module, ABC):
 
     def extra_repr(self) -> str:
         """List the sizes and what differs from the defaults."""
-        return in_words(self.arguments, defaults(type(self)))
+        words = in_words(self.arguments, defaults(type(self)))
+        dropout = 0 if self.wiring is None else self.wiring.bypass_dropout
+        return f"{words}, bypass_dropout={dropout}" if dropout else words

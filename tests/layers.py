@@ -26,6 +26,7 @@ from memnets.parts.hopfield import Hopfield
 from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.mlstm import MLSTM
+from memnets.parts.normalised_interface import NormalisedInterface
 from memnets.parts.softmax_allocation import SoftmaxAllocation
 from memnets.parts.start import Start
 from memnets.parts.titans import Titans
@@ -334,6 +335,16 @@ TABLE = [
     Case(
         "dnc_cached_uniform_read_between",
         dnc(controller=wired(schedule=UniformWriting(interval=2, read_between=True))),
+        kernel=False,
+    ),
+    Case(
+        "dnc_normalised_interface",
+        dnc(controller=wired(interface=NormalisedInterface())),
+        kernel=False,
+    ),
+    Case(
+        "ntm_normalised_interface",
+        ntm(controller=wired(interface=NormalisedInterface(epsilon=0.1), cell="gru")),
         kernel=False,
     ),
     Case("dnc_own_controller", own_controller(dnc, 2), own_controller=True, kernel=False),

@@ -135,6 +135,8 @@ def reason_against_readout(layer: Any) -> str | None:
     own = sorted(set(OUTER) & layer.__dict__.keys())
     if own:
         return f"It computes what the class does; this layer has a method {own[0]} of its own."
+    if layer.training and getattr(layer.wiring, "bypass_dropout", 0):
+        return "It has no dropout; this layer is in training, and its bypass_dropout is above 0."
     readout = layer._modules["readout"]
     if readout is None:
         return "The hooks of the layer would not be called." if _hooked(layer) else None

@@ -17,6 +17,7 @@ from memnets.parts.controllers import Stack
 from memnets.parts.heads import Heads, ReadHead, WriteHead
 from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation, Location
+from memnets.parts.normalised_interface import NormalisedInterface
 from memnets.parts.registry import PARTS, as_data, from_data, register
 from memnets.parts.start import Start
 from memnets.parts.uniform_writing import UniformWriting
@@ -46,8 +47,12 @@ CHANGED = [
     Start(memory=0.1, learned=True, spread=0.3),
     Stack(cell="gru", hidden_size=7, num_layers=3, skip_connections=True, residual=True),
     WiredStack(
-        **vars(Stack(cell="gru", hidden_size=7, num_layers=3, skip_connections=True, residual=True)),
+        **vars(
+            Stack(cell="gru", hidden_size=7, num_layers=3, skip_connections=True, residual=True)
+        ),
         schedule=UniformWriting(interval=2),
+        interface=NormalisedInterface(epsilon=0.1),
+        bypass_dropout=0.25,
     ),
     Backend("reference", checkpoint_every=7),
     ReadHead(FOCUS, 3),
