@@ -29,6 +29,7 @@ from memnets.parts.mlstm import MLSTM
 from memnets.parts.normalised_interface import NormalisedInterface
 from memnets.parts.softmax_allocation import SoftmaxAllocation
 from memnets.parts.start import Start
+from memnets.parts.stored_programs import StoredPrograms
 from memnets.parts.titans import Titans
 from memnets.parts.uniform_writing import UniformWriting
 from memnets.parts.usage import Allocation, LeastRecentlyUsed
@@ -347,6 +348,12 @@ TABLE = [
         ntm(controller=wired(interface=NormalisedInterface(epsilon=0.1), cell="gru")),
         kernel=False,
     ),
+    Case(
+        "dnc_stored_programs",
+        dnc(controller=wired(interface=StoredPrograms(programs=3))),
+        kernel=False,
+    ),
+    Case("ntm_stored_programs", ntm(controller=wired(interface=StoredPrograms())), kernel=False),
     Case("dnc_own_controller", own_controller(dnc, 2), own_controller=True, kernel=False),
 ]
 

@@ -36,8 +36,8 @@ class WiredStack(Stack):
     """at which steps the memory is written to, a `UniformWriting`; None: at every step"""
 
     interface: Any = None
-    """what makes the interface of the controller's output, such as a
-    `NormalisedInterface`; None: a linear map"""
+    """what makes the interface of the controller's output, a `NormalisedInterface` or
+    `StoredPrograms`; None: a linear map"""
     bypass_dropout: float = 0.0
     """in training, the share of the controller's output that does not reach the output of the layer
     but through the memory (Franke et al. 2018); the rest is scaled up, as `nn.Dropout` does"""
