@@ -94,8 +94,9 @@ class MemoryLayer(nn.Module, ABC):
         self.backend: str = backend.name
         self.checkpoint_every: int | None = backend.checkpoint_every
         self.start = start
-        wired = isinstance(controller, WiredStack) and controller.wired
-        self.wiring: WiredStack | None = controller if wired else None
+        self.wiring: WiredStack | None = None
+        if isinstance(controller, WiredStack) and controller.wired:
+            self.wiring = controller
         self.constant = constant
         """What each number of the memory starts with where `start.memory` is None."""
 

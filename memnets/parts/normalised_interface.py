@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from memnets.checks import check_epsilons
-from memnets.interface import Interface, Table, activated, add_biases
+from memnets.interface import Table, activated, add_biases, sizes_of
 from memnets.parts.registry import register
 
 
-class Normalised(Interface):
-    """An `Interface` with layer normalisation: `scale (z - mean z) / sqrt(var z + eps) + shift`.
+class Normalised(nn.Module):
+    """An interface with layer normalisation: `scale (z - mean z) / sqrt(var z + eps) + shift`.
 
     z is what the linear map makes, all numbers of the interface together, whatever they are. The
     fields' biases are in the shift, as the normalisation would take them out of the linear map.
@@ -44,17 +44,22 @@ class Normalised(Interface):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(input_size, tables, device=device, dtype=dtype)
-        self.norm: nn.LayerNorm = nn.LayerNorm(
-            self.linear.out_features, eps=epsilon, device=device, dtype=dtype
-        )
-        self.reset_parameters()
+        super().__init__()
+        self.tables: tuple[Table, ...] = tuple(tables)
+        self.sizes: list[int] = sizes_of(self.tables)
+        numbers = sum(self.sizes)
+        self.linear: nn.Linear = nn.Linear(input_size, numbers, device=device, dtype=dtype)
+        self.norm: nn.LayerNorm = nn.LayerNorm(numbers, eps=epsilon, device=device, dtype=dtype)
+        self._add_biases()
 
-    @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw the linear map as `nn.Linear` does; scale 1, and as shift the fields' biases."""
         self.linear.reset_parameters()
         self.norm.reset_parameters()
+        self._add_biases()
+
+    @torch.no_grad()
+    def _add_biases(self) -> None:
         add_biases(self.norm.bias, self.tables)
 
     def forward(self, h: Tensor) -> tuple[Any, ...]:
