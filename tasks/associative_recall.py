@@ -19,6 +19,7 @@ from tasks.base import (
     random_size,
 )
 from tasks.costs import BITS
+from tasks.planning import planned
 from tasks.registry import register
 from tasks.solved import Paper, Solved
 
@@ -38,9 +39,12 @@ class AssociativeRecall:
     sequence are all different (uniform over such lists), else the query could stand for two of
     them; at the paper's sizes chance would repeat an item in 1 of 17,000 sequences of 6 items.
 
+    With a planning budget (Shamshoum et al. 2024, arXiv 2406.02187), blank steps come before the
+    answer: `planning_steps`, and `planning_per_item` times the number of items.
+
     Raises:
-        ValueError: a size is below 1, there are fewer than 2 items, min_items is above
-            max_items, or there are fewer different items than max_items.
+        ValueError: a size is below 1, a budget below 0, there are fewer than 2 items, min_items
+            is above max_items, or there are fewer different items than max_items.
 
     Three items of two vectors of three bits, queried with the first (inputs 3 and 4 are the
     delimiters):
@@ -67,9 +71,15 @@ class AssociativeRecall:
     """Fewest items in a list; uniform from here to max_items, one number a batch."""
     max_items: int = 6
     """Most items in a list (included)."""
+    planning_steps: int = 0
+    """Blank steps before the answer, a planning budget."""
+    planning_per_item: int = 0
+    """More of them for each item of the list, a budget that grows with the question."""
 
     def __post_init__(self) -> None:
         check_size("bits", self.bits)
+        check_size("planning_steps", self.planning_steps, minimum=0)
+        check_size("planning_per_item", self.planning_per_item, minimum=0)
         check_size("item_length", self.item_length)
         check_range("min_items", self.min_items, "max_items", self.max_items, minimum=2)
         if self.max_items > self._different_items:
@@ -132,7 +142,8 @@ class AssociativeRecall:
         inputs[listed + block, :, self.bits + 1] = 1
         targets[-self.item_length :] = items[rows, query + 1].transpose(0, 1)
         mask[-self.item_length :] = 1
-        return Batch(inputs, targets, mask)
+        budget = self.planning_steps + self.planning_per_item * count
+        return planned(Batch(inputs, targets, mask), budget)
 
     def _draw_items(self, count: int, batch_size: int, generator: torch.Generator) -> Tensor:
         """Lists of different items, [B, count, item_length, bits], uniform over all such lists."""
@@ -182,7 +193,7 @@ class AssociativeRecall:
         found = (items == query).all(3).all(1).int().argmax(0)  # [B]
         rows = torch.arange(inputs.shape[1], device=inputs.device)
         targets = torch.zeros_like(vectors)
-        targets[listed + block + 1 :] = items[found + 1, :, rows].transpose(0, 1)
+        targets[-self.item_length :] = items[found + 1, :, rows].transpose(0, 1)
         return targets
 
     def evaluations(self) -> dict[str, Task]:
