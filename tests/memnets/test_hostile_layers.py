@@ -23,6 +23,7 @@ from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.registry import PARTS
 from memnets.parts.start import Start
 from memnets.parts.usage import Allocation, LeastRecentlyUsed
+from memnets.parts.wiring import WiredStack
 from memnets.parts.writing import EraseAdd
 from tests.hostile import assert_refused
 
@@ -67,7 +68,9 @@ ARGUMENTS = [
 FIELDS = [
     *((Stack, size, value) for size in ("hidden_size", "num_layers") for value in NO_SIZE),
     *((Stack, switch, v) for switch in ("skip_connections", "residual") for v in NO_SWITCH),
-    *((Stack, "cell", value) for value in NO_NAME),
+    *((kind, "cell", value) for kind in (Stack, WiredStack) for value in NO_NAME),
+    *((WiredStack, name, v) for name in ("schedule", "interface") for v in (*NO_PART, Content)),
+    *((WiredStack, "bypass_dropout", v) for v in (math.nan, "half", None, 1.0, -0.1, 1j, True)),
     *((Backend, "name", value) for value in NO_NAME),
     *((Backend, "checkpoint_every", value) for value in NO_SIZE if value is not None),
     *((Start, "memory", value) for value in NO_NUMBER if value is not None),
