@@ -101,12 +101,6 @@ def check_name(name: str, value: object, valid: Iterable[str]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(names)}; got {value!r}.")
 
 
-def check_share(name: str, share: object) -> None:
-    """Raise a ValueError unless the share is a number in [0, 1)."""
-    if not _is_number(share) or not 0 <= share < 1:
-        raise ValueError(f"{name} must be in [0, 1); got {share!r}.")
-
-
 def check_layer(name: str, layer: object) -> None:
     """Raise a TypeError for what lacks a part of what a layer made of layers needs of them."""
     needed = ("input_size", "output_size", "batch_first", "initial_state")

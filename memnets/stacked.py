@@ -51,7 +51,7 @@ class Stacked(nn.Module):
 
     def __init__(self, layers: Sequence[Any], *, dropout: float = 0.0) -> None:
         super().__init__()
-        check_share("dropout", dropout)
+        check_share(dropout=dropout)
         layers = list(layers) if isinstance(layers, Sequence | nn.ModuleList) else [layers]
         _check_layers(layers)
         self.layers: nn.ModuleList = nn.ModuleList(layers)

@@ -199,7 +199,12 @@ NTM = memnets.NTM(I, O, memory_size=4, word_size=2)
         ([nn.LSTM(I, O), NTM], {}, TypeError, "layers[0] must be a layer, .* lacks output_size"),
         ([NTM, memnets.NTM(4, O)], {}, ValueError, "layers[0].output_size is 2, and layers[1].inp"),
         ([NTM, memnets.NTM(O, O, batch_first=True)], {}, ValueError, "got False and True: make"),
-        ([NTM, memnets.NTM(O, O)], {"dropout": 1}, ValueError, "dropout must be in [0, 1); got 1."),
+        (
+            [NTM, memnets.NTM(O, O)],
+            {"dropout": 1},
+            ValueError,
+            "dropout must be at least 0 and below 1; got 1.",
+        ),
     ],
 )
 def test_layers_that_do_not_fit(layers: Any, options: Any, kind: Any, message: str) -> None:
