@@ -159,7 +159,7 @@ def finish(run: Run, tracker: Tracker, stop: Stop) -> None:
     )
     if stop.requested:
         return
-    print(evaluation.table(results))
+    print(evaluation.said(training.task, results))
     evaluation.write_results(run.folder, results, training.step, sequences)
     figures = {f"evaluation/{n}/{m}": x for n, row in results.items() for m, x in row.items()}
     tracker.summary(figures)

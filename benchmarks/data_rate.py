@@ -12,6 +12,7 @@ import memnets
 from benchmarks import report
 from benchmarks.cases import Case
 from tasks import TASKS, Task
+from tasks.solved import FromFiles
 
 SHOULD_BE = 10
 """How many times as fast as the model a task should be, so that data is never waited for."""
@@ -30,7 +31,12 @@ def rates(
         backend: of the NTM.
         batch: sequences at once, B.
     """
-    return {name: _task(kind(), seconds, backend, batch) for name, kind in TASKS.items()}
+    made = {name: kind() for name, kind in TASKS.items()}
+    return {
+        name: _task(task, seconds, backend, batch)
+        for name, task in made.items()
+        if not isinstance(task, FromFiles)  # nobody said where the files are
+    }
 
 
 def _task(task: Task, seconds: float, backend: str, batch: int) -> dict[str, float]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from tasks.adding import Adding
 from tasks.associative_recall import AssociativeRecall
+from tasks.babi import Babi
 from tasks.base import Axis, Batch, Rows, Task, bits_per_sequence, draw, exact_match, wrong_bits
 from tasks.binary_addition import BinaryAddition
 from tasks.binary_multiplication import BinaryMultiplication
@@ -51,6 +52,7 @@ __all__ = [
     "Adding",
     "AssociativeRecall",
     "Axis",
+    "Babi",
     "Batch",
     "BinaryAddition",
     "BinaryMultiplication",

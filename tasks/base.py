@@ -21,16 +21,19 @@ class Batch(NamedTuple):
     inputs [T, B, I] is what the network sees, targets [T, B, O] what it should answer, and mask
     [T, B] is 1 on the steps that are scored and 0 elsewhere; targets are 0 wherever the mask is.
     The task's cost says what targets are: bits, a symbol as a one-hot vector, or real numbers. All
-    are float32.
+    are float32. Sequences from files have lengths [B], whole numbers; what is beyond them is 0.
     """
 
     inputs: Tensor
     targets: Tensor
     mask: Tensor
+    lengths: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        return Batch(self.inputs.to(device), self.targets.to(device), self.mask.to(device))
+        inputs, targets, mask = (part.to(device) for part in self[:3])
+        lengths = None if self.lengths is None else self.lengths.to(device)
+        return Batch(inputs, targets, mask, lengths)
 
 
 @dataclass(frozen=True)  # a tuple has a `count` of its own
@@ -80,9 +83,9 @@ class Task(Protocol):
     2. `__post_init__` refuses impossible sizes with `check_size`, `check_range` or a ValueError
        that states what must hold, the values that broke it and the remedy.
     3. The members below. Take all randomness from the generator, never from torch's global one, and
-       make tensors on its device; give the sequences of one batch one common length, so
-       that nothing is padded, and draw what decides it with `random_size`, so that batches of
-       several processes have one length too.
+       make tensors on its device; give the sequences of one batch one common length, so that
+       nothing is padded (or `lengths`), and draw what decides it with `random_size`, so that the
+       batches of several processes have one length too.
     4. In its docstring an example small enough to check by hand.
     5. One row in the table of `tests/tasks/table.py`: the tests then hold it to all of this.
 

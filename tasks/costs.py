@@ -86,11 +86,43 @@ def wrong_symbols(logits: Tensor, batch: Batch) -> Tensor:
         ValueError: the logits have another shape than the targets.
     """
     check_outputs(logits, batch)
+    return _wrong_steps(logits, batch).sum(0)
+
+
+def _wrong_steps(logits: Tensor, batch: Batch) -> Tensor:
+    """1 at the scored steps whose symbol does not have the highest logit, [T, B]."""
     symbol = batch.targets > 0.5
     right = torch.where(symbol, logits, -math.inf).amax(-1)
     others = torch.where(symbol, -math.inf, logits).amax(-1)
-    # A NaN compares as False, on either side.
-    return (~(right > others) * batch.mask).sum(0)
+    return ~(right > others) * batch.mask  # a NaN compares as False, on either side
+
+
+def wrong_questions(logits: Tensor, batch: Batch) -> Tensor:
+    """How many questions of each sequence have a wrong symbol in their answer, [B].
+
+    A question's answer is a row of scored steps without another step between them; as in
+    `wrong_symbols`, a NaN or a tie counts as wrong.
+
+    Raises:
+        ValueError: the logits have another shape than the targets.
+
+    >>> mask = torch.tensor([1.0, 1.0, 0.0, 1.0])[:, None]  # answers of two words and of one
+    >>> batch = Batch(torch.zeros(4, 1, 1), torch.eye(2)[[0] * 4, None] * mask[..., None], mask)
+    >>> wrong_questions(torch.eye(2)[[1, 1, 0, 0], None], batch)
+    tensor([1.])
+    """
+    check_outputs(logits, batch)
+    wrong = _wrong_steps(logits, batch)
+    # Of each answer, the steps from its first to this one that are wrong.
+    before = wrong.cumsum(0) - wrong
+    began = torch.where(_begins(batch.mask), before, 0).cummax(0).values
+    return ((wrong.cumsum(0) > began) & _begins(batch.mask.flip(0)).flip(0)).sum(0).to(logits.dtype)
+
+
+def _begins(mask: Tensor) -> Tensor:
+    """At which steps the answer of a question begins."""
+    before = torch.cat([torch.zeros_like(mask[:1]), mask[:-1]])
+    return (mask > 0) & (before == 0)
 
 
 def squared_errors(outputs: Tensor, batch: Batch) -> Tensor:
@@ -147,3 +179,9 @@ SYMBOLS = Cost(
     answers=lambda batch: batch.mask.sum(),
     loss_unit=math.log(2),
 )
+QUESTIONS = SYMBOLS._replace(
+    errors_name="wrong_questions",
+    errors=wrong_questions,
+    answers=lambda batch: _begins(batch.mask).sum().to(batch.mask),
+)
+"""as `SYMBOLS`, but a question whose answer has several symbols is right if all of them are"""

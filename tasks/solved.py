@@ -6,9 +6,10 @@ of results all use that statement, by `training/evaluate/solved.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -55,6 +56,39 @@ class HasOptimum(Protocol):
     def optimal_cost(self, batch: Batch) -> Tensor:
         """The cost of each sequence, [B], for the best possible predictor."""
         ...
+
+
+@runtime_checkable
+class FromFiles(Protocol):
+    """A task whose sequences are in files, so that some are kept from training to measure with.
+
+    See `tasks.babi`.
+    """
+
+    def held_out(self, most: int, batch_size: int) -> Iterator[Batch]:
+        """The sequences to measure with, each once and always the same: at most so many, or all."""
+        ...
+
+    def report(self, figures: Mapping[str, Mapping[str, float]]) -> str:
+        """The figures of `Task.evaluations`, by their names, as the papers lay them out."""
+        ...
+
+
+def batches(
+    task: Task, sequences: int, batch_size: int, generator: torch.Generator
+) -> Iterator[Batch]:
+    """What to measure with: so many new sequences, or those that the task keeps for it.
+
+    >>> from tasks.copy import Copy
+    >>> drawn = batches(Copy(), 5, 3, torch.Generator())
+    >>> [batch.inputs.shape[1] for batch in drawn]
+    [3, 2]
+    """
+    if isinstance(task, FromFiles):
+        yield from task.held_out(sequences, batch_size)
+        return
+    for first in range(0, sequences, batch_size):
+        yield task.sample(min(batch_size, sequences - first), generator)
 
 
 def metrics(task: Task) -> list[str]:

@@ -37,7 +37,8 @@ def check_batch(task: tasks.Task, batch: Batch, batch_size: int) -> None:
     assert batch.inputs.shape == (steps, batch_size, task.input_size)
     assert batch.targets.shape == (steps, batch_size, task.output_size)
     assert batch.mask.shape == (steps, batch_size)
-    for tensor in batch:
+    assert batch.lengths is None
+    for tensor in batch[:3]:
         assert tensor.dtype == torch.float32
         assert tensor.device.type == "cpu"
         assert tensor.isfinite().all()
@@ -56,7 +57,8 @@ def saying(task: tasks.Task, targets: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_table_holds_every_task():
-    assert set(TABLE) == set(tasks.TASKS)
+    # bAbI has no sequences without its files: tests/tasks/test_babi.py holds it to the contract.
+    assert set(TABLE) == set(tasks.TASKS) - {"babi"}
     for name, row in TABLE.items():
         assert tasks.make(name) == row.task
 
@@ -116,7 +118,7 @@ def test_the_generator_alone_decides(name):
     state = torch.get_rng_state()
     again = generator(5)
     for expected in (first, second):
-        for ours, theirs in zip(task.sample(4, again), expected, strict=True):
+        for ours, theirs in zip(task.sample(4, again)[:3], expected[:3], strict=True):
             assert torch.equal(ours, theirs)
     assert torch.equal(torch.get_rng_state(), state)
     assert first.inputs.shape != second.inputs.shape or not torch.equal(first.inputs, second.inputs)
@@ -138,7 +140,7 @@ def test_the_default_dtype_does_not_matter(name):
         batch = task.sample(3, generator(8))
     finally:
         torch.set_default_dtype(torch.float32)
-    for ours, theirs in zip(batch, expected, strict=True):
+    for ours, theirs in zip(batch[:3], expected[:3], strict=True):
         assert ours.dtype == torch.float32
         assert torch.equal(ours, theirs)
 
@@ -333,4 +335,7 @@ def test_an_unknown_option_is_refused_with_the_names_there_are():
 def test_a_batch_moves_between_devices():
     batch = tasks.Copy().sample(2, generator()).to("meta")
     assert isinstance(batch, Batch)
-    assert {tensor.device.type for tensor in batch} == {"meta"}
+    assert {tensor.device.type for tensor in batch[:3]} == {"meta"}
+    with_lengths = batch._replace(lengths=torch.tensor([1, 2])).to("meta")
+    assert with_lengths.lengths is not None
+    assert with_lengths.lengths.device.type == "meta"

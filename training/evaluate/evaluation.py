@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import memnets
 from tasks.base import Batch, Task
-from tasks.solved import measure, metrics
+from tasks.solved import FromFiles, batches, measure, metrics
 from training.files import checkpoint
 from training.files.metrics import EVALUATION
 from training.machine.distributed import Ranks
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from training.report.tracker import Tracker
+
+
+def answer(layer: nn.Module, batch: Batch) -> Tensor:
+    """The outputs [T, B, O] of a layer for a batch, with its lengths where it has some."""
+    if batch.lengths is None:
+        return layer(batch.inputs)[0]
+    return layer(batch.inputs, lengths=batch.lengths)[0]
 
 
 @torch.no_grad()
@@ -45,21 +52,27 @@ def evaluate(
     ranks = ranks or Ranks()
     generator = torch.Generator().manual_seed(seed)
     names = metrics(task)
-    sums = torch.zeros(len(names), dtype=torch.float64)
+    sums, count = torch.zeros(len(names), dtype=torch.float64), 0
     training = layer.training
     layer.eval()
     try:
-        for number, first in enumerate(range(0, sequences, batch_size)):
-            batch = task.sample(min(batch_size, sequences - first), generator)
+        for number, batch in enumerate(batches(task, sequences, batch_size, generator)):
+            count += batch.inputs.shape[1]
             if number % ranks.count != ranks.rank:
                 continue
             batch = batch.to(device)
-            found = measure(task, layer(batch.inputs)[0], batch)
+            found = measure(task, answer(layer, batch), batch)
             sums += torch.stack([found[name].cpu().double().sum() for name in names])
     finally:
         layer.train(training)
-    means = ranks.total(sums) / sequences
+    means = ranks.total(sums) / count
     return dict(zip(names, means.tolist(), strict=True))
+
+
+def said(task: Task, results: dict[str, dict[str, float]]) -> str:
+    """The table of the results, and below it what the task's papers would print."""
+    text = table(results)
+    return f"{text}\n\n{task.report(results)}" if isinstance(task, FromFiles) else text
 
 
 def settings(task: Task) -> dict[str, Task]:
@@ -147,6 +160,8 @@ def picture(
     from memnets.inspect.plots import sequence_figure
 
     batch = task.sample(1, torch.Generator().manual_seed(seed)).to(device)
+    steps = len(batch.mask) if batch.lengths is None else int(batch.lengths[0])
+    batch = Batch(*(part[:steps] for part in batch[:3]))
     inputs = batch.inputs[:, 0]
     memory = with_memory(layer)
     trace = None if memory is None else memnets.record(memory, inputs)
@@ -164,7 +179,7 @@ def picture(
         mask=batch.mask[:, 0],
         title=title,
         mark_wrong=unit != "answers",  # a number is never quite right
-        symbols=unit == "symbols",
+        symbols=unit in ("symbols", "questions"),
         input_rows=[(rows.name, rows.count, rows.range) for rows in task.input_rows],
         output_rows=[(rows.name, rows.count, rows.range) for rows in task.output_rows],
     )

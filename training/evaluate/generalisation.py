@@ -17,8 +17,10 @@ from torch import nn
 
 from tasks.base import Task
 from tasks.grid import grid
+from tasks.solved import FromFiles, batches
 from tasks.solved import measure as measured
 from training.evaluate import lengths
+from training.evaluate.evaluation import answer
 from training.evaluate.intervals import Estimate, bootstrap, wilson
 from training.files import checkpoint, provenance
 from training.options.config import Config, from_json, make_layer, make_task
@@ -101,6 +103,8 @@ def run(options: Options) -> Path:
         if len(results) == 1:
             print(heading(results, list(chosen)), flush=True)
         print(line(name, results[name], list(chosen)), flush=True)
+    if isinstance(task, FromFiles):
+        print(f"\n{task.report({name: means(row) for name, row in results.items()})}")
     path = options.evaluate / file_name(options.memory_size, bool(options.lengths))
     checkpoint.write_json(path, report(options, saved, results))
     print(f"written to {path}")
@@ -210,10 +214,12 @@ def build(config: Config, saved: dict[str, Any], memory_size: int | None) -> nn.
 def choose(task: Task, names: Sequence[str]) -> dict[str, Task]:
     """The settings of these names, or all: the task itself as `training`, then its grid.
 
+    A task without a grid has its evaluations in place of it.
+
     Raises:
         ValueError: there is no such setting; the message lists those there are.
     """
-    every = {"training": task, **grid(task)}
+    every = {"training": task, **(grid(task) if task.grid else task.evaluations())}
     unknown = [name for name in names if name not in every]
     if unknown:
         raise ValueError(
@@ -240,15 +246,17 @@ def measure(
     generator = torch.Generator().manual_seed(seed)
     values: dict[str, list[np.ndarray]] = {}
     steps: set[int] = set()
-    for first in range(0, sequences, batch_size):
+    done = 0
+    for batch in batches(task, sequences, batch_size, generator):
         if progress and sys.stderr.isatty():
-            print(f"{first} of {sequences} done", end="\r", file=sys.stderr, flush=True)
-        batch = task.sample(min(batch_size, sequences - first), generator)
-        outputs, _ = layer(batch.inputs.to(device))
+            print(f"{done} of {sequences} done", end="\r", file=sys.stderr, flush=True)
+        outputs = answer(layer, batch.to(device))
         for name, value in measured(task, outputs.cpu(), batch).items():
             values.setdefault(name, []).append(value.double().numpy())
         steps.add(len(batch.inputs))
-    return {name: estimate(name, groups, len(steps) == 1) for name, groups in values.items()}
+        done += batch.inputs.shape[1]
+    alone = len(steps) == 1 or isinstance(task, FromFiles)  # whose sequences have each their length
+    return {name: estimate(name, groups, alone) for name, groups in values.items()}
 
 
 def estimate(name: str, batches: list[np.ndarray], independent: bool) -> Estimate:
@@ -291,6 +299,11 @@ def heading(results: dict[str, dict[str, Any]], settings: list[str]) -> str:
     words = [name.replace("_per_", "/").replace("_", " ") for name in names]
     width = max(map(len, ["setting", *settings]))
     return f"{'setting':{width}}  {'(chance)':>8}" + "".join(f"  {word:>26}" for word in words)
+
+
+def means(row: dict[str, Any]) -> dict[str, float]:
+    """The figures of a setting without their intervals."""
+    return {name: value.mean for name, value in row.items() if isinstance(value, Estimate)}
 
 
 def line(setting: str, row: dict[str, Any], settings: list[str]) -> str:

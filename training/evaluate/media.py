@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import memnets
 from memnets.state import map_tensors
 from tasks.base import Batch, Task
-from training.evaluate.evaluation import distinct
+from training.evaluate.evaluation import answer, distinct
 from training.evaluate.heat_maps import Picture, memory_pictures, sequence_parts, sequence_picture
 from training.options.models import with_memory
 
@@ -136,7 +136,7 @@ def example_rows(
         for batch in examples(variant, count):
             batch = batch.to(device)
             with _evaluating(layer):
-                logits = layer(batch.inputs)[0]
+                logits = answer(layer, batch)
             outputs = task.cost.activate(logits)
             wrong, of = int(task.cost.errors(logits, batch)), int(task.cost.answers(batch))
             images = sequence_parts(variant, batch, outputs)

@@ -149,7 +149,9 @@ class Ranks:
         """Return the batch that this process has a share of."""
         if self.count == 1:
             return batch
-        return Batch(*(torch.cat(self.gather([part]), dim=1) for part in batch))
+        nothing = [None] * self.count
+        shares = (nothing if part is None else self.gather([part]) for part in batch)
+        return joined([Batch(*share) for share in zip(*shares, strict=True)])
 
     def leave(self) -> None:
         """End what the processes do together; from here on each stops for itself."""
@@ -269,4 +271,13 @@ def sample(
     for stream in streams:
         sizes.set_state(before)  # the same sizes for all
         parts.append(task.sample(rows, stream))
-    return Batch(*(torch.cat(each, dim=1) for each in zip(*parts, strict=True)))
+    return joined(parts)
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """The batch of the sequences of several, all of one length or padded to it."""
+    lengths = [batch.lengths for batch in batches if batch.lengths is not None]
+    inputs, targets, mask = (
+        torch.cat(each, dim=1) for each in zip(*(batch[:3] for batch in batches), strict=True)
+    )
+    return Batch(inputs, targets, mask, torch.cat(lengths) if lengths else None)

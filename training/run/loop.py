@@ -14,7 +14,7 @@ from torch import Tensor
 from tasks.base import Batch, Task, validation
 from tasks.curriculum import Outcome
 from tasks.levels import at_level
-from training.evaluate.evaluation import evaluate
+from training.evaluate.evaluation import answer, evaluate
 from training.evaluate.media import MediaLogger
 from training.files import checkpoint
 from training.machine import device, distributed
@@ -183,7 +183,7 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
     rows = config.run.batch_size // (config.streams or 1)
     batch = distributed.sample(task, rows, training.data, training.streams).to(config.device)
     with device.autocast(config):
-        outputs, _ = training.layer(batch.inputs)
+        outputs = answer(training.layer, batch)
     costs = task.cost.per_sequence(outputs, batch)
     # The gradient is that of the mean cost of an answer (a bit's cross-entropy in nats): its scale
     # does not grow with the length of the sequences.
@@ -237,7 +237,7 @@ def _note_outcome(
         share = float(cost) / task.chance_cost()
     if curriculum.watches_gain:
         with device.autocast(config):
-            outputs, _ = training.layer(batch.inputs)
+            outputs = answer(training.layer, batch)
         now = task.cost.per_sequence(outputs, batch).mean()
         now = training.ranks.total(now) / training.ranks.count
         gain = float(cost - now) / len(batch.inputs)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import memnets
 from tasks.base import Batch
 from tasks.costs import Cost
+from training.evaluate.evaluation import answer
 from training.files import checkpoint
 from training.options.models import with_memory
 
@@ -149,7 +150,7 @@ def _forward_and_backward(layer: nn.Module, batch: Batch, cost: Cost) -> Iterato
         if weight.requires_grad and weight.numel()
     }
     x = batch.inputs.detach().clone().requires_grad_()
-    outputs, _ = layer(x)
+    outputs = answer(layer, batch._replace(inputs=x))
     yield from _over_time("outputs", outputs)
     loss = cost.loss(cost.per_sequence(outputs, batch), batch)
     if not loss.isfinite():
@@ -195,7 +196,9 @@ def report(
     path = fault_file(folder, snapshot["step"] + 1)
     content = {
         **snapshot,
-        "batch": {name: part.cpu() for name, part in fault.batch._asdict().items()},
+        "batch": {
+            name: part.cpu() for name, part in fault.batch._asdict().items() if part is not None
+        },
         "fault": {
             "loss": fault.loss,
             "gradient_norm": fault.gradient_norm,

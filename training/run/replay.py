@@ -16,6 +16,7 @@ import torch
 import tyro
 
 from tasks.base import Batch
+from training.evaluate.evaluation import answer
 from training.files import checkpoint
 from training.options.config import Config, from_json
 from training.run.non_finite import diagnose, total_norm
@@ -61,7 +62,7 @@ def read_fault(path: Path, device: str | None = None) -> Fault:
 def replay(fault: Fault) -> tuple[float, float]:
     """The loss and the norm of the gradient, computed again."""
     layer, cost = fault.training.layer, fault.training.task.cost
-    outputs, _ = layer(fault.batch.inputs)
+    outputs = answer(layer, fault.batch)
     loss = cost.loss(cost.per_sequence(outputs, fault.batch), fault.batch)
     weights = [weight for weight in layer.parameters() if weight.requires_grad]
     gradients = torch.autograd.grad(loss, weights, materialize_grads=True)

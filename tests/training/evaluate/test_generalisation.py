@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import train
-from tasks import TASKS, make
+from tasks import make
 from tasks.grid import coordinates, grid
+from tests.tasks.table import TABLE
 from tests.training.evaluate.test_evaluation import Solver
 from tests.training.tiny import arguments
 from training.evaluate import generalisation
@@ -27,7 +28,7 @@ def evaluate(name, *words):
     return status, json.loads(path.read_text()) if path.is_file() else None
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", TABLE)
 def test_grids(name):
     task = make(name)
     found = grid(task)

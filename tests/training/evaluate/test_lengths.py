@@ -8,7 +8,8 @@ import torch
 
 import memnets
 import train
-from tasks import TASKS, make
+from tasks import make
+from tests.tasks.table import TABLE
 from tests.training.tiny import arguments
 from training.evaluate import generalisation, lengths
 from training.options.models import MODELS, options_class
@@ -22,7 +23,7 @@ def evaluate(name, *words):
     return train.main(["--evaluate", f"runs/{name}", *words])
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", TABLE)
 def test_the_length_is_the_first_size_of_the_grid(name):
     task = make(name)
     first = task.grid[0]

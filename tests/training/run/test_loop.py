@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import train
-from tasks import TASKS, bits_per_sequence
+from tasks import bits_per_sequence
 from tasks.levels import at_level
+from tests.tasks.table import TABLE
 from tests.training.tiny import arguments, rows
 from training.command_line.parser import parse
 from training.machine.signals import Stop, stop_on_signals
@@ -23,7 +24,7 @@ from training.run import loop
 from training.run.state import start
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TABLE)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_recipe_runs(task, model, tmp_path):
     config = parse(arguments(task, model, steps=2, more=["--run.evaluate-every", "2"]))
@@ -84,7 +85,7 @@ def test_the_loss_is_the_mean_over_other_answers_too(task, loss):
 LEVELS = ["--task.max-length", "8", "--run.log-every", "1"]
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TABLE)
 def test_every_task_has_levels_to_train_on(task):
     config = parse(arguments(task, more=["--curriculum", "prediction_gain"]))
     training = start(config)
