@@ -226,17 +226,26 @@ class Babi:
         """None: what is measured are the tests of `evaluations`."""
         return ()
 
-    def report(self, figures: Mapping[str, Mapping[str, float]]) -> str:
-        """The table of the papers: percent of wrong questions for each task, mean, failed tasks.
+    def errors(self, figures: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+        """The percent of wrong questions of each test that was measured.
 
         Args:
             figures: what was measured for each name of `evaluations`.
         """
-        errors = {
-            name: 100 * figures[name]["wrong_questions"] * _buckets(test).ends[-1] / asked
-            for name, test in self.evaluations().items()
-            if name in figures and isinstance(test, Babi) and (asked := len(_said(test)))
-        }
+        found: dict[str, float] = {}
+        for name, test in self.evaluations().items():
+            if name in figures and isinstance(test, Babi):
+                asked = len(_said(test)) / _buckets(test).ends[-1]  # questions of a story
+                found[name] = 100 * figures[name]["wrong_questions"] / asked
+        return found
+
+    def report(self, figures: Mapping[str, Mapping[str, float]]) -> str:
+        """The table of the papers: percent of wrong questions for each task, mean, failed tasks.
+
+        Args:
+            figures: as `errors` takes them.
+        """
+        errors = self.errors(figures)
         if not errors:
             return "no test was measured"
         mean, failed = sum(errors.values()) / len(errors), sum(e > FAILED for e in errors.values())

@@ -169,7 +169,7 @@ def test_a_run_with_skipped_steps_resumes_exactly(monkeypatch, crash, curriculum
     assert_same_run(Path("runs/whole"), Path("runs/crashed"))
     for path in Path("runs/whole/faults").iterdir():
         other = Path("runs/crashed/faults") / path.name
-        one, two = (replay.read_fault(file).batch for file in (path, other))
+        one, two = (replay.read_fault(file).batch[:3] for file in (path, other))
         assert_same(tuple(map(torch.nan_to_num, one)), tuple(map(torch.nan_to_num, two)), path)
 
 
