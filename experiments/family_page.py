@@ -1,0 +1,186 @@
+"""Write the table and the heat-map of docs/family.md, and docs/results/family.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.family_table import SEQUENCES, Lesson
+from experiments.results import median
+from experiments.results_page import table
+from training.files import checkpoint
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BEGIN = "<!-- written by python -m experiments.family: do not edit by hand -->"
+END = "<!-- the end of what python -m experiments.family writes -->"
+FIGURE = "family.png"
+Cells = Sequence[dict[str, Any]]
+
+
+def write(page: Path, cells: Cells, lessons: Sequence[Lesson]) -> list[Path]:
+    """Write what stands between the marks of the page, the figure, and what both are made of.
+
+    Raises:
+        ValueError: the page lacks the marks.
+    """
+    text = page.read_text() if page.exists() else f"# The family\n\n{BEGIN}\n{END}\n"
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"{page} must have a line {BEGIN} and, below it, a line {END}")
+    data, picture = page.parent / "results" / "family.json", page.parent / "pictures" / FIGURE
+    for path in (data, picture):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ",\n".join(json.dumps(cell) for cell in cells)
+    checkpoint.write_atomically(data, f"[\n{lines}\n]\n".encode())
+    figure(cells, lessons).savefig(picture, metadata={"Software": None})
+    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
+    content = f"{before}{BEGIN}\n\n{body(cells, lessons)}\n{after}"
+    checkpoint.write_atomically(page, content.encode())
+    return [page, data, picture]
+
+
+def body(cells: Cells, lessons: Sequence[Lesson]) -> str:
+    """Everything between the marks."""
+    return "\n".join(
+        [
+            introduction(cells, lessons),
+            f"![Which network learned what](pictures/{FIGURE})\n",
+            table(*rows(cells, lessons)),
+            "The tasks:\n",
+            "\n".join(f"- {lesson.title}: {lesson.sizes}" for lesson in lessons),
+            failures(cells),
+        ]
+    )
+
+
+def introduction(cells: Cells, lessons: Sequence[Lesson]) -> str:
+    """What was done, and how much of it there is."""
+    seeds = sorted({cell["seed"] for cell in cells})
+    seconds = cells[0]["seconds"]
+    names = members_of(cells)
+    missing = len(names) * len(lessons) * len(seeds) - len(cells)
+    commits = ", ".join(dict.fromkeys(str(cell["commit"]) for cell in cells))
+    processors = ", ".join(dict.fromkeys(cell["processor"] for cell in cells))
+    few = " One seed says little: a cell may be luck." if len(seeds) == 1 else " Cells are medians."
+    there = "" if not missing else f" {missing} trainings are not done yet (-)."
+    return f"""\
+{len(names)} networks, each trained on {len(lessons)} tasks for {seconds:g} core-seconds on one
+core, by the recipe of the pair or the first guess of the model; memories have 32 slots, and in the
+test of length one for every step before the answer and 63 to spare. A cell says how far the network
+came on the way from guessing (0) to no error (100): at the sizes of its training, then at longer
+ones, both on {SEQUENCES} sequences. So short a training shows what is learned soon, not what can be
+learned.{few}{there}
+
+`python -m experiments.family --seconds {seconds:g} --seeds {" ".join(map(str, seeds))}`, at commit
+{commits}, on {processors}.
+"""
+
+
+def members_of(cells: Cells) -> list[str]:
+    """The labels of the networks, each once."""
+    return list(dict.fromkeys(cell["member"] for cell in cells))
+
+
+def of(cells: Cells, member: str, task: str | None = None) -> list[dict[str, Any]]:
+    """The trainings of a network, of one task or all."""
+    return [cell for cell in cells if cell["member"] == member and task in (None, cell["task"])]
+
+
+def value(cells: Cells, member: str, task: str, figure_name: str) -> float:
+    """The median over the seeds; 0 of a training that failed, NaN if there is none."""
+    found = [0.0 if cell["error"] else cell[figure_name] for cell in of(cells, member, task)]
+    return median(found) if found else float("nan")
+
+
+def rows(cells: Cells, lessons: Sequence[Lesson]) -> tuple[list[str], list[list[str]]]:
+    """A line for each network, a column for each task."""
+    heading = ["network", "weights", "µs a step", *(lesson.title for lesson in lessons)]
+    lines: list[list[str]] = []
+    for member in members_of(cells):
+        good = [cell for cell in of(cells, member) if not cell["error"]]
+        weights = f"{median([cell['weights'] for cell in good]):,.0f}" if good else "-"
+        times = f"{median([cell['microseconds'] for cell in good]):.3g}" if good else "-"
+        shown = (shown_as(cells, member, lesson.task) for lesson in lessons)
+        lines.append([member, weights, times, *shown])
+    return heading, lines
+
+
+def shown_as(cells: Cells, member: str, task: str) -> str:
+    """A cell of the table: at the trained sizes, and at longer ones.
+
+    >>> good = {"member": "DNC", "task": "copy", "error": None, "trained": 0.998, "longer": 0.5}
+    >>> shown_as([good], "DNC", "copy"), shown_as([], "DNC", "copy")
+    ('99, 50', '-')
+    >>> shown_as([{**good, "error": "the loss became nan"}], "DNC", "copy")
+    'failed'
+    """
+    found = of(cells, member, task)
+    if not found:
+        return "-"
+    if all(cell["error"] for cell in found):
+        return "failed"
+    both = (value(cells, member, task, name) for name in ("trained", "longer"))
+    return ", ".join(percent(share) for share in both)
+
+
+def percent(share: float) -> str:
+    """A share in whole percent; only what is whole is said to be 100.
+
+    >>> percent(1.0), percent(0.9999), percent(0.0)
+    ('100', '99', '0')
+    """
+    return f"{int(100 * share)}"
+
+
+def failures(cells: Cells) -> str:
+    """The trainings that failed, and why."""
+    failed = [cell for cell in cells if cell["error"]]
+    if not failed:
+        return ""
+    lines = [
+        f"- {cell['member']}, {cell['task'].replace('_', ' ')}, seed {cell['seed']}: "
+        f"{cell['error']}"
+        for cell in failed
+    ]
+    return "\n".join(["\nWhat failed:\n", *lines, ""])
+
+
+def figure(cells: Cells, lessons: Sequence[Lesson]) -> Figure:
+    """A heat-map of all networks and tasks: at the sizes of the training, and at longer ones."""
+    from matplotlib.figure import Figure
+
+    names = members_of(cells)
+    drawn = Figure(figsize=(9, 1.6 + 0.21 * len(names)), dpi=110, layout="constrained")
+    left, right = drawn.subplots(1, 2, sharey=True)
+    for axes, name, title in ((left, "trained", "as trained"), (right, "longer", "longer")):
+        values = np.array(
+            [[value(cells, member, lesson.task, name) for lesson in lessons] for member in names]
+        )
+        _panel(axes, values, title, [lesson.title for lesson in lessons])
+    left.set_yticks(range(len(names)), names, fontsize=8)
+    drawn.suptitle(
+        "From guessing (0) to no error (100); hatched: not trained", fontsize=9, x=0.01, ha="left"
+    )
+    return drawn
+
+
+def _panel(axes: Axes, values: np.ndarray, title: str, columns: list[str]) -> None:
+    axes.set_facecolor("white")
+    axes.patch.set_hatch("////")
+    axes.patch.set_edgecolor("0.8")
+    axes.imshow(np.ma.masked_invalid(values), vmin=0, vmax=1, cmap="cividis", aspect="auto")
+    for (row, column), share in np.ndenumerate(values):
+        if np.isfinite(share):
+            colour = "white" if share < 0.5 else "black"
+            axes.text(
+                column, row, percent(share), ha="center", va="center", fontsize=7, color=colour
+            )
+    axes.set_xticks(range(len(columns)), columns, fontsize=8, rotation=30, ha="right")
+    axes.tick_params(length=0)
+    axes.set_title(title, loc="left", fontsize=10)
