@@ -47,4 +47,5 @@ def planned(batch: Batch, steps: int) -> Batch:
         shown = part[source, rows]
         return shown.masked_fill(blank.view(*blank.shape, *[1] * (part.dim() - 2)), 0)
 
-    return Batch(*(moved(part) for part in batch))
+    longer = None if batch.lengths is None else batch.lengths + steps
+    return Batch(moved(batch.inputs), moved(batch.targets), moved(batch.mask), longer)

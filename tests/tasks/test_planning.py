@@ -22,7 +22,7 @@ def test_blank_steps_stand_before_the_first_answer_of_any_task(name: str, steps:
     batch = drawn(TABLE[name].task)
     after = planned(batch, steps)
     assert len(after.mask) == len(batch.mask) + steps
-    for part, longer in zip(batch, after, strict=True):
+    for part, longer in zip(batch[:3], after[:3], strict=True):
         for b in range(batch.mask.shape[1]):
             first = next((t for t, one in enumerate(batch.mask[:, b]) if one), len(batch.mask))
             blank = torch.zeros_like(part[:1, b]).expand(steps, *part[:1, b].shape[1:])
@@ -33,6 +33,11 @@ def test_blank_steps_stand_before_the_first_answer_of_any_task(name: str, steps:
 def test_a_row_without_an_answer_goes_on_blank() -> None:
     batch = Batch(torch.ones(2, 1, 1), torch.zeros(2, 1, 1), torch.zeros(2, 1))
     assert planned(batch, 2).inputs.flatten().tolist() == [1, 1, 0, 0]
+
+
+def test_rows_of_their_own_lengths_become_longer() -> None:
+    batch = Batch(*(torch.ones(3, 2, 1),) * 2, torch.ones(3, 2), torch.tensor([3, 1]))
+    assert planned(batch, 2).lengths.tolist() == [5, 3]
 
 
 @pytest.mark.parametrize("steps", [-1, 1.5, True])
