@@ -10,6 +10,7 @@ from memnets import (
     ntm,
     paper,
     parts,
+    sam,
     state,
 )
 from memnets import stacked as _stacked
@@ -28,11 +29,13 @@ from memnets.parts.controllers import Controller, Stack
 from memnets.parts.heads import Heads, NTMMemory, ReadHead, WriteHead
 from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation, Location
+from memnets.parts.sparse import Sparse, SparseParameters
 from memnets.parts.start import Start
 from memnets.parts.usage import Allocation, LeastRecentlyUsed
 from memnets.parts.writing import EraseAdd
 from memnets.registry import register
 from memnets.stacked import Stacked, StackedState
+from memnets.sam import SAM, SAMMemory
 from memnets.state import State, detach, flatten, map_tensors, unflatten
 from memnets.stream import Stream
 
@@ -42,6 +45,7 @@ __version__ = "0.1.0"
 # knows no other way than this list; nothing in a NamedTuple of tensors can run code.
 _MODULES = [getattr(parts, name) for name in parts.__all__]
 _MODULES += [_bidirectional, _stacked, dnc, neural_stack, ntm, state, _record]
+_MODULES += [_bidirectional, dnc, neural_stack, ntm, sam, state, _record]
 _add_safe_globals(
     [
         kind
@@ -54,6 +58,7 @@ _add_safe_globals(
 __all__ = [
     "DNC",
     "NTM",
+    "SAM",
     "Allocation",
     "Backend",
     "Bidirectional",
@@ -78,6 +83,9 @@ __all__ = [
     "NeuralStackMemory",
     "PerformanceWarning",
     "ReadHead",
+    "SAMMemory",
+    "Sparse",
+    "SparseParameters",
     "Stack",
     "Stacked",
     "StackedState",
@@ -101,5 +109,6 @@ __all__ = [
     "pretrained",
     "record",
     "register",
+    "sam",
     "unflatten",
 ]

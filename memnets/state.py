@@ -73,6 +73,43 @@ def select(active: Tensor, new: Any, old: Any) -> Any:
     return type(new)(*parts) if hasattr(new, "_fields") else tuple(parts)
 
 
+def opened(state: Any) -> Any:
+    """The state as a sequence takes it: each part that has a method `opened()` as that returns it.
+
+    A part with a large memory, of which a step changes little, gives its NamedTuple the methods
+    `opened()`, `closed()`, `resting(rows)` and `select`: the sequence then changes one copy in
+    place, and `closed` makes a value of it in the end. A graph of torch.compile and a transform of
+    torch.func take the state as it is.
+    """
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return state
+    return _hooked("opened", state)
+
+
+def closed(state: Any) -> Any:
+    """Undo `opened`: the state as a value."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return state
+    return _hooked("closed", state)
+
+
+def resting(rows: Tensor, state: Any) -> Any:
+    """The state of which the next step changes nothing in place in `rows`, [B] of bool."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return state
+    return _hooked("resting", state, rows)
+
+
+def _hooked(method: str, state: Any, *arguments: Any) -> Any:
+    """Replace each part that has the method by what that returns."""
+    if isinstance(state, Tensor):
+        return state
+    if hasattr(state, method):
+        return getattr(state, method)(*arguments)
+    parts = [_hooked(method, part, *arguments) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+
+
 def recorded(state: Any) -> Any:
     """What a record keeps of a state: all of it, or of a part what its method `recorded()` returns.
 

@@ -28,6 +28,7 @@ from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.mlstm import MLSTM
 from memnets.parts.normalised_interface import NormalisedInterface
 from memnets.parts.softmax_allocation import SoftmaxAllocation
+from memnets.parts.sparse import Sparse
 from memnets.parts.start import Start
 from memnets.parts.stored_programs import StoredPrograms
 from memnets.parts.titans import Titans
@@ -191,6 +192,18 @@ def neural_stack(**fixed: Any) -> Callable[..., Any]:
     return make
 
 
+SOFTPLUS = Sparse(top_k=2, add_range="bounded", strength="softplus", sharpness_limit=1.7)
+
+
+def sam(**fixed: Any) -> Callable[..., Any]:
+    def make(**options: Any) -> Any:
+        sizes = {"memory_size": N, "word_size": W, **hidden_size(fixed | options)}
+        sizes["addressing"] = Sparse(top_k=3)
+        return memnets.SAM(I, O, **{**sizes, **fixed, **options})
+
+    return make
+
+
 def factory(options: dict[str, Any]) -> dict[str, Any]:
     """Device and dtype out of a layer's options, for modules that the user makes."""
     return {name: options[name] for name in ("device", "dtype") if name in options}
@@ -322,6 +335,10 @@ TABLE = [
         kinks=True,
     ),
     Case("dnc_gru_without_readout", dnc(output_size=None, controller="gru")),
+    Case("sam", sam(), kernel=False),
+    Case("sam_several_heads", sam(read_heads=3, write_heads=2), kernel=False),
+    Case("sam_softplus", sam(addressing=SOFTPLUS), kernel=False),
+    Case("sam_gru_all_words", sam(controller="gru", addressing=Sparse(top_k=4)), kernel=False),
     Case("dnc_hopfield", dnc(content=Hopfield()), kernel=False),
     Case(
         "dnc_softmax_allocation",
@@ -388,6 +405,19 @@ def assert_same(actual: Any, expected: Any, tolerance: float = 1e-12) -> None:
         assert_same(part, expected_part, tolerance)
 
 
+def numbers(state: Any) -> list[Tensor]:
+    """The leaves that have a gradient: all but those that count, or point to slots."""
+    return [leaf for leaf in leaves(state) if leaf.is_floating_point()]
+
+
+def wanting(state: Any) -> Any:
+    """A copy of a state whose numbers want a gradient."""
+    copy = memnets.map_tensors(lambda leaf: leaf.detach().clone(), state)
+    for leaf in numbers(copy):
+        leaf.requires_grad_()
+    return copy
+
+
 def rows(state: Any, index: Any) -> Any:
     """The given rows of every tensor of a state."""
     return memnets.state.map_tensors(lambda leaf: leaf[index], state)
@@ -403,9 +433,9 @@ def results(layer: Any, *, steps: int = T, lengths: Any = None, seed: int = 0) -
         carried = layer.initial_state(B)
         for x_t in inputs(steps=2, dtype=x.dtype, seed=2):
             carried = layer.advance(x_t, carried).state
-    carried = memnets.map_tensors(lambda leaf: leaf.requires_grad_(), carried)
+    carried = wanting(carried)
     y, state = layer(x, carried, lengths=lengths)
     total = y.square().sum() + sum(leaf.square().sum() for leaf in leaves(state))
-    wanted = [x, *leaves(carried), *layer.parameters()]
+    wanted = [x, *numbers(carried), *layer.parameters()]
     gradients = torch.autograd.grad(total, wanted, materialize_grads=True)
     return [y, *leaves(state), *gradients]

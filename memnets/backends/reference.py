@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from memnets.backends.spec import Steps
-from memnets.state import State, select
+from memnets.state import State, closed, opened, resting, select
 
 
 class Unrolled(NamedTuple):
@@ -85,17 +85,20 @@ def steps(
         starts: of these steps.
     """
     h, read_vectors = [], []
+    state = opened(state)
     for t, x_t in enumerate(x.unbind(0)):
         if starts is not None:
             state = begin_anew(starts.mask[t], starts.state, state)
-        advanced = layer.advance(x_t, state)
         if remaining is None or t < whole:
+            advanced = layer.advance(x_t, state)
             state = advanced.state
         else:
-            state = select(remaining > t, advanced.state, state)
+            active = remaining > t
+            advanced = layer.advance(x_t, resting(~active, state))
+            state = select(active, advanced.state, state)
         h.append(advanced.h)
         read_vectors.append(advanced.state.read_vectors)
-    return Unrolled(torch.stack(h), torch.stack(read_vectors), state)
+    return Unrolled(torch.stack(h), torch.stack(read_vectors), closed(state))
 
 
 def in_segments(

@@ -14,7 +14,7 @@ from torch import Tensor
 import memnets
 from memnets import interface, parts
 from tests import samples
-from tests.layers import TABLE, Case, I, leaves
+from tests.layers import TABLE, Case, I, leaves, numbers
 from tests.samples import as_tensors, tensor
 
 
@@ -137,17 +137,19 @@ def test_stopping_the_usage_gradient() -> None:
 
 
 def of_step(layer: Any, x_t: Tensor, state: Any) -> tuple[Callable[..., Any], tuple[Tensor, ...]]:
-    """A step as a function of its input, every parameter and every tensor of its state."""
+    """A step as a function of its input, every parameter and every number of its state."""
     names = [name for name, _ in layer.named_parameters()]
 
     def function(x_t: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         remaining = iter(tensors[len(names) :])
-        given = memnets.map_tensors(lambda _: next(remaining), state)
+        given = memnets.map_tensors(
+            lambda leaf: next(remaining) if leaf.is_floating_point() else leaf, state
+        )
         parameters = dict(zip(names, tensors[: len(names)], strict=True))
         y, after = torch.func.functional_call(layer, parameters, (x_t[None], given))
-        return (y[0], *leaves(after))
+        return (y[0], *numbers(after))
 
-    return function, (x_t, *layer.parameters(), *leaves(state))
+    return function, (x_t, *layer.parameters(), *numbers(state))
 
 
 @pytest.mark.parametrize("case", TABLE, ids=str)

@@ -10,7 +10,7 @@ import torch
 import memnets
 from memnets import parts
 from tests import samples
-from tests.layers import TABLE, Case, inputs, leaves
+from tests.layers import TABLE, Case, inputs, leaves, numbers
 from tests.samples import as_tensors, tensor
 
 dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -174,8 +174,8 @@ def test_bfloat16_autocast(case: Case) -> None:
         y, state = layer(x)
         y_more, _ = layer(x, state, lengths=[2, 5, 1])
         trace = memnets.record(layer, x)
-    assert {leaf.dtype for leaf in leaves(state.memory)} == {torch.float32}
-    assert {leaf.dtype for leaf in leaves(trace.memory)} == {torch.float32}
+    assert {leaf.dtype for leaf in numbers(state.memory)} == {torch.float32}
+    assert {leaf.dtype for leaf in numbers(trace.memory)} == {torch.float32}
     assert {leaf.dtype for leaf in leaves(trace.interface)} == {torch.float32}
     for weights in (state.memory.read_weights, state.memory.write_weights):
         assert (weights.sum(-1) <= 1 + 1e-5).all()
@@ -193,7 +193,7 @@ def test_bfloat16_parameters(case: Case) -> None:
     layer, x = case.build(dtype=torch.bfloat16), inputs(dtype=torch.bfloat16)
     y, state = layer(x)
     assert y.dtype == torch.bfloat16
-    assert {leaf.dtype for leaf in leaves(state.memory)} == {torch.float32}
+    assert {leaf.dtype for leaf in numbers(state.memory)} == {torch.float32}
     again, _ = layer(x, state)
     assert_finite(y, again, *leaves(state))
     again.float().square().sum().backward()

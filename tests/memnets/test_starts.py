@@ -10,7 +10,20 @@ from torch.autograd import gradcheck
 from torch.nn.utils.rnn import pack_sequence
 
 import memnets
-from tests.layers import BY_NAME, TABLE, B, Case, I, T, assert_same, inputs, leaves, rows
+from tests.layers import (
+    BY_NAME,
+    TABLE,
+    B,
+    Case,
+    I,
+    T,
+    assert_same,
+    inputs,
+    leaves,
+    numbers,
+    rows,
+    wanting,
+)
 
 over_the_table = pytest.mark.parametrize("case", TABLE, ids=str)
 on_both_backends = pytest.mark.parametrize("backend", ["reference", "auto"])
@@ -45,7 +58,7 @@ def lived(layer: Any, seed: int, batch: int = B) -> Any:
     """A state that a layer has left, whose tensors want a gradient."""
     with torch.no_grad():
         _, state = layer(inputs(steps=2, batch=batch, seed=seed))
-    return memnets.map_tensors(lambda leaf: leaf.detach().clone().requires_grad_(), state)
+    return wanting(state)
 
 
 def with_gradients(layer: Any, run: Any, x: Tensor, *states: Any) -> list[Tensor]:
@@ -53,7 +66,7 @@ def with_gradients(layer: Any, run: Any, x: Tensor, *states: Any) -> list[Tensor
     x = x.clone().requires_grad_()
     y, state = run(x, *states)
     total = y.square().sum() + sum(leaf.square().sum() for leaf in leaves(state))
-    wanted = [x, *(leaf for one in states for leaf in leaves(one)), *layer.parameters()]
+    wanted = [x, *(leaf for one in states for leaf in numbers(one)), *layer.parameters()]
     gradients = torch.autograd.grad(total, wanted, materialize_grads=True)
     return [y, *leaves(state), *gradients]
 
@@ -137,7 +150,7 @@ def test_no_starts_change_nothing(case: Case, backend: str) -> None:
     nowhere = MASKS["nowhere"]
     found = layer(inputs(), state, starts=nowhere, restart=restart)
     assert_same(found, layer(inputs(), state), tolerance=0)
-    for gradient in torch.autograd.grad(found[0].sum(), leaves(restart), materialize_grads=True):
+    for gradient in torch.autograd.grad(found[0].sum(), numbers(restart), materialize_grads=True):
         assert (gradient == 0).all()
 
 
@@ -173,7 +186,7 @@ def test_nothing_from_before_a_start_is_left(case: Case, backend: str) -> None:
     assert_same((y[2:], end), layer(x[2:]))
     y, end = layer(inputs(), state, starts=SOME)
     total = y.square().sum() + sum(leaf.square().sum() for leaf in leaves(end))
-    gradients = torch.autograd.grad(total, leaves(state), materialize_grads=True)
+    gradients = torch.autograd.grad(total, numbers(state), materialize_grads=True)
     assert all((gradient[0] == 0).all() for gradient in gradients)  # SOME[0] is of row 0 alone
     assert any((gradient[1] != 0).any() for gradient in gradients)
 

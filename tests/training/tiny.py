@@ -11,6 +11,7 @@ MODEL_SIZES = {
     "ntm": MEMORY_SIZES,
     "dnc": MEMORY_SIZES,
     "neural_stack": MEMORY_SIZES,
+    "sam": MEMORY_SIZES,
     "lstm": ["--model.hidden-size", "4"],
     "rnn": ["--model.controller.hidden-size", "4"],
     "transformer": ["--model.hidden-size", "8", "--model.num-layers", "1"],

@@ -62,3 +62,17 @@ register(
         lambda sizes: {"location": 10 * sizes.memory_size},
     ),
 )(memnets.NeuralStack)
+
+register(
+    "sam",
+    Style("SAM", palette.VERMILION, ":"),
+    family="steady",
+    guess=SEQUENCES,
+    parts=PARTS,
+    not_flags=HIDDEN_SIZE,
+    costs=costs.Costs(
+        # The scan, once all words are written; what K words need does not grow with N.
+        lambda sizes: {"content": 2 * sizes.read_heads * sizes.memory_size * sizes.word_size},
+        lambda sizes: {"content": 2 * sizes.memory_size * (sizes.word_size + sizes.read_heads)},
+    ),
+)(memnets.SAM)

@@ -28,6 +28,7 @@ def find(figure, label):
 
 
 KINDS = ("ntm_several_heads", "ntm_content", "ntm_own_addressing", "dnc_lstm", "dnc_several_heads")
+KINDS += ("sam_several_heads",)
 
 
 @pytest.mark.parametrize("case", [case for case in TABLE if case.name in KINDS], ids=str)
