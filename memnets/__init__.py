@@ -11,6 +11,7 @@ from memnets import (
     paper,
     parts,
     sam,
+    sharing,
     state,
 )
 from memnets import stacked as _stacked
@@ -110,5 +111,6 @@ __all__ = [
     "record",
     "register",
     "sam",
+    "sharing",
     "unflatten",
 ]

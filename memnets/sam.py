@@ -15,14 +15,15 @@ from memnets.arguments import check_positional
 from memnets.backends.registry import Backend
 from memnets.checks import check_part, check_sizes
 from memnets.layer import MemoryLayer
+from memnets.parts.buffer import own_copy
 from memnets.parts.controllers import Stack
 from memnets.parts.last_access import least_recent, total_weights
 from memnets.parts.search import exact, reach
 from memnets.parts.sparse import Sparse, SparseParameters, sparse_weights, write_weights
 from memnets.parts.start import Start
-from memnets.parts.store import InPlace, Words, at, own_copy
+from memnets.parts.store import InPlace, Words, at
 from memnets.registry import register
-from memnets.state import select
+from memnets.state import detach, select
 
 RECORDED = 1024
 """Of how many slots, the first, a record keeps words and weights."""
@@ -65,19 +66,30 @@ class SAMMemory(NamedTuple):
         """What a record keeps: the first slots alone, and weightings over all of these."""
         count = min(RECORDED, self.accessed.shape[1])
         return SAMRecord(
-            self.memory[:, :count],
+            _values(self.memory)[:, :count],
             self.accessed[:, :count].to(self.read_weights.dtype),
             _spread(self.read_slots, self.read_weights, count),
             _spread(self.write_slots, self.write_weights, count),
         )
 
-    def opened(self) -> SAMMemory:
+    def opened(self, *, shared: bool = False, restores: bool = False) -> SAMMemory:
         """The same, for a sequence that changes it in place: one copy of it is made."""
-        memory = InPlace.of(self.memory)
+        if isinstance(self.memory, InPlace):
+            self.memory.check()
+            return self
+        memory = InPlace.of(self.memory, shared=shared, restores=restores)
         return self._replace(memory=memory, accessed=own_copy(self.accessed))
 
+    def copied(self) -> SAMMemory:
+        """A value, outside of the graph, of what is in place now."""
+        memory = _values(self.memory).clone()
+        copy = self._replace(memory=memory, accessed=self.accessed.clone())
+        return detach(copy)
+
     def closed(self) -> SAMMemory:
-        """The same as a value, after a sequence."""
+        """The same as a value, after a sequence; a shared memory stays as it is."""
+        if self.memory.shared:
+            return self
         return self._replace(memory=self.memory.end())
 
     def resting(self, rows: Tensor) -> SAMMemory:
@@ -93,8 +105,17 @@ class SAMMemory(NamedTuple):
             return SAMMemory(*select(active, tuple(self), tuple(old)))
         if not active.is_meta and not active.any():
             return old
+        if old.memory.shared:
+            raise ValueError(
+                "A shared memory cannot begin anew inside of a sequence: leave out starts, or pass "
+                "a value, memnets.sharing.value(state)."
+            )
         whole = SAMMemory(*select(active, tuple(self), tuple(old.closed())))
         return whole.opened()
+
+
+def _values(memory: Any) -> Tensor:
+    return memory.values if isinstance(memory, InPlace) else memory
 
 
 def _spread(slots: Tensor, weights: Tensor, count: int) -> Tensor:
@@ -147,7 +168,8 @@ def step(
         slots,
         addressing.similarity_epsilon,
     )
-    read = words.read(found.flatten(1)).view(*found.shape, -1)
+    read, words = words.read(found.flatten(1))
+    read = read.view(*found.shape, -1)
     read_weights = sparse_weights(
         read, parameters.read_keys, parameters.read_strengths, addressing.similarity_epsilon
     )
@@ -155,26 +177,12 @@ def step(
 
     steps = state.steps + 1
     seen = read_weights.detach().masked_fill(found >= written[:, None, None], 0.0)
-    accessed = _accessed(
-        state,
-        torch.cat([found.flatten(1), place.flatten(1)], dim=1),
-        torch.cat([seen.flatten(1), weights.detach().flatten(1)], dim=1),
-        addressing.threshold,
-    )
+    where = torch.cat([found.flatten(1), place.flatten(1)], dim=1)
+    total = total_weights(where, torch.cat([seen.flatten(1), weights.detach().flatten(1)], dim=1))
+    times = torch.where(total > addressing.threshold, steps[:, None], at(state.accessed, where))
+    accessed = words.set_times(state.accessed, where, times)
     memory = words if isinstance(words, InPlace) else words.values
     return vectors, SAMMemory(memory, accessed, steps, written, found, read_weights, place, weights)
-
-
-def _accessed(state: SAMMemory, slots: Tensor, weights: Tensor, threshold: float) -> Tensor:
-    """When each word was last accessed, [B, N], after accesses of `slots` [B, P] by `weights`."""
-    now = total_weights(slots, weights) > threshold
-    words = state.memory
-    if isinstance(words, InPlace) and words.resting is not None:
-        now = now & ~words.resting[:, None]
-    times = torch.where(now, state.steps[:, None] + 1, at(state.accessed, slots))
-    if isinstance(words, InPlace):
-        return state.accessed.scatter_(1, slots, times)
-    return state.accessed.scatter(1, slots, times)
 
 
 INITIAL_MEMORY = 0.0

@@ -33,6 +33,8 @@ def map_tensors(function: Callable[..., Tensor], *states: Any) -> Any:
     first = states[0]
     if isinstance(first, Tensor):
         return function(*states)
+    if hasattr(first, "mapped"):
+        return first.mapped(function)
     if not isinstance(first, tuple):
         raise TypeError(
             f"A state is made of tensors and (named) tuples; got {type(first).__name__}. "
@@ -213,6 +215,7 @@ def difference(wanted: Any, found: Any, path: str = "state", *, dtypes: bool = T
     'state[0] must be a tensor of the shape (2, 3), and is one of (2, 1)'
     """
     if isinstance(wanted, Tensor):
+        found = getattr(found, "values", found) if hasattr(found, "mapped") else found
         if not isinstance(found, Tensor):
             return f"{path} must be a tensor, and is a {type(found).__name__}"
         if found.shape != wanted.shape:

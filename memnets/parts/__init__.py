@@ -1,6 +1,7 @@
 """What a memory is made of: one file a part, with its equation, settings and parameters."""
 
 from memnets.parts import (
+    buffer,
     content,
     decay_add,
     delta_rule,
@@ -29,6 +30,7 @@ from memnets.parts import (
 )
 
 __all__ = [
+    "buffer",
     "content",
     "decay_add",
     "delta_rule",

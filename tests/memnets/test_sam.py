@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import memnets
+from memnets.parts.buffer import own_copy
 from memnets.parts.content import content_weights
 from memnets.parts.last_access import least_recent, total_weights
 from memnets.parts.sparse import Sparse, SparseParameters
-from memnets.parts.store import InPlace, Words, own_copy
+from memnets.parts.store import InPlace, Words
 from memnets.sam import SAMMemory, step
 from tests import samples
 from tests.layers import leaves, numbers, wanting
@@ -237,7 +238,8 @@ def test_words_in_place_are_those_of_the_values() -> None:
         added = torch.randn(2, 4, 3, dtype=torch.float64)
         value = value.write(erased, positions, added)
         place = place.write(erased, positions, added)
-        torch.testing.assert_close(place.read(positions), value.read(positions))
+        (found, place), (expected, value) = place.read(positions), value.read(positions)
+        torch.testing.assert_close(found, expected)
     torch.testing.assert_close(place.end(), value.values)
 
 

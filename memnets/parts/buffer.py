@@ -1,0 +1,263 @@
+"""Words that a sequence changes in place, their gradients, and what puts back how they were.
+
+Axes: B batch, N memory slots, W word; P positions, the words that one step looks at or changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.int64: "int64"}
+
+
+def own_copy(values: Tensor) -> Tensor:
+    """A contiguous copy without a graph; of one 0 that is expanded, one whose pages are not there
+    until something is written to them.
+
+    >>> own_copy(torch.zeros(()).expand(2, 3)).stride()
+    (3, 1)
+    """
+    values = values.detach()
+    expanded = values.device.type == "cpu" and not any(values.stride())
+    if expanded and values.dtype in DTYPES and values.flatten()[0] == 0:
+        return torch.from_numpy(np.zeros(values.shape, DTYPES[values.dtype]))
+    return values.clone(memory_format=torch.contiguous_format)
+
+
+class Buffer:
+    """Words [B, N, W] that a sequence changes in place, and the gradients of them.
+
+    The graph goes along `token`, a number that stands for all words: each read and each write takes
+    it and returns the next one, and so the backward goes through them in the reverse of their
+    order. None of them keeps more than its positions; the gradient of all words is one tensor, to
+    which the backward of a read adds and in which that of a write looks up what it needs. It is as
+    long as the highest position that was touched.
+    """
+
+    def __init__(self, values: Tensor, restores: bool = False) -> None:
+        self.values: Tensor = own_copy(values)
+        """[B, N, W]; what the words are now"""
+        self.touched: int = 0
+        """no position is at or above it"""
+        self.version: int = 0
+        """how many writes led to what the words are now"""
+        self.restores: bool = restores
+        """whether the backward of a write puts back what was there before it"""
+        self._tape: list[list[Undo]] = []
+        self._batch = torch.arange(len(values), device=values.device)[:, None]
+        self._gradient: Tensor | None = None
+        self._task: int = -1
+
+    def begin(self, values: Tensor) -> Tensor:
+        """The token of the words before the first write; `values` is where their gradient goes."""
+        return _Begin.apply(values, self)
+
+    def read(self, token: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """The words [B, P, W] at positions [B, P], and the token that comes next."""
+        return _Read.apply(token, self, positions)
+
+    def write(
+        self,
+        token: Tensor,
+        erased: Tensor,
+        resting: Tensor | None,
+        positions: Tensor,
+        added: Tensor,
+    ) -> Tensor:
+        """Set words to 0, add to words, and return the token of what they are then.
+
+        Args:
+            token: of the words as they are.
+            erased: positions [B, H] of those that are set to 0.
+            resting: rows of the batch in which none is, [B] of bool.
+            positions: [B, P].
+            added: [B, P, W].
+        """
+        return _Write.apply(token, self, erased, resting, positions, added)
+
+    def finish(self, token: Tensor) -> Tensor:
+        """The words [B, N, W] after a sequence."""
+        return _End.apply(token, self)
+
+    def rows(self, positions: Tensor, slots: int) -> Tensor:
+        """The rows of [B * slots, W] at which positions [B, P] of a tensor [B, slots, W] are."""
+        if positions.shape[0] == 1:
+            return positions.flatten()
+        return torch.add(positions, self._batch, alpha=slots).flatten()
+
+    def gradient(self) -> Tensor:
+        """The gradient of all words, [B * slots, W], in the backward that is running.
+
+        Each backward has one of its own, so that a graph may be gone through twice.
+        """
+        task = torch._C._current_graph_task_id()
+        if self._gradient is None or task != self._task:
+            rows, _, size = self.values.shape
+            self._task = task
+            self._gradient = self.values.new_zeros(rows * self.touched, size)
+        return self._gradient
+
+    def end(self, found: Tensor) -> None:
+        """Add the gradient [B, N, W] of what the words are after the sequence."""
+        rows, _, size = self.values.shape
+        whole = found.clone(memory_format=torch.contiguous_format)
+        whole[:, : self.touched] += self.gradient().view(rows, -1, size)
+        self._gradient = whole.view(-1, size)
+
+    def slots(self, gradient: Tensor) -> int:
+        """How many words of each row a gradient is of."""
+        return gradient.shape[0] // self.values.shape[0]
+
+    def release(self) -> None:
+        """Forget the gradient of a backward that has ended."""
+        self._gradient = None
+
+    def advance(self, rows: Tensor, kept: bool) -> None:
+        """Count a write to `rows` of [B * N, W] that follows, and keep what they hold if `kept`."""
+        self.version += 1
+        if not (self.restores and kept):
+            self._tape.clear()  # what lies before this write cannot be put back
+            return
+        flat = self.values.view(-1, self.values.shape[-1])
+        self._tape.append([Undo(flat, rows, flat.index_select(0, rows))])
+
+    def note(self, flat: Tensor, rows: Tensor, old: Tensor) -> None:
+        """Keep, with the last write, what else is put back when it is undone."""
+        if self._tape:
+            self._tape[-1].append(Undo(flat, rows, old))
+
+    def restore(self, version: int) -> None:
+        """Undo the writes after a version, bit for bit, as far as they were kept."""
+        while self.version > version and self._tape:
+            for flat, rows, old in reversed(self._tape.pop()):
+                flat.index_copy_(0, rows, old)
+            self.version -= 1
+
+
+class Undo(NamedTuple):
+    """What puts back some rows of a tensor."""
+
+    flat: Tensor
+    """[rows, ...]"""
+    rows: Tensor
+    old: Tensor
+
+
+class _Begin(Function):
+    """From the words before a sequence to the token that stands for them."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, buffer: Buffer) -> Tensor:
+        ctx.buffer = buffer
+        return values.new_zeros(())
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, _: Tensor
+    ) -> tuple[Tensor, None]:
+        buffer: Buffer = ctx.buffer
+        rows, slots, size = buffer.values.shape
+        found = buffer.gradient().view(rows, -1, size)
+        buffer.release()
+        if found.shape[1] == slots:
+            return found, None
+        whole = found.new_zeros(rows, slots, size)
+        whole[:, : found.shape[1]] = found
+        return whole, None
+
+
+class _Read(Function):
+    """The words at some positions, and the token that comes next."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, token: Tensor, buffer: Buffer, positions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        ctx.buffer = buffer
+        ctx.save_for_backward(positions)
+        rows, slots, size = buffer.values.shape
+        found = buffer.values.view(-1, size).index_select(0, buffer.rows(positions, slots))
+        return found.view(rows, -1, size), token.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, found: Tensor, token: Tensor
+    ) -> tuple[Tensor, None, None]:
+        (positions,) = ctx.saved_tensors
+        gradient = ctx.buffer.gradient()
+        rows = ctx.buffer.rows(positions, ctx.buffer.slots(gradient))
+        gradient.index_add_(0, rows, found.flatten(0, 1))
+        return token, None, None
+
+
+class _Write(Function):
+    """The token that stands for the words after a write, which this does in place."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        token: Tensor,
+        buffer: Buffer,
+        erased: Tensor,
+        resting: Tensor | None,
+        positions: Tensor,
+        added: Tensor,
+    ) -> Tensor:
+        ctx.buffer, ctx.resting, ctx.before = buffer, resting, buffer.version
+        ctx.save_for_backward(erased, positions)
+        _, slots, size = buffer.values.shape
+        flat, rows = buffer.values.view(-1, size), buffer.rows(positions, slots)
+        buffer.advance(rows, kept=any(ctx.needs_input_grad))
+        _erase(flat, buffer.rows(erased, slots), resting)
+        flat.index_add_(0, rows, added.flatten(0, 1))
+        return token.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, token: Tensor
+    ) -> tuple[Any, ...]:
+        erased, positions = ctx.saved_tensors
+        buffer: Buffer = ctx.buffer
+        gradient = buffer.gradient()
+        slots = buffer.slots(gradient)
+        found = gradient.index_select(0, buffer.rows(positions, slots))
+        _erase(gradient, buffer.rows(erased, slots), ctx.resting)
+        if buffer.restores:
+            buffer.restore(ctx.before)
+        return token, None, None, None, None, found.view(*positions.shape, -1)
+
+
+def _erase(flat: Tensor, rows: Tensor, resting: Tensor | None) -> None:
+    """Set rows of `flat` to 0, but not those of a row of the batch that rests, [B] of bool."""
+    if resting is None:
+        flat.index_fill_(0, rows, 0.0)
+        return
+    kept = resting[:, None].expand(-1, rows.shape[0] // resting.shape[0]).reshape(-1, 1)
+    # Positions of a row may be there twice; both are then kept or both set to 0.
+    flat.index_copy_(0, rows, flat.index_select(0, rows).masked_fill(~kept, 0.0))
+
+
+class _End(Function):
+    """From the last token to the words after a sequence."""
+
+    @staticmethod
+    def forward(ctx: Any, token: Tensor, buffer: Buffer) -> Tensor:
+        ctx.buffer = buffer
+        return buffer.values.view_as(buffer.values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, values: Tensor
+    ) -> tuple[Tensor, None]:
+        ctx.buffer.end(values)
+        return values.new_zeros(()), None
