@@ -11,6 +11,7 @@ from memnets import (
     paper,
     parts,
     sam,
+    sdnc,
     sharing,
     state,
 )
@@ -37,6 +38,7 @@ from memnets.parts.writing import EraseAdd
 from memnets.registry import register
 from memnets.stacked import Stacked, StackedState
 from memnets.sam import SAM, SAMMemory
+from memnets.sdnc import SDNC, SDNCMemory, SDNCParameters
 from memnets.state import State, detach, flatten, map_tensors, unflatten
 from memnets.stream import Stream
 
@@ -47,6 +49,7 @@ __version__ = "0.1.0"
 _MODULES = [getattr(parts, name) for name in parts.__all__]
 _MODULES += [_bidirectional, _stacked, dnc, neural_stack, ntm, state, _record]
 _MODULES += [_bidirectional, dnc, neural_stack, ntm, sam, state, _record]
+_MODULES += [_bidirectional, dnc, neural_stack, ntm, sam, sdnc, state, _record]
 _add_safe_globals(
     [
         kind
@@ -60,6 +63,7 @@ __all__ = [
     "DNC",
     "NTM",
     "SAM",
+    "SDNC",
     "Allocation",
     "Backend",
     "Bidirectional",
@@ -85,6 +89,8 @@ __all__ = [
     "PerformanceWarning",
     "ReadHead",
     "SAMMemory",
+    "SDNCMemory",
+    "SDNCParameters",
     "Sparse",
     "SparseParameters",
     "Stack",
@@ -111,6 +117,7 @@ __all__ = [
     "record",
     "register",
     "sam",
+    "sdnc",
     "sharing",
     "unflatten",
 ]

@@ -251,7 +251,7 @@ class MemoryLayer(nn.Module, ABC):
             # `to_empty` and `load_state_dict`.
             slots = (self.memory_size, self.word_size)
             constant = self.constant if self.start.memory is None else self.start.memory
-            memory = like.new_full(slots, constant, dtype=wide)
+            memory = self.constant_memory(like.new_full((), constant, dtype=wide), slots)
             read_vectors = like.new_zeros((self.read_heads, self.word_size), dtype=wide)
         else:
             memory, read_vectors = self.start_memory.to(wide), self.start_read_vectors.to(wide)
@@ -262,6 +262,10 @@ class MemoryLayer(nn.Module, ABC):
             controller = self.schedule.initial_state(controller, read_vectors)
         state = State(controller, self.initial_access(memory), read_vectors)
         return state if batch_size is not None else without_batch(state)
+
+    def constant_memory(self, constant: Tensor, slots: tuple[int, int]) -> Tensor:
+        """A memory [N, W] of one number; a model whose memory is large may expand it instead."""
+        return constant.repeat(slots)
 
     def advance(self, x_t: Tensor, state: State) -> Advanced:
         """Do one step without the readout: x_t [B, I] and a batched state; nothing is checked."""

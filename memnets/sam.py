@@ -15,35 +15,22 @@ from memnets.arguments import check_positional
 from memnets.backends.registry import Backend
 from memnets.checks import check_part, check_sizes
 from memnets.layer import MemoryLayer
-from memnets.parts.buffer import own_copy
 from memnets.parts.controllers import Stack
-from memnets.parts.last_access import least_recent, total_weights
-from memnets.parts.search import exact, reach
-from memnets.parts.sparse import Sparse, SparseParameters, sparse_weights, write_weights
+from memnets.parts.sparse import (
+    Sparse,
+    SparseParameters,
+    access_times,
+    read_by_content,
+    write,
+)
+from memnets.parts.sparse_memory import SparseMemory
 from memnets.parts.start import Start
-from memnets.parts.store import InPlace, Words, at
+from memnets.parts.store import InPlace
 from memnets.registry import register
-from memnets.state import detach, select
-
-RECORDED = 1024
-"""Of how many slots, the first, a record keeps words and weights."""
 
 
-class SAMRecord(NamedTuple):
-    """The memory of a SAM as `memnets.record` keeps it, time first: of the first 1,024 slots."""
-
-    memory: Tensor
-    """[B, N, W]"""
-    accessed: Tensor
-    """[B, N]: the step at which each word was last accessed, counted from 1; 0 for never."""
-    read_weights: Tensor
-    """[B, R, N]"""
-    write_weights: Tensor
-    """[B, H, N]"""
-
-
-class SAMMemory(NamedTuple):
-    """The memory of a SAM, and what is known of its words."""
+class SAMFields(NamedTuple):
+    """What is in a `SAMMemory`."""
 
     memory: Any
     """[B, N, W]"""
@@ -62,67 +49,11 @@ class SAMMemory(NamedTuple):
     write_weights: Tensor
     """[B, H, K + 1], of these slots."""
 
-    def recorded(self) -> SAMRecord:
-        """What a record keeps: the first slots alone, and weightings over all of these."""
-        count = min(RECORDED, self.accessed.shape[1])
-        return SAMRecord(
-            _values(self.memory)[:, :count],
-            self.accessed[:, :count].to(self.read_weights.dtype),
-            _spread(self.read_slots, self.read_weights, count),
-            _spread(self.write_slots, self.write_weights, count),
-        )
 
-    def opened(self, *, shared: bool = False, restores: bool = False) -> SAMMemory:
-        """The same, for a sequence that changes it in place: one copy of it is made."""
-        if isinstance(self.memory, InPlace):
-            self.memory.check()
-            return self
-        memory = InPlace.of(self.memory, shared=shared, restores=restores)
-        return self._replace(memory=memory, accessed=own_copy(self.accessed))
+class SAMMemory(SparseMemory, SAMFields):
+    """The memory of a SAM, and what is known of its words: the fields of `SAMFields`."""
 
-    def copied(self) -> SAMMemory:
-        """A value, outside of the graph, of what is in place now."""
-        memory = _values(self.memory).clone()
-        copy = self._replace(memory=memory, accessed=self.accessed.clone())
-        return detach(copy)
-
-    def closed(self) -> SAMMemory:
-        """The same as a value, after a sequence; a shared memory stays as it is."""
-        if self.memory.shared:
-            return self
-        return self._replace(memory=self.memory.end())
-
-    def resting(self, rows: Tensor) -> SAMMemory:
-        """The same, of which the next step changes nothing in `rows`, [B] of bool."""
-        return self._replace(memory=self.memory.rest(rows))
-
-    def select(self, active: Tensor, old: SAMMemory) -> SAMMemory:
-        """The rows of this one where `active` [B] is True, and of another where it is not."""
-        if isinstance(self.memory, InPlace):  # in which the other rows rested
-            small = select(active, tuple(self[2:]), tuple(old[2:]))
-            return SAMMemory(self.memory, self.accessed, *small)
-        if not isinstance(old.memory, InPlace):
-            return SAMMemory(*select(active, tuple(self), tuple(old)))
-        if not active.is_meta and not active.any():
-            return old
-        if old.memory.shared:
-            raise ValueError(
-                "A shared memory cannot begin anew inside of a sequence: leave out starts, or pass "
-                "a value, memnets.sharing.value(state)."
-            )
-        whole = SAMMemory(*select(active, tuple(self), tuple(old.closed())))
-        return whole.opened()
-
-
-def _values(memory: Any) -> Tensor:
-    return memory.values if isinstance(memory, InPlace) else memory
-
-
-def _spread(slots: Tensor, weights: Tensor, count: int) -> Tensor:
-    """Weights [B, R, K] of slots as weightings [B, R, count] over the first slots."""
-    weights = weights.masked_fill(slots >= count, 0.0)
-    whole = weights.new_zeros(*weights.shape[:-1], count)
-    return whole.scatter_add(-1, slots.clamp(max=count - 1), weights)
+    __slots__ = ()
 
 
 def step(
@@ -144,45 +75,40 @@ def step(
     Returns:
         Read vectors [B, R, W], and the memory after the step.
     """
-    heads = parameters.write_gates.shape[1]
-    slots, count = state.accessed.shape[1], addressing.top_k
-    words = state.memory if isinstance(state.memory, InPlace) else Words(state.memory)
-    end = reach(state.written, slots, heads)
-    until = min(slots, end + count)
-    words.touch(until)
-
-    unused = least_recent(state.accessed[:, :end], heads)
-    place = torch.cat([state.read_slots[:, :heads], unused[..., None]], dim=-1)
-    fresh = state.read_slots[:, :heads] >= state.written[:, None, None]
-    last_read = state.read_weights[:, :heads].masked_fill(fresh, 0.0)
-    weights = write_weights(last_read, parameters.write_gates, parameters.reuse_gates)
-    added = weights[..., None] * parameters.write_vectors[:, :, None]
-    words = words.write(unused, place.flatten(1), added.flatten(1, 2))
-    written = torch.maximum(state.written, unused.amax(1) + 1)
-
-    found = exact(
-        words.values[:, :until].detach(),
-        written,
-        parameters.read_keys,
-        count,
+    done = write(parameters, state, addressing)
+    slots, weights, read, words = read_by_content(
+        parameters, done, addressing, state.accessed.shape[1]
+    )
+    vectors = (weights[..., None, :] @ read).squeeze(-2)
+    accessed = access_times(state, done, words, slots, weights, addressing.threshold)
+    return vectors, SAMMemory(
+        words if isinstance(words, InPlace) else words.values,
+        accessed,
+        state.steps + 1,
+        done.written,
         slots,
-        addressing.similarity_epsilon,
+        weights,
+        done.slots,
+        done.weights,
     )
-    read, words = words.read(found.flatten(1))
-    read = read.view(*found.shape, -1)
-    read_weights = sparse_weights(
-        read, parameters.read_keys, parameters.read_strengths, addressing.similarity_epsilon
-    )
-    vectors = (read_weights[..., None, :] @ read).squeeze(-2)
 
-    steps = state.steps + 1
-    seen = read_weights.detach().masked_fill(found >= written[:, None, None], 0.0)
-    where = torch.cat([found.flatten(1), place.flatten(1)], dim=1)
-    total = total_weights(where, torch.cat([seen.flatten(1), weights.detach().flatten(1)], dim=1))
-    times = torch.where(total > addressing.threshold, steps[:, None], at(state.accessed, where))
-    accessed = words.set_times(state.accessed, where, times)
-    memory = words if isinstance(words, InPlace) else words.values
-    return vectors, SAMMemory(memory, accessed, steps, written, found, read_weights, place, weights)
+
+def initial_access(memory: Tensor, read_heads: int, write_heads: int, count: int) -> SAMMemory:
+    """A memory [B, N, W] of which nothing is read or written yet; `count` is K."""
+    rows, slots, _ = memory.shape
+    nothing = torch.zeros((), dtype=torch.int64, device=memory.device)
+    first = torch.arange(count + 1, device=memory.device).clamp(max=slots - 1)
+    zero = memory.new_zeros(())
+    return SAMMemory(
+        memory,
+        accessed=nothing.expand(rows, slots),
+        steps=nothing.expand(rows),
+        written=nothing.expand(rows),
+        read_slots=first[:-1].expand(rows, read_heads, -1),
+        read_weights=zero.expand(rows, read_heads, count),
+        write_slots=first.expand(rows, write_heads, -1),
+        write_weights=zero.expand(rows, write_heads, count + 1),
+    )
 
 
 INITIAL_MEMORY = 0.0
@@ -284,23 +210,13 @@ class SAM(MemoryLayer):
             "batch_first": self.batch_first,
         }
 
+    def constant_memory(self, constant: Tensor, slots: tuple[int, int]) -> Tensor:
+        """A memory [N, W] of one number, which takes no room."""
+        return constant.expand(slots)
+
     def initial_access(self, memory: Tensor) -> SAMMemory:
         """Return the memory with nothing read or written yet; the heads look at the first slots."""
-        rows, slots, _ = memory.shape
-        count = self.addressing.top_k
-        nothing = torch.zeros((), dtype=torch.int64, device=memory.device)
-        first = torch.arange(count + 1, device=memory.device).clamp(max=slots - 1)
-        zero = memory.new_zeros(())
-        return SAMMemory(
-            zero.expand(memory.shape),
-            accessed=nothing.expand(rows, slots),
-            steps=nothing.expand(rows),
-            written=nothing.expand(rows),
-            read_slots=first[:-1].expand(rows, self.read_heads, -1),
-            read_weights=zero.expand(rows, self.read_heads, count),
-            write_slots=first.expand(rows, self.write_heads, -1),
-            write_weights=zero.expand(rows, self.write_heads, count + 1),
-        )
+        return initial_access(memory, self.read_heads, self.write_heads, self.addressing.top_k)
 
     def access(self, parameters: Any, memory: SAMMemory) -> tuple[Tensor, SAMMemory]:
         """Do one step on the memory with this layer's settings."""

@@ -134,6 +134,9 @@ class Case:
     """Whether a step has no gradient in the state before the first: its slots are at a maximum of
     two numbers that are equal."""
 
+    stopped: bool = False
+    """Whether something in a step has no gradient that a finite difference would find."""
+
     def build(self, *, seed: int = 0, **options: Any) -> Any:
         """Build the layer, in float64 unless `dtype` says otherwise, with perturbed parameters."""
         torch.manual_seed(seed)
@@ -200,6 +203,15 @@ def sam(**fixed: Any) -> Callable[..., Any]:
         sizes = {"memory_size": N, "word_size": W, **hidden_size(fixed | options)}
         sizes["addressing"] = Sparse(top_k=3)
         return memnets.SAM(I, O, **{**sizes, **fixed, **options})
+
+    return make
+
+
+def sdnc(**fixed: Any) -> Callable[..., Any]:
+    def make(**options: Any) -> Any:
+        sizes = {"memory_size": N, "word_size": W, **hidden_size(fixed | options)}
+        sizes |= {"addressing": Sparse(top_k=3), "links": 2}
+        return memnets.SDNC(I, O, **{**sizes, **fixed, **options})
 
     return make
 
@@ -339,6 +351,8 @@ TABLE = [
     Case("sam_several_heads", sam(read_heads=3, write_heads=2), kernel=False),
     Case("sam_softplus", sam(addressing=SOFTPLUS), kernel=False),
     Case("sam_gru_all_words", sam(controller="gru", addressing=Sparse(top_k=4)), kernel=False),
+    Case("sdnc", sdnc(), kernel=False, stopped=True),
+    Case("sdnc_all_links", sdnc(read_heads=2, links=4), kernel=False, stopped=True),
     Case("dnc_hopfield", dnc(content=Hopfield()), kernel=False),
     Case(
         "dnc_softmax_allocation",

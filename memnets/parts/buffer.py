@@ -5,6 +5,7 @@ Axes: B batch, N memory slots, W word; P positions, the words that one step look
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,28 @@ def own_copy(values: Tensor) -> Tensor:
     return values.clone(memory_format=torch.contiguous_format)
 
 
+def check_fits(values: Tensor) -> None:
+    """Raise a ValueError for words [B, N, W] of which a copy is larger than this machine's memory.
+
+    >>> check_fits(torch.zeros(2, 3, 4))
+    """
+    needed, there = values.numel() * values.element_size(), machine_memory()
+    if values.device.type == "cpu" and needed > there:
+        raise ValueError(
+            f"A memory of {' x '.join(map(str, values.shape))} numbers (rows, slots, word) needs "
+            f"{needed:,} bytes, and this machine has {there:,}: choose a smaller memory_size, "
+            "word_size or batch."
+        )
+
+
+def machine_memory() -> int:
+    """Bytes of main memory; more than any memory needs where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return 2**62
+
+
 class Buffer:
     """Words [B, N, W] that a sequence changes in place, and the gradients of them.
 
@@ -41,6 +64,7 @@ class Buffer:
     """
 
     def __init__(self, values: Tensor, restores: bool = False) -> None:
+        check_fits(values)
         self.values: Tensor = own_copy(values)
         """[B, N, W]; what the words are now"""
         self.touched: int = 0

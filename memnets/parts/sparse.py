@@ -14,7 +14,10 @@ from torch import Tensor
 from memnets.checks import check_epsilons, check_limit, check_name, check_sizes
 from memnets.interface import ADD_RANGES, STRENGTHS, Field, Table, real, unit
 from memnets.panels import Lines, Panel, Slots
+from memnets.parts.last_access import least_recent, total_weights
 from memnets.parts.registry import register
+from memnets.parts.search import exact, reach
+from memnets.parts.store import InPlace, Words, at
 
 
 def sparse_weights(words: Tensor, keys: Tensor, strengths: Tensor, epsilon: float = 1e-6) -> Tensor:
@@ -123,3 +126,82 @@ class Sparse:
             "write_vectors": Field((write_heads, word_size), ADD_RANGES[self.add_range]),
         }
         return Table(SparseParameters, fields)
+
+
+class Written(NamedTuple):
+    """What a write leaves."""
+
+    words: Words | InPlace
+    slots: Tensor
+    """where each head wrote, [B, H, K + 1]"""
+    weights: Tensor
+    """[B, H, K + 1]"""
+    written: Tensor
+    """[B]: the words below it were written"""
+    until: int
+    """no word at or above it can be among the first that a search looks at"""
+
+
+def write(parameters: Any, state: Any, addressing: Sparse) -> Written:
+    """Write as each head is told (eq. 3 and 5, section 3.2): see `memnets.sam.step`.
+
+    Args:
+        parameters: with the write fields of `SparseParameters`.
+        state: with the fields of `memnets.sam.SAMFields`.
+        addressing: K.
+    """
+    heads = parameters.write_gates.shape[1]
+    slots = state.accessed.shape[1]
+    words = state.memory if isinstance(state.memory, InPlace) else Words(state.memory)
+    end = reach(state.written, slots, heads)
+    until = min(slots, end + addressing.top_k)
+    words.touch(until)
+    unused = least_recent(state.accessed[:, :end], heads)
+    place = torch.cat([state.read_slots[:, :heads], unused[..., None]], dim=-1)
+    fresh = state.read_slots[:, :heads] >= state.written[:, None, None]
+    last_read = state.read_weights[:, :heads].masked_fill(fresh, 0.0)
+    weights = write_weights(last_read, parameters.write_gates, parameters.reuse_gates)
+    added = weights[..., None] * parameters.write_vectors[:, :, None]
+    words = words.write(unused, place.flatten(1), added.flatten(1, 2))
+    written = torch.maximum(state.written, unused.amax(1) + 1)
+    return Written(words, place, weights, written, until)
+
+
+def read_by_content(
+    parameters: Any, done: Written, addressing: Sparse, slots: int
+) -> tuple[Tensor, Tensor, Tensor, Words | InPlace]:
+    """Read the words most like each key (eq. 4).
+
+    Args:
+        parameters: with the read fields of `SparseParameters`.
+        done: the write before.
+        addressing: K.
+        slots: N.
+
+    Returns:
+        Slots [B, R, K], their weights and their words [B, R, K, W], and what is read next.
+    """
+    epsilon, keys = addressing.similarity_epsilon, parameters.read_keys
+    seen = done.words.values[:, : done.until].detach()
+    found = exact(seen, done.written, keys, addressing.top_k, slots, epsilon)
+    read, words = done.words.read(found.flatten(1))
+    read = read.view(*found.shape, -1)
+    weights = sparse_weights(read, keys, parameters.read_strengths, epsilon)
+    return found, weights, read, words
+
+
+def access_times(
+    state: Any,
+    done: Written,
+    words: Words | InPlace,
+    slots: Tensor,
+    weights: Tensor,
+    threshold: float,
+) -> Tensor:
+    """When each word was last accessed, [B, N], after a write and reads of slots [B, R, K]."""
+    seen = weights.detach().masked_fill(slots >= done.written[:, None, None], 0.0)
+    where = torch.cat([slots.flatten(1), done.slots.flatten(1)], dim=1)
+    both = torch.cat([seen.flatten(1), done.weights.detach().flatten(1)], dim=1)
+    now = total_weights(where, both) > threshold
+    times = torch.where(now, state.steps[:, None] + 1, at(state.accessed, where))
+    return words.put(state.accessed, where, times)

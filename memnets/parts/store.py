@@ -55,9 +55,14 @@ class Words:
         total = torch.zeros_like(self.values).scatter_add(1, where, added)
         return Words(self.values.masked_fill(wiped[..., None], 0.0) + total)
 
-    def set_times(self, accessed: Tensor, slots: Tensor, times: Tensor) -> Tensor:
-        """The times [B, N] of which those of `slots` [B, P] are `times` [B, P]."""
-        return accessed.scatter(1, slots, times)
+    def put(self, table: Tensor, slots: Tensor, values: Tensor) -> Tensor:
+        """The table [B, N] or [B, N, ...] of which the rows at slots [B, P] are `values`.
+
+        A slot may be there several times, with equal values.
+        """
+        if table.dim() == 2:
+            return table.scatter(1, slots, values)
+        return table.scatter(1, slots[..., None].expand_as(values), values)
 
 
 NO_TENSOR = (
@@ -137,15 +142,18 @@ class InPlace:
         arguments = (self.token, erased, self.resting, positions, added)
         return self.after(self.buffer.write(*arguments))
 
-    def set_times(self, accessed: Tensor, slots: Tensor, times: Tensor) -> Tensor:
-        """Set the times [B, N] of `slots` [B, P] in place, but not those of rows that rest."""
-        old = at(accessed, slots)
+    def put(self, table: Tensor, slots: Tensor, values: Tensor) -> Tensor:
+        """Set rows of a table in place, but not those of rows that rest: see `Words.put`."""
+        old = at(table, slots)
         if self.resting is not None:
-            times = torch.where(self.resting[:, None], old, times)
-        rows = self.buffer.rows(slots, accessed.shape[1])
-        self.buffer.note(accessed.view(-1), rows, old.flatten())
-        accessed.view(-1).index_copy_(0, rows, times.flatten())
-        return accessed
+            still = self.resting.view(-1, *[1] * (old.dim() - 1))
+            values = torch.where(still, old, values)
+        rows = self.buffer.rows(slots, table.shape[1])
+        flat = table.view(-1) if table.dim() == 2 else table.view(-1, table.shape[-1])
+        old, values = old.flatten(0, 1), values.flatten(0, 1)
+        self.buffer.note(flat, rows, old)
+        flat.index_copy_(0, rows, values)
+        return table
 
     def end(self) -> Tensor:
         """The words [B, N, W] as a value; nothing may be written from then on."""

@@ -152,7 +152,7 @@ def of_step(layer: Any, x_t: Tensor, state: Any) -> tuple[Callable[..., Any], tu
     return function, (x_t, *layer.parameters(), *numbers(state))
 
 
-@pytest.mark.parametrize("case", TABLE, ids=str)
+@pytest.mark.parametrize("case", [case for case in TABLE if not case.stopped], ids=str)
 def test_step(case: Case) -> None:
     """One whole step, after two others, along random directions (gradcheck's fast mode)."""
     layer = case.build(memory_size=4)
@@ -165,7 +165,7 @@ def test_step(case: Case) -> None:
     assert torch.autograd.gradcheck(function, wanting(*arguments), fast_mode=True)
 
 
-@pytest.mark.parametrize("case", TABLE, ids=str)
+@pytest.mark.parametrize("case", [case for case in TABLE if not case.stopped], ids=str)
 def test_sequence(case: Case) -> None:
     """Three steps from the initial state, with respect to the input and every parameter."""
     layer = case.build(memory_size=4)

@@ -253,6 +253,14 @@ def test_a_copy_of_nothing_takes_no_memory_until_it_is_written() -> None:
     assert torch.equal(own_copy(ones), ones)
 
 
+def test_a_memory_that_does_not_fit() -> None:
+    """A terabyte and more, which is said before anything is computed."""
+    layer = memnets.SAM(3, 2, memory_size=2**28, word_size=200, hidden_size=4)
+    message = r"20 x 268435456 x 200 numbers .* needs 4,294,967,296,000 bytes, and this machine"
+    with pytest.raises(ValueError, match=message):
+        layer(torch.zeros(1, 20, 3))
+
+
 @given(st.integers(1, 9), samples.seeds)
 def test_the_least_recent_are_those_of_a_sort(slots: int, seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -12,6 +12,7 @@ MODEL_SIZES = {
     "dnc": MEMORY_SIZES,
     "neural_stack": MEMORY_SIZES,
     "sam": MEMORY_SIZES,
+    "sdnc": [*MEMORY_SIZES, "--model.links", "2"],
     "lstm": ["--model.hidden-size", "4"],
     "rnn": ["--model.controller.hidden-size", "4"],
     "transformer": ["--model.hidden-size", "8", "--model.num-layers", "1"],

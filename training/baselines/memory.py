@@ -63,6 +63,12 @@ register(
     ),
 )(memnets.NeuralStack)
 
+SPARSE = costs.Costs(
+    # The scan, once all words are written; what K words need does not grow with N.
+    lambda sizes: {"content": 2 * sizes.read_heads * sizes.memory_size * sizes.word_size},
+    lambda sizes: {"content": 2 * sizes.memory_size * (sizes.word_size + sizes.read_heads)},
+)
+
 register(
     "sam",
     Style("SAM", palette.VERMILION, ":"),
@@ -70,9 +76,15 @@ register(
     guess=SEQUENCES,
     parts=PARTS,
     not_flags=HIDDEN_SIZE,
-    costs=costs.Costs(
-        # The scan, once all words are written; what K words need does not grow with N.
-        lambda sizes: {"content": 2 * sizes.read_heads * sizes.memory_size * sizes.word_size},
-        lambda sizes: {"content": 2 * sizes.memory_size * (sizes.word_size + sizes.read_heads)},
-    ),
+    costs=SPARSE,
 )(memnets.SAM)
+
+register(
+    "sdnc",
+    Style("SDNC", palette.SKY, "-."),
+    family="steady",
+    guess=SEQUENCES,
+    parts=PARTS,
+    not_flags=HIDDEN_SIZE,
+    costs=SPARSE,
+)(memnets.SDNC)
