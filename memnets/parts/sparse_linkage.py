@@ -99,7 +99,8 @@ def update_links(links: Links, slots: Tensor, weights: Tensor, words: Words | In
 
     left = (1 - weights.sum(1, keepdim=True)) * last
     both = torch.cat([last_slots, slots], dim=1), torch.cat([left, weights], dim=1)
-    return Links(*tables, *merged(*both, last.shape[1]))
+    latest = merged(*both, last.shape[1])
+    return Links(tables[0], tables[1], tables[2], tables[3], latest[0], latest[1])
 
 
 def _add(
