@@ -109,7 +109,7 @@ def table(sizes: list[int], steps: int, rounds: int, dense: int) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Print the table, or as JSON what `--one` asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="slots N")
+    parser.add_argument("--sizes", type=int, nargs="*", default=list(SIZES), help="slots N")
     parser.add_argument("--steps", type=int, default=100, help="steps of a sequence, T")
     parser.add_argument("--rounds", type=int, default=3, help="sequences; the median counts")
     parser.add_argument("--dense", type=int, default=65_536, help="slots of the NTM; 0: none")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from memnets.parts.search import largest
+
 
 @torch.no_grad()
 def least_recent(accessed: Tensor, count: int) -> Tensor:
@@ -25,7 +27,7 @@ def least_recent(accessed: Tensor, count: int) -> Tensor:
     """
     slots = accessed.shape[1]
     order = accessed * slots + torch.arange(slots, device=accessed.device)
-    return order.topk(count, dim=1, largest=False).indices
+    return largest(-order, count)[1]
 
 
 @torch.no_grad()

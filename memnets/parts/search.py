@@ -8,8 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memnets.parts.content import cosine_similarity
-
 
 def reach(written: Tensor, slots: int, more: int) -> int:
     """How many slots hold all that were written, and `more` that were not: a bound for all rows.
@@ -21,6 +19,34 @@ def reach(written: Tensor, slots: int, more: int) -> int:
     if written.is_meta:
         return slots
     return min(slots, int(written.max()) + more)
+
+
+CHUNK = 1000
+"""How many numbers `largest` looks at together."""
+
+
+def largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest numbers of the last axis and where they are, as `Tensor.topk` finds them.
+
+    None of them is outside of the `count` chunks with the largest maxima: of a million numbers that
+    takes a tenth of the time.
+
+    >>> largest(torch.arange(30_000), 2)
+    (tensor([29999, 29998]), tensor([29999, 29998]))
+    """
+    size = values.shape[-1]
+    chunks = size // CHUNK
+    if chunks <= 2 * count:
+        found = values.topk(count, dim=-1)
+        return found.values, found.indices
+    whole = values[..., : chunks * CHUNK].unflatten(-1, (chunks, CHUNK))
+    best = whole.amax(-1).topk(count, dim=-1).indices
+    place = torch.arange(size, device=values.device)
+    inside = (best[..., None] * CHUNK + place[:CHUNK]).flatten(-2)
+    rest = place[chunks * CHUNK :].expand(*inside.shape[:-1], -1)
+    where = torch.cat([inside, rest], dim=-1)
+    found = values.gather(-1, where).topk(count, dim=-1)
+    return found.values, where.gather(-1, found.indices)
 
 
 @torch.no_grad()
@@ -38,7 +64,7 @@ def exact(
         keys: [B, R, W].
         count: K, at most N.
         slots: N.
-        epsilon: see `cosine_similarity`.
+        epsilon: see `memnets.parts.content.cosine_similarity`.
 
     Returns:
         Slots [B, R, K] in their order, without a gradient.
@@ -48,10 +74,14 @@ def exact(
     tensor([[[1, 2]]])
     """
     end = memory.shape[1]
-    alike = cosine_similarity(memory, keys, epsilon)
+    # The cosine of `memnets.parts.content`, by what is faster over many words and has no gradient
+    squares = torch.linalg.vector_norm(memory, dim=-1)[:, None].square()
+    squares = squares * torch.linalg.vecdot(keys, keys)[..., None]
+    products = torch.bmm(keys, memory.transpose(1, 2))
+    alike = products * squares.add_(epsilon).rsqrt_()
     place = torch.arange(end, device=memory.device)
     ends = written[:, None, None]
-    found, where = alike.masked_fill(place >= ends, -torch.inf).topk(count, dim=-1)
+    found, where = largest(alike.masked_fill(place >= ends, -torch.inf), count)
     # Unwritten words are as alike as the first of them, whatever the rounding in a product.
     fresh = ends + torch.arange(count, device=memory.device)
     like = alike.gather(2, ends.clamp(max=end - 1).expand(-1, keys.shape[1], 1))

@@ -75,11 +75,11 @@ class SparseParameters(NamedTuple):
 
     def panels(self, memory: Any, kind: str, head: int) -> dict[str, Panel]:
         """What a picture shows of a head, `read` or `write`, of a record [T, ...]."""
+        accessed = Slots("last access of slot", memory.accessed)
         if kind == "read":
             strengths = {"": self.read_strengths[:, head]}
-            return {"gates": Lines("strength", strengths)}
+            return {"gates": Lines("strength", strengths), "usage": accessed}
         gates = {"write": self.write_gates[:, head], "reuse": self.reuse_gates[:, head]}
-        accessed = Slots("last access of slot", memory.accessed)
         return {"gates": Lines("gates", gates, (0, 1)), "usage": accessed}
 
 

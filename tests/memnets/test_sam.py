@@ -12,6 +12,7 @@ import memnets
 from memnets.parts.buffer import own_copy
 from memnets.parts.content import content_weights
 from memnets.parts.last_access import least_recent, total_weights
+from memnets.parts.search import largest
 from memnets.parts.sparse import Sparse, SparseParameters
 from memnets.parts.store import InPlace, Words
 from memnets.sam import SAMMemory, step
@@ -269,6 +270,14 @@ def test_the_least_recent_are_those_of_a_sort(slots: int, seed: int) -> None:
     found = least_recent(torch.tensor(times), count)
     for row, one in zip(times, found.tolist(), strict=True):
         assert one == sorted(range(slots), key=lambda i: (row[i], i))[:count]
+
+
+@given(st.integers(1, 40_000), st.integers(1, 9), samples.seeds)
+def test_the_largest_are_those_of_topk(size: int, count: int, seed: int) -> None:
+    count = min(count, size)
+    values = torch.rand(2, size, generator=torch.Generator().manual_seed(seed))
+    for one, expected in zip(largest(values, count), values.topk(count), strict=True):
+        assert torch.equal(one, expected)
 
 
 def test_the_weights_of_equal_slots_count_together() -> None:
