@@ -5,7 +5,7 @@ Of `memnets.SAM` and other layers whose memory has a method `opened`. Axes: N me
 
 from __future__ import annotations
 
-from memnets.state import State
+from memnets.state import State, detach
 
 
 def share(state: State, *, restore: bool = False) -> State:
@@ -46,4 +46,4 @@ def value(state: State) -> State:
     Raises:
         ValueError: if the memory has moved on.
     """
-    return state._replace(memory=state.memory.copied())
+    return detach(state._replace(memory=state.memory.copied()))

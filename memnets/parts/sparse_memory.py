@@ -11,7 +11,7 @@ from torch import Tensor
 
 from memnets.parts.buffer import own_copy
 from memnets.parts.store import InPlace
-from memnets.state import detach, select
+from memnets.state import select
 
 RECORDED = 1024
 """Of how many slots, the first, a record keeps words and weights."""
@@ -65,9 +65,9 @@ class SparseMemory:
         return self if self.memory.shared else self._replace(memory=self.memory.end())
 
     def copied(self: Any) -> Any:
-        """A value, outside of the graph, of what is in place now."""
+        """A value of what is in place now; the memory itself has no graph."""
         memory = _values(self.memory).clone()
-        return detach(self._replace(memory=memory, **self._each_table(Tensor.clone)))
+        return self._replace(memory=memory, **self._each_table(Tensor.clone))
 
     def _each_table(self: Any, function: Any) -> dict[str, Tensor]:
         return {name: function(getattr(self, name)) for name in self.tables}

@@ -140,6 +140,13 @@ def test_without_gradients_nothing_is_kept() -> None:
     assert not [one for one in leaves(value(end)) if one.requires_grad]
 
 
+def test_a_value_is_outside_of_the_graph() -> None:
+    layer = layer_of()
+    _, end = layer(inputs(), share(lived(layer)))
+    assert end.read_vectors.requires_grad
+    assert not [one for one in leaves(value(end)) if one.requires_grad]
+
+
 def test_what_needs_a_value() -> None:
     layer = layer_of()
     shared = share(lived(layer))
