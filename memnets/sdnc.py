@@ -76,7 +76,13 @@ class SDNCMemory(SparseMemory, SDNCFields):
     """The memory of an SDNC, and what is known of its words: the fields of `SDNCFields`."""
 
     __slots__ = ()
-    tables: tuple[str, ...] = ("accessed", "before_slots", "before_weights", "after_slots", "after_weights")
+    tables: tuple[str, ...] = (
+        "accessed",
+        "before_slots",
+        "before_weights",
+        "after_slots",
+        "after_weights",
+    )
 
 
 def step(

@@ -71,7 +71,7 @@ SPARSE = costs.Costs(
 
 register(
     "sam",
-    Style("SAM", palette.VERMILION, ":"),
+    Style("SAM", palette.PURPLE, ":"),
     family="steady",
     guess=SEQUENCES,
     parts=PARTS,
@@ -81,7 +81,7 @@ register(
 
 register(
     "sdnc",
-    Style("SDNC", palette.SKY, "-."),
+    Style("SDNC", palette.GREY, "-."),
     family="steady",
     guess=SEQUENCES,
     parts=PARTS,
