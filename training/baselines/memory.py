@@ -63,12 +63,7 @@ register(
     ),
 )(memnets.NeuralStack)
 
-SPARSE = costs.Costs(
-    # The scan, once all words are written; what K words need does not grow with N.
-    lambda sizes: {"content": 2 * sizes.read_heads * sizes.memory_size * sizes.word_size},
-    lambda sizes: {"content": 2 * sizes.memory_size * (sizes.word_size + sizes.read_heads)},
-)
-
+# What a sparse memory costs does not follow from its sizes alone (docs/sparse.md).
 register(
     "sam",
     Style("SAM", palette.PURPLE, ":"),
@@ -76,7 +71,6 @@ register(
     guess=SEQUENCES,
     parts=PARTS,
     not_flags=HIDDEN_SIZE,
-    costs=SPARSE,
 )(memnets.SAM)
 
 register(
@@ -86,5 +80,4 @@ register(
     guess=SEQUENCES,
     parts=PARTS,
     not_flags=HIDDEN_SIZE,
-    costs=SPARSE,
 )(memnets.SDNC)
