@@ -36,9 +36,9 @@ from memnets.parts.start import Start
 from memnets.parts.usage import Allocation, LeastRecentlyUsed
 from memnets.parts.writing import EraseAdd
 from memnets.registry import register
-from memnets.stacked import Stacked, StackedState
 from memnets.sam import SAM, SAMMemory
 from memnets.sdnc import SDNC, SDNCMemory, SDNCParameters
+from memnets.stacked import Stacked, StackedState
 from memnets.state import State, detach, flatten, map_tensors, unflatten
 from memnets.stream import Stream
 
@@ -47,9 +47,7 @@ __version__ = "0.1.0"
 # So that `torch.load` takes a saved state or trace with `weights_only=True`, its default. torch
 # knows no other way than this list; nothing in a NamedTuple of tensors can run code.
 _MODULES = [getattr(parts, name) for name in parts.__all__]
-_MODULES += [_bidirectional, _stacked, dnc, neural_stack, ntm, state, _record]
-_MODULES += [_bidirectional, dnc, neural_stack, ntm, sam, state, _record]
-_MODULES += [_bidirectional, dnc, neural_stack, ntm, sam, sdnc, state, _record]
+_MODULES += [_bidirectional, _stacked, dnc, neural_stack, ntm, sam, sdnc, state, _record]
 _add_safe_globals(
     [
         kind
