@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from memnets.checks import check_epsilons, check_limit, check_name, check_sizes
+from memnets.checks import check_epsilons, check_limit, check_name, check_numbers, check_sizes
 from memnets.interface import ADD_RANGES, STRENGTHS, Field, Table, real, unit
 from memnets.panels import Lines, Panel, Slots
 from memnets.parts.last_access import least_recent, total_weights
@@ -111,6 +111,7 @@ class Sparse:
         check_sizes(top_k=self.top_k)
         check_name("strength", self.strength, STRENGTHS)
         check_name("add_range", self.add_range, ADD_RANGES)
+        check_numbers(strength_bias=self.strength_bias)
         check_limit("sharpness_limit", self.sharpness_limit)
         check_epsilons(threshold=self.threshold, similarity_epsilon=self.similarity_epsilon)
 
