@@ -161,8 +161,7 @@ def _run(
     tensors = tensors_of(layer, x, state, None if starts is None else starts.state)
     flat = tensors.flat() if torch.is_grad_enabled() else []
     training = any(tensor.requires_grad for tensor in flat)
-    module: Any = layer.readout
-    logits: list[Any] = [*module._parameters.values()] if readout else []
+    logits: list[Any] = [layer.readout.weight, layer.readout.bias] if readout else []
     if not training and flat and any(parameter.requires_grad for parameter in logits):
         logits = []  # a readout that is trained alone needs no backward of the kernel
     if logits:

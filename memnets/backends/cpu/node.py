@@ -148,7 +148,7 @@ def backward(
 
     Args:
         call: of the forward.
-        tensors: what it was d_outputs.
+        tensors: what it was given.
         wanted: of which of them the gradient is used.
         d_outputs: the gradients of what it returned.
         outputs: what it returned, up to the read vectors where it returned logits, else up to h.

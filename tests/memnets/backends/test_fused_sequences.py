@@ -144,7 +144,14 @@ def without_bias(layer: Any) -> None:
     layer.readout.bias = None
 
 
-@pytest.mark.parametrize("change", [None, hooked, replaced, own_output, without_bias])
+def put_back(layer: Any) -> None:
+    """As a weight norm that is removed: the weight comes after the bias now."""
+    weight = layer.readout.weight
+    del layer.readout.weight
+    layer.readout.weight = weight
+
+
+@pytest.mark.parametrize("change", [None, put_back, hooked, replaced, own_output, without_bias])
 @pytest.mark.parametrize("lengths", [None, [2, 5, 1]])
 @pytest.mark.parametrize("name", ["ntm_lstm", "dnc_lstm"])
 def test_the_logits(name: str, lengths: Any, change: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +167,7 @@ def test_the_logits(name: str, lengths: Any, change: Any, monkeypatch: pytest.Mo
         found.append([y, *torch.autograd.grad(y.square().sum(), wanted)])
         with torch.no_grad():
             assert_same(layer(x, lengths=lengths)[0], y)
-    assert asked == 2 * [change is None]
+    assert asked == 2 * [change in (None, put_back)]
     for expected, actual in zip(*found, strict=True):
         assert_same(actual, expected)
 
