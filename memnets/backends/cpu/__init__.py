@@ -31,7 +31,7 @@ from memnets.backends.cpu.planned import (
     planned,
     shapes_of,
 )
-from memnets.backends.cpu.problems import Call, tensors_of
+from memnets.backends.cpu.problems import READOUT, Call, tensors_of
 from memnets.backends.cpu.stepper import Stepper
 from memnets.backends.reference import Starts, Unrolled
 from memnets.backends.spec import Steps
@@ -133,8 +133,10 @@ def run(
     """
     started = first_state(layer, x.shape[1]) if state is None else state
     if not torch.is_autocast_enabled("cpu"):
-        readout = layer.readout is not None and reason_against_readout(layer) is None
-        return _run(layer, x, started, lengths, checkpoint_every, starts, readout)
+        readout: Any = layer.readout
+        small = readout is not None and readout.weight.numel() <= READOUT
+        logits = small and reason_against_readout(layer) is None
+        return _run(layer, x, started, lengths, checkpoint_every, starts, logits)
     dtype = layer.some_weight.dtype
     with torch.autocast("cpu", enabled=False):
         started = map_tensors(lambda tensor: tensor.to(dtype), started)
@@ -161,7 +163,8 @@ def _run(
     tensors = tensors_of(layer, x, state, None if starts is None else starts.state)
     flat = tensors.flat() if torch.is_grad_enabled() else []
     training = any(tensor.requires_grad for tensor in flat)
-    logits: list[Any] = [layer.readout.weight, layer.readout.bias] if readout else []
+    module: Any = layer.readout
+    logits: list[Any] = [module.weight, module.bias] if readout else []
     if not training and flat and any(parameter.requires_grad for parameter in logits):
         logits = []  # a readout that is trained alone needs no backward of the kernel
     if logits:

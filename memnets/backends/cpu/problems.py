@@ -25,6 +25,9 @@ MANY = 8
 """From this many rows of a batch on, a step's product with x is as fast as that of all steps."""
 NARROW = 64
 """Up to this many numbers of x it costs little in any case."""
+READOUT = 2**15
+"""From a readout of up to this many weights the kernel makes the logits. A larger one leaves the
+processor's cache from step to step; torch's product of all steps reads it once."""
 
 
 class Call(NamedTuple):

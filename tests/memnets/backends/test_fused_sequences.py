@@ -14,6 +14,7 @@ from torch.nn import functional
 import memnets
 from memnets.backends.cpu import division, node
 from memnets.backends.cpu.division import SPAN
+from memnets.backends.cpu.problems import READOUT
 from memnets.backends.registry import Backend
 from tests.layers import BY_NAME, TABLE, B, Case, I, assert_same, inputs
 
@@ -182,6 +183,18 @@ def test_a_readout_that_is_trained_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     assert asked == [False]
     gradient: Any = layer.readout.bias.grad
     assert_same(gradient, torch.full((2,), float(y.numel() / 2), dtype=y.dtype))
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_large_readout(more: int, grad: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is torch's: the kernel would read it at every step."""
+    asked = spied(monkeypatch)
+    outputs = READOUT // 8 + more
+    layer = memnets.NTM(I, outputs, memory_size=6, word_size=4, hidden_size=4, backend="fused")
+    with torch.set_grad_enabled(grad):
+        layer(torch.rand(2, B, I))
+    assert asked == [not more]
 
 
 def test_a_second_derivative_of_the_logits() -> None:
