@@ -4,6 +4,8 @@ And what the kernel makes besides the steps: the logits, and the gradients of al
 """
 
 import copy
+import ctypes
+from itertools import product
 from typing import Any
 
 import pytest
@@ -13,7 +15,12 @@ from torch.nn import functional
 
 import memnets
 from memnets.backends.cpu import division, node
-from memnets.backends.cpu.division import SPAN
+from memnets.backends.cpu.buffers import ALIGNMENT
+from memnets.backends.cpu.described import described, text_of
+from memnets.backends.cpu.division import SPAN, span, written_a_step
+from memnets.backends.cpu.library import load
+from memnets.backends.cpu.operator import kept_numbers
+from memnets.backends.cpu.plan import Problem
 from memnets.backends.cpu.problems import READOUT
 from memnets.backends.registry import Backend
 from tests.layers import BY_NAME, TABLE, B, Case, I, assert_same, inputs
@@ -78,6 +85,37 @@ def test_fewer_numbers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """For every fourth step alone a memory, of 64 slots of 16 numbers."""
     saved = numbers_kept(monkeypatch, 2**40) - numbers_kept(monkeypatch, 0)
     assert saved > 0.6 * B * 64 * 64 * 16
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+@pytest.mark.parametrize("name", ["ntm_lstm", "dnc_lstm"])
+def test_memories_that_a_graph_has_written_again(name: str, lengths: Any, near: int) -> None:
+    layer, plain = (BY_NAME[name].build(backend=backend) for backend in ("fused", "reference"))
+    compiled: Any = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    compiled.parameters = layer.parameters
+    expected = gradients(plain, lengths, True)
+    with torch._functorch.config.patch(donated_buffer=False):  # for a second backward
+        found = gradients(compiled, lengths, True)
+    for one, other in zip(found, expected, strict=True):
+        assert_same(one, other, 1e-10)
+
+
+@pytest.mark.parametrize("name", ["ntm_lstm", "dnc_lstm"])
+def test_a_graph_keeps_enough(name: str, near: int) -> None:
+    """A graph knows the size of the buffer before the kernel divides it; a line more says whether a
+    backward has used it."""
+    known = described(text_of(BY_NAME[name].build(backend="fused")))
+    for time, rows, segment, begins in product([1, 4, 5, 65], [1, 9], [1, 3, 65], [False, True]):
+        problem = Problem.from_buffer_copy(known.plan.problem)
+        layers = type(known.plan.layers).from_buffer_copy(known.plan.layers)
+        problem.layers, problem.times_kept = layers, 1
+        problem.time, problem.batch, problem.segment = time, rows, min(segment, time)
+        step = rows * written_a_step(known.plan) * torch.float64.itemsize
+        problem.span = span(time, problem.segment, step)
+        problem.starts = ALIGNMENT if begins else None
+        used = load(torch.float64).memnets_divide(ctypes.byref(problem), None)
+        sizes = known.plan, torch.float64, time, rows, problem.segment, begins
+        assert kept_numbers(*sizes) >= used + ALIGNMENT
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "elman", "feedforward"])
