@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from memnets.backends.cpu import compiling
+from memnets.backends.cpu import compiling, division
 from memnets.backends.cpu.again import form_of_memory
 from memnets.backends.cpu.known import inner_modules
 from memnets.backends.cpu.library import NUMBERS, load
@@ -73,11 +73,12 @@ def text_of(layer: Any) -> str:
 
 
 def _kernel(dtype: torch.dtype) -> str:
-    """Name the kernel, whose sources and instruction set decide how much a forward keeps.
+    """Name all that decides how much a forward keeps: sources, instruction set, spans.
 
     torch.compile takes a graph from its cache on disk if its text is the same.
     """
-    return f"{compiling.digest_of_sources()[:12]} {load(dtype).memnets_vectors().decode()}"
+    vectors = load(dtype).memnets_vectors().decode()
+    return f"{compiling.digest_of_sources()[:12]} {vectors} {division.SPAN} {division.NEAR}"
 
 
 @functools.lru_cache(maxsize=64)

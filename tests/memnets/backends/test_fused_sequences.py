@@ -118,6 +118,15 @@ def test_a_graph_keeps_enough(name: str, near: int) -> None:
         assert kept_numbers(*sizes) >= used + ALIGNMENT
 
 
+def test_a_graph_from_the_disk_keeps_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.compile finds it by its text, which differs where another size is kept."""
+    texts = set()
+    for bytes_kept in (2**40, 0):
+        monkeypatch.setattr(division, "NEAR", bytes_kept)
+        texts.add(text_of(BY_NAME["ntm_lstm"].build(backend="fused")))
+    assert len(texts) == 2
+
+
 @pytest.mark.parametrize("kind", ["lstm", "gru", "elman", "feedforward"])
 @pytest.mark.parametrize("hidden", [1, 7, 40, 67])
 def test_gradients_of_weights_of_any_size(kind: str, hidden: int) -> None:
