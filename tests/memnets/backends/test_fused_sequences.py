@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._functorch import config as functorch
 from torch.nn import functional
 
 import memnets
@@ -94,7 +95,7 @@ def test_memories_that_a_graph_has_written_again(name: str, lengths: Any, near: 
     compiled: Any = torch.compile(layer, backend="aot_eager", fullgraph=True)
     compiled.parameters = layer.parameters
     expected = gradients(plain, lengths, True)
-    with torch._functorch.config.patch(donated_buffer=False):  # for a second backward
+    with functorch.patch(donated_buffer=False):  # for a second backward
         found = gradients(compiled, lengths, True)
     for one, other in zip(found, expected, strict=True):
         assert_same(one, other, 1e-10)
