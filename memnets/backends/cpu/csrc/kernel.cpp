@@ -37,10 +37,8 @@ template <class T, class Memory>
 Size rows_at_once(const Problem& problem) {
   constexpr Size cache = 1 << 19;
   const Memory memory(problem);
-  const Size row = (memory.running_size() ? memory.running_size()
-                                              : memory.written_size() + memory.kept_size()) *
-                   sizeof(T);
-  return std::max<Size>(1, cache / row);
+  const Size running = memory.running_size(), record = memory.written_size() + memory.kept_size();
+  return std::max<Size>(1, cache / Size((running ? running : record) * sizeof(T)));
 }
 
 // work(index) of each thread, at once.

@@ -61,7 +61,7 @@ MEMNETS_INLINE void write_one_head(Shape shape, Write<T> parameters, const T* be
     constexpr Size vectors = decltype(count)::value;
     const Vector<T> one(1);
     Vector<T> weights[vectors], sums[vectors];
-  MEMNETS_UNROLL
+    MEMNETS_UNROLL
     for (Size i = 0; i < vectors; ++i) {
       weights[i] = load(parameters.weights + start + i * lanes<T>);
       sums[i] = Vector<T>(0);

@@ -2,7 +2,7 @@
 //
 // Rows do not see each other, so that a thread takes its rows through all steps without waiting for
 // another. The controller's products are for all of a thread's rows at once; the memory runs row by
-// row. Gradients of weights are left to the caller: they are products over all steps at once.
+// row. Gradients of weights come after the loop: they are products over all steps at once (gradients.h).
 #pragma once
 
 #include <vector>

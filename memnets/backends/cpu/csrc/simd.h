@@ -101,7 +101,7 @@ inline Doubles smaller(Doubles a, Doubles b) { return _mm512_min_pd(a, b); }
 inline Floats root(Floats a) { return _mm512_sqrt_ps(a); }
 inline Doubles root(Doubles a) { return _mm512_sqrt_pd(a); }
 // Newton's step on an estimate to 14 bits: a root and a division take three times as long. At infinity
-// the estimate is exact, and has no step to take.
+// the estimate is exact, and has no step to take. `a` is above 0: it holds an epsilon.
 inline Floats inverse_root(Floats a) {
   const Floats estimate = _mm512_rsqrt14_ps(a);
   const Floats step = fused(a * estimate, estimate * -0.5f, 0.5f - Floats{});
