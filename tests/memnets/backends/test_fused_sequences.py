@@ -146,6 +146,16 @@ def test_gradients_of_weights_of_any_size(kind: str, hidden: int) -> None:
         assert_same(actual, expected, 1e-10)
 
 
+def test_a_gradient_of_a_bias_that_cancels() -> None:
+    """Of 640 numbers from -1 to 1 little is left: sums in float32 had lost two digits of it."""
+    layer = memnets.NTM(9, 8, memory_size=6, word_size=4, hidden_size=5, backend="fused")
+    y, _ = layer(torch.rand(40, 16, 9))
+    weights = torch.linspace(-1, 1, y.numel()).view_as(y)
+    (found,) = torch.autograd.grad(y, layer.readout.bias, weights)
+    expected = weights.double().sum((0, 1))
+    assert float((found - expected).abs().max() / expected.abs().max()) < 1e-6
+
+
 @pytest.mark.parametrize("rows", [1, 9])
 @pytest.mark.parametrize("width", [3, 100])
 def test_inputs_before_and_inside_the_steps(rows: int, width: int) -> None:
