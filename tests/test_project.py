@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from unittest import mock
 
@@ -217,6 +218,10 @@ def test_the_code_is_clean(command):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.skipif(
+    find_spec("torchrl") is None or find_spec("sb3_contrib") is None,
+    reason="needs the extra rl: classes of memnets.rl have bases of its libraries",
+)
 def test_the_public_types_are_complete():
     """What `py.typed` promises to strict users: every public symbol has a known type."""
     command = [sys.executable, "-m", "pyright", "--verifytypes", "memnets", "--ignoreexternal"]
