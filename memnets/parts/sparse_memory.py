@@ -73,7 +73,9 @@ class SparseMemory:
         return {name: function(getattr(self, name)) for name in self.tables}
 
     def resting(self: Any, rows: Tensor) -> Any:
-        """The same, of which the next step changes nothing in `rows`, [B] of bool."""
+        """The same, of which the next step changes nothing in `rows` either, [B] of bool."""
+        if not isinstance(self.memory, InPlace):  # a value, of which a step makes another
+            return self
         return self._replace(memory=self.memory.rest(rows))
 
     def select(self: Any, active: Tensor, old: Any) -> Any:
@@ -82,7 +84,7 @@ class SparseMemory:
             small = [name for name in self._fields if name not in ("memory", *self.tables)]
             pairs = {name: (getattr(self, name), getattr(old, name)) for name in small}
             chosen = {name: select(active, *pair) for name, pair in pairs.items()}
-            return self._replace(**chosen)
+            return self._replace(memory=self.memory.rest_as(old.memory), **chosen)
         if not isinstance(old.memory, InPlace):
             return type(self)(*select(active, tuple(self), tuple(old)))
         if not active.is_meta and not active.any():

@@ -121,8 +121,13 @@ class InPlace:
         self.buffer.touched = max(self.buffer.touched, end)
 
     def rest(self, rows: Tensor) -> InPlace:
-        """The same words, of which a write changes nothing in `rows`, [B] of bool."""
-        return InPlace(self.buffer, self.token, shared=self.shared, resting=rows)
+        """The same words, of which a write changes nothing in `rows` either, [B] of bool."""
+        still = rows if self.resting is None else self.resting | rows
+        return InPlace(self.buffer, self.token, shared=self.shared, resting=still)
+
+    def rest_as(self, old: InPlace) -> InPlace:
+        """The same words, of which a write changes nothing in the rows that rest in `old`."""
+        return InPlace(self.buffer, self.token, shared=self.shared, resting=old.resting)
 
     def after(self, token: Tensor) -> InPlace:
         """The words as they are now, that a token stands for."""

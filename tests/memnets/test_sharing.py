@@ -46,6 +46,17 @@ def test_a_shared_memory_computes_what_a_value_does(lengths: Any) -> None:
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
+def test_a_row_that_ended_goes_on_in_the_next_call() -> None:
+    layer = layer_of()
+    state, x = lived(layer), inputs()
+    _, between = layer(x, state, lengths=[7, 3])
+    y, end = layer(x, between)
+    _, shared_between = layer(x, share(state), lengths=[7, 3])
+    shared_y, shared_end = layer(x, shared_between)
+    assert_same(shared_y, y)
+    assert_same(value(shared_end), memnets.detach(end))
+
+
 @pytest.mark.parametrize("lengths", [None, [7, 3]])
 def test_the_backward_puts_the_memory_back_bit_for_bit(lengths: Any) -> None:
     layer = layer_of()
