@@ -31,7 +31,7 @@ from memnets.parts.controllers import Stack, made_controller
 from memnets.parts.registry import as_data
 from memnets.parts.start import Start
 from memnets.parts.wiring import WiredStack
-from memnets.state import State, select, without_batch
+from memnets.state import State, resting, select, without_batch
 
 NOT_IN_CONFIG = ("hidden_size", "backend", "device", "dtype")
 """Arguments that a config does not have: the first is the controller's."""
@@ -283,7 +283,7 @@ class MemoryLayer(nn.Module, ABC):
         h, controller = self.controller(torch.cat([x_t, reads], dim=-1), before.controller)
         parameters = self.interface(h)
         with full_precision(h.device.type):
-            written = self.access(parameters, state.memory)
+            written = self.access(parameters, resting(~due, state.memory))
             held = (state.read_vectors, state.memory)
             if self.schedule.read_between:
                 held = self.look(parameters, state.memory)

@@ -126,7 +126,8 @@ class SAM(MemoryLayer):
 
     Args:
         input_size: numbers in each input, I.
-        output_size: numbers in each output, O; they are logits.
+        output_size: numbers in each output, O; they are logits. None: no readout, and the output
+            is h of the controller and what was read, side by side; the attribute says the size.
         memory_size: slots N.
         word_size: numbers in a slot, W.
         read_heads, write_heads: heads that read, R, and heads that write, H; write head h writes to
@@ -158,7 +159,7 @@ class SAM(MemoryLayer):
     def __init__(
         self,
         input_size: int,
-        output_size: int,
+        output_size: int | None,
         *more: NoReturn,
         memory_size: int = 16_384,
         word_size: int = 20,
@@ -200,12 +201,12 @@ class SAM(MemoryLayer):
         """The constructor's arguments that make this layer, backend, device and dtype apart."""
         return {
             "input_size": self.input_size,
-            "output_size": self.output_size,
+            "output_size": None if self.readout is None else self.output_size,
             "memory_size": self.memory_size,
             "word_size": self.word_size,
             "read_heads": self.read_heads,
             "write_heads": self.write_heads,
-            "controller": getattr(self.controller, "settings", self.controller),
+            "controller": self.controller_settings,
             "addressing": self.addressing,
             "batch_first": self.batch_first,
         }

@@ -202,7 +202,7 @@ def sam(**fixed: Any) -> Callable[..., Any]:
     def make(**options: Any) -> Any:
         sizes = {"memory_size": N, "word_size": W, **hidden_size(fixed | options)}
         sizes["addressing"] = Sparse(top_k=3)
-        return memnets.SAM(I, O, **{**sizes, **fixed, **options})
+        return memnets.SAM(I, **{"output_size": O, **sizes, **fixed, **options})
 
     return make
 
@@ -211,7 +211,7 @@ def sdnc(**fixed: Any) -> Callable[..., Any]:
     def make(**options: Any) -> Any:
         sizes = {"memory_size": N, "word_size": W, **hidden_size(fixed | options)}
         sizes |= {"addressing": Sparse(top_k=3), "links": 2}
-        return memnets.SDNC(I, O, **{**sizes, **fixed, **options})
+        return memnets.SDNC(I, **{"output_size": O, **sizes, **fixed, **options})
 
     return make
 
@@ -353,6 +353,18 @@ TABLE = [
     Case("sam_gru_all_words", sam(controller="gru", addressing=Sparse(top_k=4)), kernel=False),
     Case("sdnc", sdnc(), kernel=False, stopped=True),
     Case("sdnc_all_links", sdnc(read_heads=2, links=4), kernel=False, stopped=True),
+    Case("sam_without_readout", sam(output_size=None), kernel=False),
+    Case(
+        "sam_cached_uniform",
+        sam(controller=wired(schedule=UniformWriting(interval=2))),
+        kernel=False,
+    ),
+    Case(
+        "sdnc_uniform",
+        sdnc(controller=wired(schedule=UniformWriting(interval=3, cached=False))),
+        kernel=False,
+        stopped=True,
+    ),
     Case("dnc_hopfield", dnc(content=Hopfield()), kernel=False),
     Case(
         "dnc_softmax_allocation",

@@ -103,7 +103,9 @@ def test_an_interval_of_one_without_a_cache_changes_nothing(name: str) -> None:
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("name", ["ntm_uniform", "dnc_cached_uniform"])
+@pytest.mark.parametrize(
+    "name", ["ntm_uniform", "dnc_cached_uniform", "sam_cached_uniform", "sdnc_uniform"]
+)
 def test_the_memory_changes_at_every_interval_alone(name: str) -> None:
     layer = BY_NAME[name].build()
     interval, state, before = layer.schedule.interval, layer.initial_state(B), None
