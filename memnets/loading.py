@@ -21,6 +21,9 @@ from memnets.registry import LAYERS
 TRAINED: Path = Path(__file__).parent / "trained"
 """a file and a card, NAME.pt and NAME.json, of each layer that comes trained"""
 
+SOME_WEIGHT = ("interface.", "readout.")
+"""what the keys begin with of weights that have the dtype of their layer"""
+
 
 def from_config(
     config: Mapping[str, Any],
@@ -88,7 +91,7 @@ def load(path: str | Path) -> MemoryLayer:
         )
     name, arguments, weights = _read(file)
     try:
-        weight = weights.get("readout.weight", weights.get("interface.linear.weight"))
+        weight = next((weights[key] for key in weights if key.startswith(SOME_WEIGHT)), None)
         dtype = getattr(weight, "dtype", None)
         layer = from_config({"name": name, "arguments": arguments}, dtype=dtype)
         layer.load_state_dict(weights)

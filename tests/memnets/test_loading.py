@@ -17,6 +17,9 @@ from memnets.interface import Field, Table, real
 from memnets.parts import registry
 from memnets.parts.content import Content, ContentParameters
 from memnets.parts.heads import Heads, ReadHead, WriteHead
+from memnets.parts.normalised_interface import NormalisedInterface
+from memnets.parts.stored_programs import StoredPrograms
+from memnets.parts.wiring import WiredStack
 from tests.layers import TABLE, Case, I, O, Query, assert_same, inputs
 
 OWN = {"ntm_own_addressing", "ntm_own_addressing_module", "ntm_own_writing"}
@@ -71,6 +74,16 @@ def test_a_checkpoint_rebuilds_the_layer(case: Case, tmp_path: Path) -> None:
     file = saved(layer, folder / "last.pt")
     for path in (tmp_path, str(tmp_path), file):
         assert_same(memnets.load(path)(x), layer(x), tolerance=0)
+
+
+@pytest.mark.parametrize("interface", [None, NormalisedInterface(), StoredPrograms()])
+@pytest.mark.parametrize("output_size", [None, 2])
+def test_a_checkpoint_keeps_its_dtype(interface: Any, output_size: Any, tmp_path: Path) -> None:
+    controller = WiredStack(hidden_size=4, interface=interface)
+    sizes = {"memory_size": 5, "word_size": 3, "dtype": torch.float64}
+    layer = memnets.NTM(I, output_size, controller=controller, **sizes)
+    found = memnets.load(saved(layer, tmp_path / "last.pt"))
+    assert_same(found(inputs()), layer(inputs()), tolerance=0)
 
 
 @pytest.mark.parametrize("kind", [memnets.NTM, memnets.DNC])
