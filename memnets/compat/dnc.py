@@ -21,9 +21,16 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 import memnets.dnc
-from memnets.checks import check_sizes
+from memnets.checks import check_input, check_sizes
 from memnets.compat.dnc_weights import CELLS, converted
-from memnets.compat.hidden import Memory, cells_of, dictionary_of, memory_of, stacked
+from memnets.compat.hidden import (
+    Memory,
+    cells_of,
+    dictionary_of,
+    memory_of,
+    read_vectors_of,
+    stacked,
+)
 from memnets.interface import Interface, Table, bounded
 from memnets.parts.content import Content
 from memnets.parts.controllers import Stack
@@ -187,6 +194,8 @@ class DNC(nn.Module):
             form = "[B, T, I]" if self.batch_first else "[T, B, I]"
             raise ValueError(f"input must be {form}; got {found}.")
         else:
+            sizes = {"input_size": self.input_size, "batch_first": self.batch_first}
+            check_input(input, **sizes, weight=self.output.weight)
             rows = input.shape[0 if self.batch_first else 1]
         states = self._states(hx, rows, reset_experience)
         if plain:
@@ -226,7 +235,7 @@ class DNC(nn.Module):
             if memories is not None and not reset_experience:
                 state = state._replace(memory=memory_of(memories[depth]))
             if reads is not None:
-                split = reads.unflatten(-1, (self.read_heads, self.cell_size))
+                split = read_vectors_of(reads, rows, self.read_heads, self.cell_size)
                 state = state._replace(read_vectors=split)
             found = difference(begun, state, f"hx of layer {depth}")
             if found:

@@ -54,6 +54,22 @@ def dictionary_of(memory: DNCMemory) -> dict[str, Tensor]:
     return {name: getattr(memory, field) for name, field in NAMES.items()}
 
 
+def read_vectors_of(hidden: Any, rows: int, read_heads: int, word_size: int) -> Tensor:
+    """The read vectors [B, R, W] out of those of dnc, [B, R * W].
+
+    Raises:
+        ValueError: if they are none, or of another shape.
+    """
+    shape = (rows, read_heads * word_size)
+    if not isinstance(hidden, Tensor) or hidden.shape != shape:
+        found = tuple(hidden.shape) if isinstance(hidden, Tensor) else type(hidden).__name__
+        raise ValueError(
+            f"The read vectors in hx must be a tensor [B, R * W] = {shape}, as a call returns; got "
+            f"{found}."
+        )
+    return hidden.unflatten(-1, (read_heads, word_size))
+
+
 def cells_of(hidden: Any) -> tuple[tuple[Tensor, ...], ...]:
     """The state of a controller out of h [L, B, hidden], or of an LSTM out of (h, c).
 

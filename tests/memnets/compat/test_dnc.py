@@ -347,10 +347,10 @@ def test_the_sparse_classes_are_refused_by_name(kind: Any) -> None:
         (([None], None, None), "A controller's state in hx must be h [L, B, hidden], or (h, c)"),
         ((None, {"memory": torch.zeros(1)}, None), "dictionary of memory, link_matrix, precedence"),
         ((None, [None], None), "The memory in hx must be a dictionary of memory, link_matrix"),
-        (
-            (None, None, torch.zeros(3, 6)),
-            "hx is not of this network and this input: hx of layer 0",
-        ),
+        (([torch.zeros(9, 9, 9)], None, None), "hx is not of this network and this input: hx of"),
+        ((None, None, torch.zeros(3, 6)), "The read vectors in hx must be a tensor [B, R * W] ="),
+        ((None, None, torch.zeros(2, 5)), "as a call returns; got (2, 5)."),
+        ((None, None, [1]), "as a call returns; got list."),
     ],
 )
 def test_hidden_states_that_are_not_the_networks(changed: Any, message: str) -> None:
@@ -362,6 +362,14 @@ def test_inputs_that_are_not_the_networks() -> None:
     made = DNC(3, 4, **SIZES)
     with pytest.raises(ValueError, match=r"input must be \[B, T, I\]; got \(5, 3\)"):
         made(torch.zeros(5, 3))
+    for layers in (1, 2):
+        several = DNC(3, 4, num_layers=layers, **SIZES)
+        with pytest.raises(ValueError, match="x must have input_size=3 as its last axis"):
+            several(torch.zeros(2, 5, 4))
+        with pytest.raises(ValueError, match="x needs at least one step and one row"):
+            several(torch.zeros(2, 0, 3))
+        with pytest.raises(TypeError, match=r"x is torch\.float64 and the layer torch\.float32"):
+            several(torch.zeros(2, 5, 3, dtype=torch.float64))
     packed = pack_padded_sequence(torch.zeros(2, 3, 3), torch.tensor([3, 2]), batch_first=True)
     with pytest.raises(ValueError, match="A PackedSequence is taken by a network of num_layers=1"):
         DNC(3, 4, num_layers=2, **SIZES)(packed)
