@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import torch
 import tyro
 
 import tasks
@@ -82,7 +83,9 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
         # On the CPU: several processes have not shared out the GPUs yet.
         layer, task = make_layer(dataclasses.replace(config, device="cpu")), make_task(config)
         if is_path(config.model):
-            check_call(config.model, layer, task.input_size, task.output_size)
+            sizes = (task.input_size, task.output_size)
+            given = task.sample(1, torch.Generator().manual_seed(0)).lengths is not None
+            check_call(config.model, layer, *sizes, lengths=given)
         make_optimizer(config, layer)
         make_curriculum(config).start(levels(task))
     except (ValueError, TypeError, RuntimeError) as error:

@@ -83,20 +83,30 @@ def _entry(path: str, kind: type) -> Model:
     )
 
 
-def check_call(name: str, layer: nn.Module, input_size: int, output_size: int) -> None:
+def check_call(
+    name: str, layer: nn.Module, input_size: int, output_size: int, *, lengths: bool = False
+) -> None:
     """Refuse a model of another package whose call is not that of the memory layers.
+
+    Args:
+        name: of the model.
+        layer: made of it.
+        input_size, output_size: of the task.
+        lengths: whether the batches of the task have lengths.
 
     Raises:
         PlaceError: it fails, or returns something else than outputs [T, B, O] and a state.
     """
     x, wanted = torch.zeros(2, 3, input_size), [2, 3, output_size]
+    given = {"lengths": torch.tensor([2, 1, 2])} if lengths else {}
     with torch.no_grad():
         try:
-            found = layer(x)
+            found = layer(x, **given)
         except Exception as error:  # whatever its code does
+            beside = " and, for this task, lengths=[2, 1, 2]" if lengths else ""
             raise PlaceError(
-                f"the model {name} must take inputs [T, B, I], but of {list(x.shape)} it says: "
-                f"{type(error).__name__}: {error}"
+                f"the model {name} must take inputs [T, B, I], but of {list(x.shape)}{beside} it "
+                f"says: {type(error).__name__}: {error}"
             ) from error
     pair = isinstance(found, tuple) and len(found) == 2
     shape = list(found[0].shape) if pair and isinstance(found[0], Tensor) else None

@@ -11,6 +11,7 @@ import torch
 import yaml
 
 import train
+from tests.tasks import stories
 from tests.training.tiny import assert_same_run
 from training.command_line.parser import parse
 from training.compare import __main__ as compare
@@ -280,3 +281,12 @@ def test_what_is_no_model_is_refused(mypackage, capsys, name, message):
     with pytest.raises(SystemExit):
         parse(["--model", f"mypackage.mymodels:{name}"])
     assert message in capsys.readouterr().err
+
+
+def test_a_model_without_lengths_is_refused_for_a_task_that_has_them(mypackage, capsys, tmp_path):
+    folder = str(stories.write(tmp_path / "stories"))
+    with pytest.raises(SystemExit):
+        parse(["--task", "babi", "--task.folder", folder, *MINE])
+    said = capsys.readouterr().err
+    assert "must take inputs [T, B, I], but of [2, 3, " in said
+    assert "and, for this task, lengths=[2, 1, 2] it says: TypeError" in said
