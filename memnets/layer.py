@@ -124,6 +124,8 @@ class MemoryLayer(nn.Module, ABC):
             self.schedule = self.wiring.schedule.build(
                 self.controller, read_size, device=device, dtype=dtype
             )
+            if self.schedule.read_between and type(self).look is MemoryLayer.look:
+                self.look(None, None)  # refused here, and not at the first step
         self.start_memory: nn.Parameter | None = None
         self.start_read_vectors: nn.Parameter | None = None
         if start.learned:

@@ -172,9 +172,10 @@ def test_a_model_that_cannot_read_alone_says_so() -> None:
     class Blind(memnets.DNC):
         look = memnets.MemoryLayer.look
 
-    layer = Blind(3, 2, controller=WiredStack(schedule=UniformWriting(read_between=True)))
-    with pytest.raises(NotImplementedError, match="Blind does not read without a write"):
-        layer(torch.zeros(2, 3))
+    controller = WiredStack(schedule=UniformWriting(read_between=True))
+    for kind, name in ((Blind, "Blind"), (memnets.SAM, "SAM"), (memnets.SDNC, "SDNC")):
+        with pytest.raises(NotImplementedError, match=f"{name} does not read without a write"):
+            kind(3, 2, controller=controller)
 
 
 @pytest.mark.parametrize(
