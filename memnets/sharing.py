@@ -32,10 +32,11 @@ def share(state: State, *, restore: bool = False) -> State:
     ...     y, _ = layer(torch.ones(5, 1, 3), state)
     ...     y.sum().backward()
     """
-    if not hasattr(state.memory, "opened"):
+    memory = getattr(state, "memory", state)
+    if not hasattr(memory, "opened"):
         raise TypeError(
             "A memory is shared if it is changed in place, as that of memnets.SAM; a "
-            f"{type(state.memory).__name__} is not: pass the state as it is."
+            f"{type(memory).__name__} is not: pass the state as it is."
         )
     return state._replace(memory=state.memory.opened(shared=True, restores=restore))
 

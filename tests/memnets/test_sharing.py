@@ -172,3 +172,9 @@ def test_what_needs_a_value() -> None:
         share(memnets.NTM(3, 2).initial_state(1))
     with pytest.raises(ValueError, match="must be a tensor of the shape"):
         layer(inputs()[:, :1], share(lived(layer)))
+
+
+def test_the_state_of_several_layers_is_not_shared() -> None:
+    layers = memnets.Stacked([layer_of(), memnets.SAM(2, 2, memory_size=5, dtype=torch.float64)])
+    with pytest.raises(TypeError, match="a StackedState is not: pass the state as it is"):
+        share(layers.initial_state(B))  # pyright: ignore[reportArgumentType]
