@@ -21,7 +21,7 @@ from memnets.registry import LAYERS
 TRAINED: Path = Path(__file__).parent / "trained"
 """a file and a card, NAME.pt and NAME.json, of each layer that comes trained"""
 
-SOME_WEIGHT = ("interface.", "readout.")
+SOME_WEIGHT: tuple[str, ...] = ("interface.", "readout.")
 """what the keys begin with of weights that have the dtype of their layer"""
 
 
