@@ -21,9 +21,6 @@ from memnets.registry import LAYERS
 TRAINED: Path = Path(__file__).parent / "trained"
 """a file and a card, NAME.pt and NAME.json, of each layer that comes trained"""
 
-SOME_WEIGHT: tuple[str, ...] = ("interface.", "readout.")
-"""what the keys begin with of weights that have the dtype of their layer"""
-
 
 def from_config(
     config: Mapping[str, Any],
@@ -91,7 +88,8 @@ def load(path: str | Path) -> MemoryLayer:
         )
     name, arguments, weights = _read(file)
     try:
-        weight = next((weights[key] for key in weights if key.startswith(SOME_WEIGHT)), None)
+        of_interface = (weights[key] for key in weights if key.startswith("interface."))
+        weight = weights.get("readout.weight", next(of_interface, None))
         dtype = getattr(weight, "dtype", None)
         layer = from_config({"name": name, "arguments": arguments}, dtype=dtype)
         layer.load_state_dict(weights)
