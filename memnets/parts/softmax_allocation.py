@@ -32,7 +32,7 @@ def softmax_allocation(usage: Tensor, strengths: Tensor) -> Tensor:
     Returns:
         Weighting [B, N] that sums to 1.
 
-    >>> softmax_allocation(torch.tensor([[0.0, 1.0]]), torch.tensor([100.0]))
+    >>> softmax_allocation(torch.tensor([[0.0, 1.0]]), torch.tensor([1000.0]))
     tensor([[1., 0.]])
     """
     return torch.softmax(strengths[:, None] * (1 - usage), dim=-1)

@@ -15,19 +15,16 @@ from training.options.parts import Flag, field_texts, flags, name_of
 from training.options.recipes import standing
 
 WIDTH = 100
-HEADING = """usage: python train.py [--task NAME] [--model NAME] [--FLAG VALUE ...]
-"""
+HEADING = "usage: python train.py [--task NAME] [--model NAME] [--FLAG VALUE ...]"
 PURPOSE = "Train a memory-augmented network on an algorithmic task."
-EXAMPLES = """
-examples:
+EXAMPLES = """examples:
   python train.py --task copy
   python train.py --task reverse --model dnc --model.memory-size 64 --curriculum incremental
   python train.py --resume runs/NAME
   python train.py --evaluate runs/NAME --memory-size 256   (--help after it lists its own flags)
   python train.py --task priority_sort --model dnc --help   the flags of both; --help-all: in full
   python train.py --model.heads.write least-recently-used        another part, by its name
-  python train.py --model.shift-range 2     short for --model.heads.read.shift-range, the only one
-"""
+  python train.py --model.shift-range 2    short for --model.heads.read.shift-range, the only one"""
 
 
 def short_help(config: Config) -> str:

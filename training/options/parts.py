@@ -66,8 +66,11 @@ def field_texts(kind: type) -> dict[str, str]:
     >>> field_texts(Stack)["num_layers"]
     'how many cells'
     """
-    parsed = docstring_parser.parse_from_object(kind)
-    found = {one.arg_name: one.description or "" for one in parsed.params}
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):  # each has the texts of its own fields
+        if dataclasses.is_dataclass(base):
+            parsed = docstring_parser.parse_from_object(base)
+            found |= {one.arg_name: one.description or "" for one in parsed.params}
     return {name: " ".join(text.split()) for name, text in found.items()}
 
 

@@ -8,8 +8,9 @@ import re
 
 import pytest
 
-from memnets import Backend, Content, Heads, LeastRecentlyUsed, Stack
+from memnets import Backend, Content, Heads, LeastRecentlyUsed
 from memnets.parts.controllers import CELLS
+from memnets.parts.wiring import WiredStack
 from tasks import TASKS
 from tasks.curriculum import CURRICULA, Incremental
 from training.command_line.parser import parse
@@ -28,7 +29,7 @@ from training.options.recipes import GUESSES, RECIPES, is_guess, recipe
 
 PAIRS = [(task, model) for task in TASKS for model in MODELS]
 NOT_FLAGS = {"input_size", "output_size", "more", "batch_first", "device", "dtype"}
-BY_NAME = {"controller": Stack(), "backend": Backend()}
+BY_NAME = {"controller": WiredStack(), "backend": Backend()}
 
 
 def test_flags_change_the_recipe():
