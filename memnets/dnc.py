@@ -287,7 +287,7 @@ class DNC(MemoryLayer):
         """The constructor's arguments that make this layer, backend, device and dtype apart."""
         return {
             "input_size": self.input_size,
-            "output_size": None if self.readout is None else self.output_size,
+            "output_size": self.readout_size,
             "memory_size": self.memory_size,
             "word_size": self.word_size,
             "read_heads": self.read_heads,

@@ -203,6 +203,11 @@ class MemoryLayer(nn.Module, ABC):
         """The constructor's arguments that make this layer, backend, device and dtype apart."""
 
     @property
+    def readout_size(self) -> int | None:
+        """Outputs of the readout, as `output_size` was given; None for a layer without one."""
+        return None if self.readout is None else self.output_size
+
+    @property
     def controller_settings(self) -> Any:
         """What the controller was made with; a module of your own is that itself."""
         return self.wiring or getattr(self.controller, "settings", self.controller)

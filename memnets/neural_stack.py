@@ -193,7 +193,7 @@ class NeuralStack(MemoryLayer):
         """The constructor's arguments that make this layer, backend, device and dtype apart."""
         return {
             "input_size": self.input_size,
-            "output_size": None if self.readout is None else self.output_size,
+            "output_size": self.readout_size,
             "memory_size": self.memory_size,
             "word_size": self.word_size,
             "order": self.order,
