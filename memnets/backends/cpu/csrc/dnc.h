@@ -32,6 +32,8 @@ class DncMemory {
         links_(places_.read_modes < 0 ? 0 : writers_),
         sharpened_(places_.sharpenings >= 0) {
     if (places_.wipe) wiped_.assign((shape_.word + 2) * shape_.length, T(0));
+    columns_.assign(link_columns * shape_.length, T(0));
+    d_contents_.assign(readers_ * shape_.length, T(0));
     scratch_.assign((6 + 2 * readers_ * links_ + 2 * writers_) * shape_.length, T(0));
   }
 
@@ -132,12 +134,18 @@ class DncMemory {
       std::memcpy(fresh, w, length * sizeof(T));
       add_scaled(fresh, 1 - sum(w), precedence(before) + h * length, length);
     }
-    for (Size r = 0; r < readers_; ++r) {
-      content_weights(shape_, after, at(after, shape_.word), read_query(values, r),
-                      read_content(after, r));
-      mix(values, after, r);
-      read(shape_, after, read_weights(after) + r * length, read_vectors + r * shape_.word);
-    }
+    groups(readers_, [&](Size first, auto count) MEMNETS_ALWAYS {
+      constexpr Size heads = decltype(count)::value;
+      Query<T> queries[heads];
+      Content<T> contents[heads];
+      for (Size h = 0; h < heads; ++h) {
+        queries[h] = read_query(values, first + h);
+        contents[h] = read_content(after, first + h);
+      }
+      content_weights(shape_, after, at(after, shape_.word), queries, contents);
+    });
+    for (Size r = 0; r < readers_; ++r) mix(values, after, r);
+    read(shape_, readers_, after, read_weights(after), read_vectors);
   }
 
   void access_backward(const T* values, T* d_values, Record<T> from, Record<T> to, T* carry,
@@ -145,8 +153,7 @@ class DncMemory {
     T *before = from.kept, *after = to.kept;
     const Size length = shape_.length;
     T* d_directional = scratch_.data() + 6 * length;
-    for (Size r = 0; r < readers_; ++r)
-      read_weighting_backward(values, d_values, after, carry, d_read_vectors, r, d_directional);
+    reads_backward(values, d_values, after, carry, d_read_vectors, d_directional);
     // From here the read weights' gradients are those of the step before.
     fill(d_read_weights(carry), readers_ * length);
     for (Size h = 0; h < links_; ++h) update_precedence_backward(before, after, carry, h);
@@ -264,11 +271,11 @@ class DncMemory {
     return {writers_, write_weights(after), values + problem_.erase_vectors,
             values + problem_.write_vectors};
   }
-  Links<T> links(T* before, T* after, Size h) const {
+  Links<T> links(T* before, T* after, Size h) {
     const bool kept = problem_.times_kept != 0;
     return {kept ? link(before, h) : nullptr, kept ? link(after, h) : nullptr,
             write_weights(after) + h * shape_.length, precedence(before) + h * shape_.length,
-            read_weights(before)};
+            read_weights(before), columns_.data()};
   }
 
   // w = g_w (g_a a + (1 - g_a) c), head after head: each sees the usage that those before left.
@@ -279,7 +286,7 @@ class DncMemory {
     for (Size h = 0; h < writers_; ++h) {
       const T by_usage = values[places_.allocation_gates + h], gate = values[places_.write_gates + h];
       const Content<T> content = write_content(after, h);
-      content_weights(shape_, before, at(before, shape_.word), write_query(values, h), content);
+      content_weights(shape_, before, at(before, shape_.word), {write_query(values, h)}, {content});
       std::memcpy(free_list(after, h), free_list(before, h), shape_.slots * sizeof(int32_t));
       T* allocated = allocation_row(after, h);
       memnets::allocation(shape_, rule(), seen, free_list(after, h), scratch_.data() + length,
@@ -332,8 +339,8 @@ class DncMemory {
       memnets::allocation_backward(shape_, rule(), seen + h * length, free_list(after, h), allocated,
                                    d_allocated, spare, d_seen);
       content_weights_backward(
-          shape_, before, at(before, shape_.word), write_query(values, h), content, d_content, carry,
-          gradients(d_values, h, places_.write_keys, places_.write_masks, places_.write_strengths),
+          shape_, before, at(before, shape_.word), {write_query(values, h)}, {content}, d_content, carry,
+          {gradients(d_values, h, places_.write_keys, places_.write_masks, places_.write_strengths)},
           spare);
     }
     add_scaled(d_usage(carry), T(1), d_seen, length);
@@ -353,19 +360,31 @@ class DncMemory {
     return total(d_gate);
   }
 
-  void read_weighting_backward(const T* values, T* d_values, T* after, T* carry,
-                               const T* d_read_vectors, Size r, T* d_directional) {
+  // The read weights' gradients become complete here, and go on to the ways they were found.
+  void reads_backward(const T* values, T* d_values, T* after, T* carry, const T* d_read_vectors,
+                      T* d_directional) {
     const Size length = shape_.length;
-    T* d_weights = d_read_weights(carry) + r * length;
-    memnets::read_backward(shape_, after, read_weights(after) + r * length,
-                           d_read_vectors + r * shape_.word, carry, d_weights);
-    T* d_content = scratch_.data();
-    const Content<T> content = read_content(after, r);
-    mix_backward(values, d_values, after, r, d_weights, d_directional, d_content);
-    content_weights_backward(
-        shape_, after, at(after, shape_.word), read_query(values, r), content, d_content, carry,
-        gradients(d_values, r, places_.read_keys, places_.read_masks, places_.read_strengths),
-        scratch_.data() + length);
+    T* d_weights = d_read_weights(carry);
+    read_weights_backward(shape_, readers_, after, d_read_vectors, d_weights);
+    for (Size r = 0; r < readers_; ++r)
+      mix_backward(values, d_values, after, r, d_weights + r * length, d_directional,
+                   d_contents_.data() + r * length);
+    groups(readers_, [&](Size first, auto count) MEMNETS_ALWAYS {
+      constexpr Size heads = decltype(count)::value;
+      Query<T> queries[heads];
+      Content<T> contents[heads];
+      QueryGradients<T> d[heads];
+      for (Size h = 0; h < heads; ++h) {
+        const Size r = first + h;
+        queries[h] = read_query(values, r);
+        contents[h] = read_content(after, r);
+        d[h] = gradients(d_values, r, places_.read_keys, places_.read_masks, places_.read_strengths);
+      }
+      const Reading<T> read{read_weights(after) + first * length, d_read_vectors + first * shape_.word};
+      content_weights_backward<T, true>(shape_, after, at(after, shape_.word), queries, contents,
+                                        d_contents_.data() + first * length, carry, d, columns_.data(),
+                                        read);
+    });
   }
 
   // The read weights, of the ways to read: backward and forward of each link, and by content.
@@ -439,7 +458,7 @@ class DncMemory {
   Shape shape_;
   Size readers_, writers_, links_;
   bool sharpened_;
-  Buffer<T> scratch_, wiped_;
+  Buffer<T> scratch_, wiped_, columns_, d_contents_;
 };
 
 }  // namespace memnets

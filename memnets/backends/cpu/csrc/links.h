@@ -3,28 +3,43 @@
 // back. This is where a DNC's time goes: N * N numbers in, N * N out.
 #pragma once
 
+#include <array>
+
 #include "memory.h"
 
 namespace memnets {
 
-// Rows of the link that a pass takes at once: as many as leave its sums in registers.
-constexpr Size together = 4;
-constexpr Size together_backward = 2;
+// Rows of the link that a pass takes at once: they share what is loaded of a vector of slots.
+constexpr Size together = 2;
 
-// One vector of ones with a zero where slot i meets itself, for slots j ... j + lanes - 1.
+// Whether a vector of slots holds one of the rows at hand: there a slot meets itself.
+enum class Meets { no, yes };
+
+// One vector of ones, then a zero, then ones: shifted by i - n it is zero where slot i meets itself.
 template <class T>
-class OffDiagonal {
- public:
-  OffDiagonal() {
-    fill(table_, 2 * lanes<T> + 1, T(1));
-    table_[lanes<T>] = 0;
-  }
-  bool meets(Size i, Size j) const { return j <= i && i < j + lanes<T>; }
-  Vector<T> mask(Size i, Size j) const { return load(table_ + lanes<T> - (i - j)); }
+constexpr std::array<T, 2 * lanes<T>> all_but_one = [] {
+  std::array<T, 2 * lanes<T>> table{};
+  for (Size n = 0; n < 2 * lanes<T>; ++n) table[n] = n != lanes<T>;
+  return table;
+}();
 
- private:
-  T table_[2 * lanes<T> + 1];
-};
+// `value` of slots n, n + 1, ... for slot i, which has no link to itself.
+template <class T, Meets meets>
+MEMNETS_INLINE Vector<T> off_diagonal(Vector<T> value, Size i, Size n) {
+  if constexpr (meets == Meets::no) return value;
+  return value * load(all_but_one<T>.data() + lanes<T> - (i - n));
+}
+
+// Calls body(n, meets) for every vector of slots; those of rows first ... are in one.
+template <class T, class Body>
+MEMNETS_INLINE void along_rows(Size length, Size first, Body body) {
+  using Off = std::integral_constant<Meets, Meets::no>;
+  using On = std::integral_constant<Meets, Meets::yes>;
+  const Size meeting = first / lanes<T> * lanes<T>;
+  for (Size n = 0; n < meeting; n += lanes<T>) body(n, Off());
+  body(meeting, On());
+  for (Size n = meeting + lanes<T>; n < length; n += lanes<T>) body(n, Off());
+}
 
 // What a pass over the link does besides reading it.
 enum class Pass { directional_weights, update, update_and_keep };
@@ -36,14 +51,23 @@ struct Links {
   const T* write_weights;  // [length] of this step
   const T* precedence;     // [length] of the step before
   const T* read_weights;   // [R, length] of the step before
+  T* columns;              // [link_columns, length]: room for what a pass takes of the slots
+};
+
+constexpr Size link_columns = 4 + 3 * 4;
+
+// What a pass takes of one vector of slots, side by side, so that a single address leads to all of it.
+template <class T, Size count>
+struct LinkColumn {
+  T write_weights[lanes<T>], precedence[lanes<T>], read_weights[count][lanes<T>];
+  T backward[count][lanes<T>];
 };
 
 // L_ij = (1 - w_i - w_j) L_ij + w_i p_j off the diagonal, in place; of all `count` readers,
-// forward += L w_r and backward += L^T w_r. Rows first ... first + rows - 1.
+// forward = L w_r and backward += L^T w_r. Rows first ... first + rows - 1.
 template <class T, Size count, Size rows, Pass pass>
-inline void link_rows(Shape shape, Links<T> links, Size first, T* link, T* backward, T* forward,
-                      Size stride) {
-  static const OffDiagonal<T> off;
+MEMNETS_INLINE void link_rows(Shape shape, Links<T> links, Size first, T* link, T* forward,
+                              Size stride, LinkColumn<T, count>* columns) {
   Vector<T> kept[rows], to[rows], ahead[rows][count], weight[rows][count];
   MEMNETS_UNROLL
   for (Size i = 0; i < rows; ++i) {
@@ -56,33 +80,35 @@ inline void link_rows(Shape shape, Links<T> links, Size first, T* link, T* backw
       weight[i][r] = Vector<T>(links.read_weights[r * shape.length + first + i]);
     }
   }
-  for (Size n = 0; n < shape.length; n += lanes<T>) {
-    const Vector<T> since = load(links.write_weights + n), previous = load(links.precedence + n);
-    Vector<T> back[count];
-    MEMNETS_UNROLL
-    for (Size r = 0; r < count; ++r) back[r] = load(backward + r * stride + n);
+  T* own = link + first * shape.length;
+  T* record = pass == Pass::update_and_keep ? links.kept + first * shape.length : nullptr;
+  along_rows<T>(shape.length, first, [&](Size n, auto meets) MEMNETS_ALWAYS {
+    LinkColumn<T, count>& column = columns[n / lanes<T>];
+    Vector<T> value[rows];
     MEMNETS_UNROLL
     for (Size i = 0; i < rows; ++i) {
-      T* place = link + (first + i) * shape.length + n;
-      Vector<T> value;
+      T* at = own + i * shape.length + n;
+      value[i] = load(at);
       if constexpr (pass != Pass::directional_weights) {
-        value = multiply_add(kept[i] - since, load(place), to[i] * previous);
-        if (off.meets(first + i, n)) value = value * off.mask(first + i, n);
-        store(value, place);
-        if constexpr (pass == Pass::update_and_keep)
-          store_away(value, links.kept + (first + i) * shape.length + n);
-      } else {
-        value = load(place);
-      }
-      MEMNETS_UNROLL
-      for (Size r = 0; r < count; ++r) {
-        ahead[i][r] = multiply_add(value, load(links.read_weights + r * shape.length + n), ahead[i][r]);
-        back[r] = multiply_add(value, weight[i][r], back[r]);
+        const Vector<T> since = load(column.write_weights), previous = load(column.precedence);
+        value[i] = multiply_add(kept[i] - since, value[i], to[i] * previous);
+        value[i] = off_diagonal<T, meets>(value[i], first + i, n);
+        store(value[i], at);
+        if constexpr (pass == Pass::update_and_keep) store_away(value[i], record + i * shape.length + n);
       }
     }
     MEMNETS_UNROLL
-    for (Size r = 0; r < count; ++r) store(back[r], backward + r * stride + n);
-  }
+    for (Size r = 0; r < count; ++r) {
+      const Vector<T> read = load(column.read_weights[r]);
+      Vector<T> back = load(column.backward[r]);
+      MEMNETS_UNROLL
+      for (Size i = 0; i < rows; ++i) {
+        ahead[i][r] = multiply_add(value[i], read, ahead[i][r]);
+        back = multiply_add(value[i], weight[i][r], back);
+      }
+      store(back, column.backward[r]);
+    }
+  });
   MEMNETS_UNROLL
   for (Size i = 0; i < rows; ++i)
     MEMNETS_UNROLL
@@ -90,13 +116,26 @@ inline void link_rows(Shape shape, Links<T> links, Size first, T* link, T* backw
 }
 
 template <class T, Size count, Pass pass>
-inline void link_pass(Shape shape, Links<T> links, T* link, T* backward, T* forward,
-                      Size stride) {
+inline void link_pass(Shape shape, Links<T> links, T* link, T* backward, T* forward, Size stride) {
+  auto* columns = reinterpret_cast<LinkColumn<T, count>*>(links.columns);
+  for (Size n = 0; n < shape.length; n += lanes<T>) {
+    LinkColumn<T, count>& column = columns[n / lanes<T>];
+    store(load(links.write_weights + n), column.write_weights);
+    store(load(links.precedence + n), column.precedence);
+    for (Size r = 0; r < count; ++r) {
+      store(load(links.read_weights + r * shape.length + n), column.read_weights[r]);
+      store(Vector<T>(0), column.backward[r]);
+    }
+  }
   Size i = 0;
   for (; i + together <= shape.slots; i += together)
-    link_rows<T, count, together, pass>(shape, links, i, link, backward, forward, stride);
+    link_rows<T, count, together, pass>(shape, links, i, link, forward, stride, columns);
   for (; i < shape.slots; ++i)
-    link_rows<T, count, 1, pass>(shape, links, i, link, backward, forward, stride);
+    link_rows<T, count, 1, pass>(shape, links, i, link, forward, stride, columns);
+  for (Size r = 0; r < count; ++r) zero_padding(forward + r * stride, shape.slots, shape.length);
+  for (Size n = 0; n < shape.length; n += lanes<T>)
+    for (Size r = 0; r < count; ++r)
+      store(load(columns[n / lanes<T>].backward[r]), backward + r * stride + n);
 }
 
 template <class T, Pass pass>
@@ -112,10 +151,6 @@ inline void link_chunk(Size count, Shape shape, Links<T> links, T* link, T* back
 template <class T>
 inline void update_link(Shape shape, Size readers, Links<T> links, T* link, T* backward,
                         T* forward, Size stride) {
-  for (Size r = 0; r < readers; ++r) {
-    fill(backward + r * stride, shape.length);
-    fill(forward + r * stride, shape.length);
-  }
   for (Size r = 0; r < readers; r += 4) {
     const Size count = std::min<Size>(4, readers - r);
     if (r > 0)
@@ -141,12 +176,18 @@ struct LinkGradients {
   Size stride;
 };
 
+// As LinkColumn, for the way back.
+template <class T, Size count>
+struct LinkGradientColumn {
+  T write_weights[lanes<T>], precedence[lanes<T>], d_write_weights[lanes<T>], d_precedence[lanes<T>];
+  T read_weights[count][lanes<T>], d_backward[count][lanes<T>], d_read_weights[count][lanes<T>];
+};
+
 // First the readings: d_link += d_f w^T + w d_b^T, and the read weights' gradients, which need the
 // link after; then, in the last chunk of readers, the update itself.
 template <class T, Size count, Size rows, bool update>
-inline void link_rows_backward(Shape shape, Links<T> links, Size first,
-                               LinkGradients<T> d) {
-  static const OffDiagonal<T> off;
+MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, Size first, LinkGradients<T> d,
+                                       LinkGradientColumn<T, count>* columns) {
   Vector<T> kept[rows], to[rows], sums[rows], to_reads[rows][count];
   Vector<T> ahead[rows][count], weight[rows][count];
   MEMNETS_UNROLL
@@ -162,47 +203,52 @@ inline void link_rows_backward(Shape shape, Links<T> links, Size first,
       weight[i][r] = Vector<T>(links.read_weights[r * shape.length + first + i]);
     }
   }
-  for (Size n = 0; n < shape.length; n += lanes<T>) {
-    const Vector<T> since = load(links.write_weights + n), previous = load(links.precedence + n);
-    Vector<T> d_since = load(d.write_weights + n), d_previous = load(d.precedence + n);
-    Vector<T> d_read[count];
-    MEMNETS_UNROLL
-    for (Size r = 0; r < count; ++r) d_read[r] = load(d.read_weights + r * shape.length + n);
+  const T* before = links.before + first * shape.length;
+  T* d_link = d.link + first * shape.length;
+  along_rows<T>(shape.length, first, [&](Size n, auto meets) MEMNETS_ALWAYS {
+    LinkGradientColumn<T, count>& column = columns[n / lanes<T>];
+    const Vector<T> since = load(column.write_weights), previous = load(column.precedence);
+    Vector<T> d_since = load(column.d_write_weights), d_previous = load(column.d_precedence);
+    Vector<T> value[rows], old[rows], g[rows];
     MEMNETS_UNROLL
     for (Size i = 0; i < rows; ++i) {
-      const Size start = (first + i) * shape.length + n;
-      __builtin_prefetch(links.before + start + 2 * rows * shape.length);
-      const Vector<T> old = load(links.before + start), factor = kept[i] - since;
-      Vector<T> value = multiply_add(factor, old, to[i] * previous), g = load(d.link + start);
-      const bool diagonal = off.meets(first + i, n);
-      if (diagonal) value = value * off.mask(first + i, n);
-      MEMNETS_UNROLL
-      for (Size r = 0; r < count; ++r) {
-        const Vector<T> d_back = load(d.backward + r * d.stride + n);
-        d_read[r] = multiply_add(ahead[i][r], value, d_read[r]);
-        to_reads[i][r] = multiply_add(value, d_back, to_reads[i][r]);
-        g = multiply_add(ahead[i][r], load(links.read_weights + r * shape.length + n), g);
-        g = multiply_add(weight[i][r], d_back, g);
-      }
-      if constexpr (update) {
-        if (diagonal) g = g * off.mask(first + i, n);
-        sums[i] = multiply_add(g, previous - old, sums[i]);
-        d_since = d_since - g * old;
-        d_previous = multiply_add(g, to[i], d_previous);
-        g = g * factor;
-      }
-      store(g, d.link + start);
+      const Size at = i * shape.length + n;
+      __builtin_prefetch(before + at + 2 * rows * shape.length);
+      old[i] = load(before + at);
+      g[i] = load(d_link + at);
+      value[i] = multiply_add(kept[i] - since, old[i], to[i] * previous);
+      value[i] = off_diagonal<T, meets>(value[i], first + i, n);
     }
     MEMNETS_UNROLL
-    for (Size r = 0; r < count; ++r) store(d_read[r], d.read_weights + r * shape.length + n);
-    if constexpr (update) {
-      store(d_since, d.write_weights + n);
-      store(d_previous, d.precedence + n);
+    for (Size r = 0; r < count; ++r) {
+      const Vector<T> d_back = load(column.d_backward[r]), read = load(column.read_weights[r]);
+      Vector<T> d_read = load(column.d_read_weights[r]);
+      MEMNETS_UNROLL
+      for (Size i = 0; i < rows; ++i) {
+        d_read = multiply_add(ahead[i][r], value[i], d_read);
+        to_reads[i][r] = multiply_add(value[i], d_back, to_reads[i][r]);
+        g[i] = multiply_add(ahead[i][r], read, g[i]);
+        g[i] = multiply_add(weight[i][r], d_back, g[i]);
+      }
+      store(d_read, column.d_read_weights[r]);
     }
-  }
+    MEMNETS_UNROLL
+    for (Size i = 0; i < rows; ++i) {
+      if constexpr (update) {
+        g[i] = off_diagonal<T, meets>(g[i], first + i, n);
+        sums[i] = multiply_add(g[i], previous - old[i], sums[i]);
+        d_since = d_since - g[i] * old[i];
+        d_previous = multiply_add(g[i], to[i], d_previous);
+        g[i] = g[i] * (kept[i] - since);
+      }
+      store(g[i], d_link + i * shape.length + n);
+    }
+    store(d_since, column.d_write_weights);
+    store(d_previous, column.d_precedence);
+  });
   MEMNETS_UNROLL
   for (Size i = 0; i < rows; ++i) {
-    if constexpr (update) d.write_weights[first + i] += total(sums[i]);
+    d.write_weights[first + i] += total(sums[i]);
     MEMNETS_UNROLL
     for (Size r = 0; r < count; ++r)
       d.read_weights[r * shape.length + first + i] += total(to_reads[i][r]);
@@ -211,10 +257,32 @@ inline void link_rows_backward(Shape shape, Links<T> links, Size first,
 
 template <class T, Size count, bool update>
 inline void link_pass_backward(Shape shape, Links<T> links, LinkGradients<T> d) {
+  auto* columns = reinterpret_cast<LinkGradientColumn<T, count>*>(links.columns);
+  for (Size n = 0; n < shape.length; n += lanes<T>) {
+    LinkGradientColumn<T, count>& column = columns[n / lanes<T>];
+    store(load(links.write_weights + n), column.write_weights);
+    store(load(links.precedence + n), column.precedence);
+    store(Vector<T>(0), column.d_write_weights);
+    store(Vector<T>(0), column.d_precedence);
+    for (Size r = 0; r < count; ++r) {
+      store(load(links.read_weights + r * shape.length + n), column.read_weights[r]);
+      store(load(d.backward + r * d.stride + n), column.d_backward[r]);
+      store(Vector<T>(0), column.d_read_weights[r]);
+    }
+  }
   Size i = 0;
-  for (; i + together_backward <= shape.slots; i += together_backward)
-    link_rows_backward<T, count, together_backward, update>(shape, links, i, d);
-  for (; i < shape.slots; ++i) link_rows_backward<T, count, 1, update>(shape, links, i, d);
+  for (; i + together <= shape.slots; i += together)
+    link_rows_backward<T, count, together, update>(shape, links, i, d, columns);
+  for (; i < shape.slots; ++i)
+    link_rows_backward<T, count, 1, update>(shape, links, i, d, columns);
+  const auto add = [](const T* from, T* to) MEMNETS_ALWAYS { store(load(to) + load(from), to); };
+  for (Size n = 0; n < shape.length; n += lanes<T>) {
+    const LinkGradientColumn<T, count>& column = columns[n / lanes<T>];
+    add(column.d_write_weights, d.write_weights + n);
+    add(column.d_precedence, d.precedence + n);
+    for (Size r = 0; r < count; ++r)
+      add(column.d_read_weights[r], d.read_weights + r * shape.length + n);
+  }
 }
 
 template <class T, bool update>

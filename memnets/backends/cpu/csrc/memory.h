@@ -21,28 +21,79 @@ struct Record {
   T* kept;
 };
 
-// r = M^T w (fused.md 2.1)
-template <class T>
-MEMNETS_INLINE void read(Shape shape, const T* memory, const T* weights, T* vector) {
-  for (Size w = 0; w < shape.word; ++w)
-    vector[w] = dot(memory + w * shape.length, weights, shape.length);
+// r = M^T w of several heads, words w ... w + words - 1: weights [heads, length], vectors [heads, W].
+template <class T, Size heads, Size words>
+MEMNETS_INLINE void read_words(Shape shape, const T* memory, const T* weights, Size w, T* vectors) {
+  Vector<T> sums[words][heads];
+  MEMNETS_UNROLL
+  for (Size i = 0; i < words; ++i)
+    MEMNETS_UNROLL
+    for (Size h = 0; h < heads; ++h) sums[i][h] = Vector<T>(0);
+  const T* slots = memory + w * shape.length;
+  for (Size n = 0; n < shape.length; n += lanes<T>) {
+    MEMNETS_UNROLL
+    for (Size i = 0; i < words; ++i) {
+      const Vector<T> value = load(slots + i * shape.length + n);
+      MEMNETS_UNROLL
+      for (Size h = 0; h < heads; ++h)
+        sums[i][h] = multiply_add(value, load(weights + h * shape.length + n), sums[i][h]);
+    }
+  }
+  MEMNETS_UNROLL
+  for (Size i = 0; i < words; ++i)
+    MEMNETS_UNROLL
+    for (Size h = 0; h < heads; ++h) vectors[h * shape.word + w + i] = total(sums[i][h]);
 }
 
-// d_memory += d_r w^T; d_weights += M d_r
+// r = M^T w (fused.md 2.1)
 template <class T>
-MEMNETS_INLINE void read_backward(Shape shape, const T* memory, const T* weights, const T* d_vector,
-                          T* d_memory, T* d_weights) {
-  for (Size n = 0; n < shape.length; n += lanes<T>) {
-    Vector<T> sum = load(d_weights + n);
-    const Vector<T> weight = load(weights + n);
-    for (Size w = 0; w < shape.word; ++w) {
-      const Vector<T> d(d_vector[w]);
-      T* place = d_memory + w * shape.length + n;
-      sum = multiply_add(d, load(memory + w * shape.length + n), sum);
-      store(multiply_add(d, weight, load(place)), place);
-    }
-    store(sum, d_weights + n);
-  }
+MEMNETS_INLINE void read(Shape shape, Size heads, const T* memory, const T* weights, T* vectors) {
+  groups(heads, [=](Size first, auto count) MEMNETS_ALWAYS {
+    constexpr Size group = decltype(count)::value, words = beside(group);
+    const T* w_r = weights + first * shape.length;
+    T* r = vectors + first * shape.word;
+    Size w = 0;
+    for (; w + words <= shape.word; w += words) read_words<T, group, words>(shape, memory, w_r, w, r);
+    for (; w < shape.word; ++w) read_words<T, group, 1>(shape, memory, w_r, w, r);
+  });
+}
+
+// d_weights += M d_r
+template <class T>
+MEMNETS_INLINE void read_weights_backward(Shape shape, Size heads, const T* memory, const T* d_vectors,
+                                          T* d_weights) {
+  groups(heads, [=](Size first, auto count) MEMNETS_ALWAYS {
+    constexpr Size group = decltype(count)::value;
+    const T* d_r = d_vectors + first * shape.word;
+    blocks<T, beside(group)>(shape.length, [=](Size start, auto vectors) MEMNETS_ALWAYS {
+      constexpr Size width = decltype(vectors)::value;
+      T* d_w = d_weights + first * shape.length + start;
+      Vector<T> sums[group][width];
+      MEMNETS_UNROLL
+      for (Size h = 0; h < group; ++h)
+        MEMNETS_UNROLL
+        for (Size i = 0; i < width; ++i) sums[h][i] = load(d_w + h * shape.length + i * lanes<T>);
+      for (Size w = 0; w < shape.word; ++w)
+        MEMNETS_UNROLL
+        for (Size i = 0; i < width; ++i) {
+          const Vector<T> value = load(memory + w * shape.length + start + i * lanes<T>);
+          MEMNETS_UNROLL
+          for (Size h = 0; h < group; ++h)
+            sums[h][i] = multiply_add(Vector<T>(d_r[h * shape.word + w]), value, sums[h][i]);
+        }
+      MEMNETS_UNROLL
+      for (Size h = 0; h < group; ++h)
+        MEMNETS_UNROLL
+        for (Size i = 0; i < width; ++i) store(sums[h][i], d_w + h * shape.length + i * lanes<T>);
+    });
+  });
+}
+
+// d_memory += w d_r^T, of one head.
+template <class T>
+MEMNETS_INLINE void read_memory_backward(Shape shape, const T* weights, const T* d_vector, T* d_memory) {
+  for (Size w = 0; w < shape.word; ++w)
+    add_scaled(d_memory + w * shape.length, d_vector[w], weights, shape.length);
 }
 
 // What one write needs: weights [H, length], erase and add vectors [H, W].

@@ -73,7 +73,7 @@ class NtmMemory {
     const Record<T> seen = problem_.read_first ? before : after;
     for (Size i = 0; i < readers; ++i) {
       focus(i, values, seen, before, after);
-      read(shape_, seen.written, weights(after, i), read_vectors + i * shape_.word);
+      read(shape_, 1, seen.written, weights(after, i), read_vectors + i * shape_.word);
     }
   }
 
@@ -157,7 +157,7 @@ class NtmMemory {
     const Content<T> content(rows, shape_.length);
     T* result = weights(after, index);
     if (head.key >= 0)
-      content_weights(shape_, seen.written, squares(seen), query(head, values), content);
+      content_weights(shape_, seen.written, squares(seen), {query(head, values)}, {content});
     const T* row = interpolate(head, values, content, weights(before, index));
     if (head.shifts < 0) {
       std::memcpy(result, row, shape_.length * sizeof(T));
@@ -208,8 +208,8 @@ class NtmMemory {
       }
       d_values[head.gate] = total(sum);
     }
-    content_weights_backward(shape_, seen.written, squares(seen), query(head, values), content, d_content,
-                             carry, query_gradients(head, d_values),
+    content_weights_backward(shape_, seen.written, squares(seen), {query(head, values)}, {content},
+                             d_content, carry, {query_gradients(head, d_values)},
                              scratch_.data() + 2 * shape_.length);
   }
 
@@ -244,8 +244,9 @@ class NtmMemory {
   void reads_backward(const T* values, T* d_values, Record<T> seen, Record<T> before,
                       Record<T> after, T* carry, const T* d_read_vectors) {
     for (Size i = 0; i < problem_.read_heads; ++i) {
-      read_backward(shape_, seen.written, weights(after, i), d_read_vectors + i * shape_.word, carry,
-                    d_weights(carry, i));
+      const T* d_vector = d_read_vectors + i * shape_.word;
+      read_weights_backward(shape_, 1, seen.written, d_vector, d_weights(carry, i));
+      read_memory_backward(shape_, weights(after, i), d_vector, carry);
       focus_backward(i, values, d_values, seen, before, after, carry);
     }
   }

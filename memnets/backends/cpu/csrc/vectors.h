@@ -58,14 +58,29 @@ MEMNETS_INLINE void each(Size length, Body body) {
 template <Size count>
 using Count = std::integral_constant<Size, count>;
 
-// Calls body(start, Count<vectors>) for four vectors at once, and one by one for what is left: one
+// Calls body(start, Count<vectors>) for several vectors at once, and one by one for what is left: one
 // sum waits for itself, four wait for nobody, and a broadcast serves all four.
-template <class T, class Body>
+template <class T, Size vectors = 4, class Body>
 MEMNETS_INLINE void blocks(Size length, Body body) {
   Size start = 0;
-  for (; start + 4 * lanes<T> <= length; start += 4 * lanes<T>) body(start, Count<4>());
+  for (; start + vectors * lanes<T> <= length; start += vectors * lanes<T>) body(start, Count<vectors>());
   for (; start < length; start += lanes<T>) body(start, Count<1>());
 }
+
+// Calls body(first, Count<heads>) for up to four heads at once: what is loaded serves all of them.
+template <class Body>
+MEMNETS_INLINE void groups(Size heads, Body body) {
+  Size first = 0;
+  for (; first + 4 <= heads; first += 4) body(first, Count<4>());
+  switch (heads - first) {
+    case 3: return body(first, Count<3>());
+    case 2: return body(first, Count<2>());
+    case 1: return body(first, Count<1>());
+  }
+}
+
+// How many vectors side by side leave the sums of so many heads in registers.
+constexpr Size beside(Size heads) { return heads > 2 ? 2 : 4; }
 
 template <class T>
 MEMNETS_INLINE T dot(const T* a, const T* b, Size length) {
