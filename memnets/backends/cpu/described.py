@@ -78,7 +78,8 @@ def _kernel(dtype: torch.dtype) -> str:
     torch.compile takes a graph from its cache on disk if its text is the same.
     """
     vectors = load(dtype).memnets_vectors().decode()
-    return f"{compiling.digest_of_sources()[:12]} {vectors} {division.SPAN} {division.NEAR}"
+    sizes = division.SPAN, division.NEAR, division.LINKS_EVERY
+    return " ".join(map(str, (compiling.digest_of_sources()[:12], vectors, *sizes)))
 
 
 @functools.lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ import math
 
 import torch
 
-from memnets.backends.cpu.plan import Plan
+from memnets.backends.cpu.plan import MOST_PAST, Plan
 
 RECORD_BUDGET = 2**30
 """How many bytes of the memory's records a training call keeps at most for its backward; a longer
@@ -24,11 +24,21 @@ def threads(batch_size: int) -> int:
     return max(1, min(torch.get_num_threads(), batch_size // ROWS_A_THREAD))
 
 
+LINKS_EVERY = MOST_PAST + 1
+"""How many steps there are between the links that are kept: a DNC's backward makes those between again
+on its way over them, which takes less time than to bring them back from memory."""
+
+
+def links_every(time: int, segment: int) -> int:
+    """Between how many steps to keep a link: each segment begins with one."""
+    return LINKS_EVERY if segment >= time or segment % LINKS_EVERY == 0 else 1
+
+
 def numbers_a_step(plan: Plan) -> int:
     """How many numbers the memory's records of one step of one row have, about."""
     problem = plan.problem
     rows = problem.word + 8 * (problem.read_heads + problem.write_heads)
-    rows += plan.links * problem.slots
+    rows += plan.links * problem.slots // LINKS_EVERY
     return rows * problem.slots
 
 
@@ -38,13 +48,15 @@ def written_a_step(plan: Plan) -> int:
 
 
 def segment(time: int, bytes_a_step: int, checkpoint_every: int | None) -> int:
-    """How many steps' records to keep at once: all that the budget allows, else sqrt(T).
+    """How many steps' records to keep at once: all that the budget allows, else some sqrt(T).
 
     `bytes_a_step` are of the records of all rows.
     """
     if checkpoint_every is not None:
         return min(checkpoint_every, time)
-    return time if time * bytes_a_step <= RECORD_BUDGET else math.isqrt(time - 1) + 1
+    if time * bytes_a_step <= RECORD_BUDGET:
+        return time
+    return -(-(math.isqrt(time - 1) + 1) // LINKS_EVERY) * LINKS_EVERY
 
 
 def segment_in_graph(time: int, bytes_a_step: int, checkpoint_every: int | None) -> int:
@@ -54,7 +66,10 @@ def segment_in_graph(time: int, bytes_a_step: int, checkpoint_every: int | None)
     """
     if checkpoint_every is not None:
         return checkpoint_every if checkpoint_every < time else time
-    return time if time * bytes_a_step <= RECORD_BUDGET else RECORD_BUDGET // bytes_a_step or 1
+    if time * bytes_a_step <= RECORD_BUDGET:
+        return time
+    most = RECORD_BUDGET // bytes_a_step
+    return most - most % LINKS_EVERY or most or 1
 
 
 SPAN = 4

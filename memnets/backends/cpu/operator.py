@@ -26,6 +26,7 @@ from memnets.backends.cpu import again, node
 from memnets.backends.cpu.buffers import ALIGNMENT
 from memnets.backends.cpu.described import Described, check_functions, check_tensors, described
 from memnets.backends.cpu.division import (
+    links_every,
     numbers_a_step,
     segment_in_graph,
     span,
@@ -118,7 +119,9 @@ class Rates(NamedTuple):
     kept: int
     """Of a record, what is kept until the backward,"""
     written: int
-    """and what it can have written again."""
+    """what it can have written again,"""
+    links: int
+    """and what it has of every few steps."""
     state: int
     """Of a state to begin a segment from."""
     fresh: int
@@ -129,23 +132,27 @@ class Rates(NamedTuple):
 def _rates(plan: Plan, dtype: torch.dtype) -> Rates:
     """Ask the kernel itself, for sizes so small that they tell these apart."""
 
-    def divided(time: int, segment: int, span: int, starts: bool = False) -> int:
+    def divided(
+        time: int, segment: int, span: int, links: int = 1, starts: bool = False
+    ) -> int:
         rows = ALIGNMENT  # so many that no part is rounded up
         problem = Problem.from_buffer_copy(plan.problem)
         layers = type(plan.layers).from_buffer_copy(plan.layers)
         problem.layers = layers
         problem.time, problem.batch, problem.segment, problem.span = time, rows, segment, span
-        problem.times_kept = 1
+        problem.times_kept, problem.links_every = 1, links
         problem.starts = ALIGNMENT if starts else None  # is asked for, and not read
         return load(dtype).memnets_divide(ctypes.byref(problem), None) // rows
 
     least, longer = divided(1, 1, 1), divided(1, 2, 1)
     whole = divided(1, 2, 2)
-    kept, written = longer - least, whole - longer
+    every, written = longer - least, whole - longer
+    links = longer - divided(1, 2, 1, 2)
     step = divided(2, 2, 2) - whole
-    state = (divided(2, 1, 1) - divided(2, 2, 2) + kept + written) // 2
-    once = least - step - 2 * (kept + written)
-    return Rates(step, once, kept, written, state, divided(1, 1, 1, True) - least)
+    state = (divided(2, 1, 1) - divided(2, 2, 2) + every + written) // 2
+    once = least - step - 2 * (every + written)
+    fresh = divided(1, 1, 1, starts=True) - least
+    return Rates(step, once, every - links, written, links, state, fresh)
 
 
 def _span(plan: Plan, dtype: torch.dtype, time: int, batch: int, segment: int) -> int:
@@ -161,8 +168,9 @@ def kept_numbers(
     spans = (time + steps - 1) // steps
     state = rates.state if segment < time else rates.written
     records = (segment + 1) * rates.kept + (steps + 1) * rates.written + spans * state
+    records += (segment // links_every(time, segment) + 1) * rates.links
     row = time * rates.step + rates.once + records + starts * rates.fresh
-    parts = 6 + 3 * plan.problem.depth  # each begins at a cache line of its own
+    parts = 7 + 3 * plan.problem.depth  # each begins at a cache line of its own
     return batch * row + (parts + 1) * ALIGNMENT
 
 

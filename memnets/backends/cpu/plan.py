@@ -54,6 +54,8 @@ NTM_PARTS = (0, 1, 2)
 DNC_PARTS = (0, 1, 2, 3, 4, 5)
 """Memory, usage, link, precedence, read weights, write weights."""
 UNLINKED_PARTS = (0, 1, 4, 5)
+MOST_PAST = 3
+"""From a link of how many steps before the kernel's backward can make that before a step."""
 ABSENT = -1
 
 
@@ -112,7 +114,7 @@ class Problem(ctypes.Structure):
     _fields_ = [
         *((n, c_int64) for n in ("time", "batch", "slots", "word", "read_heads", "write_heads")),
         *((n, c_int64) for n in ("hidden", "depth", "cell", "skip")),
-        *((n, c_int64) for n in ("threads", "times_kept", "segment", "span", "direct")),
+        *((n, c_int64) for n in ("threads", "times_kept", "segment", "span", "links_every", "direct")),
         ("layers", POINTER(Layer)),
         ("lengths", c_void_p),
         ("starts", c_void_p),
@@ -136,6 +138,7 @@ class Problem(ctypes.Structure):
         *((name, c_int64) for name in ("read_first", "erase_vectors", "write_vectors")),
         ("records", c_void_p),
         ("written", c_void_p),
+        ("links", c_void_p),
         ("records_spent", c_int64),
         ("checkpoints", c_void_p),
         ("fresh", c_void_p),
@@ -162,7 +165,8 @@ def layout(structures: Sequence[type[ctypes.Structure]] = STRUCTURES) -> list[st
                 f"{place.offset}"
             )
     cells = [f"Cell.{name} = {number}" for number, name in enumerate(CELL_NAMES)]
-    return lines + cells + [f"Range.{one.__name__} = {RANGES[one]}" for one in RANGES]
+    ranges = [f"Range.{one.__name__} = {RANGES[one]}" for one in RANGES]
+    return [*lines, *cells, *ranges, f"most_past = {MOST_PAST}"]
 
 
 def _kind(kind: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from memnets.backends.cpu import again, products
-from memnets.backends.cpu.division import span, written_a_step
+from memnets.backends.cpu.division import links_every, span, written_a_step
 from memnets.backends.cpu.library import load
 from memnets.backends.cpu.plan import ABSENT, Layer, Plan, Problem
 from memnets.backends.spec import Steps
@@ -145,6 +145,7 @@ class Problems:
         problem.times_kept = call.training
         bytes_a_step = problem.batch * written_a_step(plan) * tensors.x.element_size()
         problem.span = span(problem.time, call.segment, bytes_a_step)
+        problem.links_every = links_every(problem.time, call.segment)
         if direct is None:
             direct = problem.time * problem.batch <= FEW
         problem.direct = direct

@@ -18,7 +18,7 @@ import memnets
 from memnets.backends.cpu import division, node
 from memnets.backends.cpu.buffers import ALIGNMENT
 from memnets.backends.cpu.described import described, text_of
-from memnets.backends.cpu.division import SPAN, span, written_a_step
+from memnets.backends.cpu.division import LINKS_EVERY, SPAN, links_every, span, written_a_step
 from memnets.backends.cpu.library import load
 from memnets.backends.cpu.operator import kept_numbers
 from memnets.backends.cpu.plan import Problem
@@ -71,21 +71,65 @@ def test_they_are_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
-def numbers_kept(monkeypatch: pytest.MonkeyPatch, bytes_kept: int) -> int:
-    monkeypatch.setattr(division, "NEAR", bytes_kept)
-    layer = memnets.NTM(I, 2, memory_size=64, word_size=16, hidden_size=8, backend="fused")
+def largest_saved(layer: Any, x: Tensor) -> int:
+    """How many numbers the largest tensor has that a backward is left."""
     sizes = []
     with torch.autograd.graph.saved_tensors_hooks(
         lambda tensor: sizes.append(tensor.numel()) or tensor, lambda tensor: tensor
     ):
-        layer(torch.rand(64, B, I))
+        layer(x)
     return max(sizes)
+
+
+def numbers_kept(monkeypatch: pytest.MonkeyPatch, bytes_kept: int) -> int:
+    monkeypatch.setattr(division, "NEAR", bytes_kept)
+    layer = memnets.NTM(I, 2, memory_size=64, word_size=16, hidden_size=8, backend="fused")
+    return largest_saved(layer, torch.rand(64, B, I))
 
 
 def test_fewer_numbers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """For every fourth step alone a memory, of 64 slots of 16 numbers."""
     saved = numbers_kept(monkeypatch, 2**40) - numbers_kept(monkeypatch, 0)
     assert saved > 0.6 * B * 64 * 64 * 16
+
+
+LINKED = [case for case in TABLE if case.kernel and case.name.startswith("dnc")]
+
+
+@pytest.mark.parametrize("every", [1, LINKS_EVERY])
+@pytest.mark.parametrize("begins", [False, True])
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+@pytest.mark.parametrize("case", LINKED, ids=str)
+def test_links_that_are_made_again(
+    case: Case, lengths: Any, begins: bool, every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(division, "LINKS_EVERY", every)
+    expected = gradients(case.build(backend="reference"), lengths, begins)
+    found = gradients(case.build(backend="fused"), lengths, begins)
+    for one, other in zip(found, expected, strict=True):
+        assert_same(one, other, 1e-10)
+
+
+@pytest.mark.parametrize("checkpoint_every", [None, LINKS_EVERY, LINKS_EVERY + 1])
+def test_the_links_are_the_same_bits(
+    checkpoint_every: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for every in (1, LINKS_EVERY):
+        monkeypatch.setattr(division, "LINKS_EVERY", every)
+        layer = BY_NAME["dnc_lstm"].build(backend=Backend("fused", checkpoint_every))
+        found.append(gradients(layer, LENGTHS, True))
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+def test_fewer_links_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for every fourth step, of 64 by 64 numbers."""
+    sizes = []
+    for every in (1, LINKS_EVERY):
+        monkeypatch.setattr(division, "LINKS_EVERY", every)
+        layer = memnets.DNC(I, 2, memory_size=64, word_size=16, hidden_size=8, backend="fused")
+        sizes.append(largest_saved(layer, torch.rand(64, B, I)))
+    assert sizes[0] - sizes[1] == B * (64 - 64 // LINKS_EVERY) * 64 * 64
 
 
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
@@ -113,6 +157,7 @@ def test_a_graph_keeps_enough(name: str, near: int) -> None:
         problem.time, problem.batch, problem.segment = time, rows, min(segment, time)
         step = rows * written_a_step(known.plan) * torch.float64.itemsize
         problem.span = span(time, problem.segment, step)
+        problem.links_every = links_every(time, problem.segment)
         problem.starts = ALIGNMENT if begins else None
         used = load(torch.float64).memnets_divide(ctypes.byref(problem), None)
         sizes = known.plan, torch.float64, time, rows, problem.segment, begins

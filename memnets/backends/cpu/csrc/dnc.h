@@ -15,11 +15,10 @@ namespace memnets {
 // A record holds the state after a step, and what the step's backward needs. In rows of `length`, L
 // being the number of links, H or without a linkage 0:
 //   memory W, squares 1, usage 1, precedence L, read weights R, write weights H,
-//   link L * N where a backward will need it
 //   for each write head: content 3, allocation 1, free list 1; for each read head: content 3;
 //   backward R * L, forward R * L (reader by reader), and both again as sharpened, where they are
-// The link itself is held apart, [L * N, length], and updated in place: it stays in the cache, while
-// records go to memory.
+// The links themselves are held apart, [L * N, length], and updated in place: they stay in the cache,
+// while records go to memory. Of every few steps a backward is left a copy (docs/fused.md).
 template <class T>
 class DncMemory {
  public:
@@ -38,9 +37,7 @@ class DncMemory {
   }
 
   Size running_size() const { return links_ * shape_.slots * shape_.length; }
-  Size state_size() const {
-    return link_row() * shape_.length + (problem_.times_kept ? running_size() : 0);
-  }
+  Size state_size() const { return (shape_.word + 2 + links_ + readers_ + writers_) * shape_.length; }
   Size written_size() const { return 0; }  // its link would have to be, too
   Size kept_size() const {
     const Size rows = writers_ * (Content<T>::rows + 2) + readers_ * Content<T>::rows +
@@ -58,7 +55,7 @@ class DncMemory {
     memory_in(shape_, part(parts, 0, row), record, at(record, shape_.word));
     rows_in(shape_, 1, part(parts, 1, row), usage(record));
     start_running(parts, row, running);
-    if (problem_.times_kept) std::memcpy(link(record, 0), running, running_size() * sizeof(T));
+    if (begun.links) std::memcpy(begun.links, running, running_size() * sizeof(T));
     rows_in(shape_, links_, part(parts, 3, row), precedence(record));
     rows_in(shape_, readers_, part(parts, 4, row), read_weights(record));
     rows_in(shape_, writers_, part(parts, 5, row), write_weights(record));
@@ -71,7 +68,7 @@ class DncMemory {
 
   // Go on from a record.
   void go_on(Record<T> record, T* running) const {
-    std::memcpy(running, link(record.kept, 0), running_size() * sizeof(T));
+    std::memcpy(running, record.links, running_size() * sizeof(T));
     list_slots(record.kept);
   }
 
@@ -126,7 +123,8 @@ class DncMemory {
     }
     write(shape_, writes(values, after), old, after, at(after, shape_.word));
     for (Size h = 0; h < links_; ++h) {
-      update_link(shape_, readers_, links(before, after, h), running + h * shape_.slots * length,
+      T* kept = to.links ? to.links + h * shape_.slots * length : nullptr;
+      update_link(shape_, readers_, links(before, after, h), kept, running + h * shape_.slots * length,
                   directional(after) + h * length, directional(after) + (readers_ * links_ + h) * length,
                   links_ * length);
       const T* w = write_weights(after) + h * length;
@@ -148,8 +146,8 @@ class DncMemory {
     read(shape_, readers_, after, read_weights(after), read_vectors);
   }
 
-  void access_backward(const T* values, T* d_values, Record<T> from, Record<T> to, T* carry,
-                       const T* d_read_vectors) {
+  void access_backward(const T* values, T* d_values, Record<T> from, Record<T> to, const Past<T>& past,
+                       T* carry, const T* d_read_vectors) {
     T *before = from.kept, *after = to.kept;
     const Size length = shape_.length;
     T* d_directional = scratch_.data() + 6 * length;
@@ -165,7 +163,7 @@ class DncMemory {
                                d_directional + h * length,
                                d_directional + (readers_ * links_ + h) * length,
                                links_ * length};
-      update_link_backward(shape_, readers_, links(before, after, h), d);
+      update_link_backward(shape_, readers_, links(before, after, h), before_links(past, h), d);
     }
     const T* old = before;
     T *kept = wiped_.data() + shape_.word * length, *d_kept = nullptr;
@@ -188,13 +186,11 @@ class DncMemory {
   }
 
  private:
-  Size link_row() const { return shape_.word + 2 + links_ + readers_ + writers_; }
   T* at(T* record, Size row) const { return record + row * shape_.length; }
   T* usage(T* record) const { return at(record, shape_.word + 1); }
   T* precedence(T* record) const { return at(record, shape_.word + 2); }
   T* read_weights(T* record) const { return at(record, shape_.word + 2 + links_); }
   T* write_weights(T* record) const { return at(record, shape_.word + 2 + links_ + readers_); }
-  T* link(T* record, Size h) const { return at(record, link_row() + h * shape_.slots); }
   T* work(T* record) const { return record + state_size(); }
   Content<T> write_content(T* record, Size h) const {
     return Content<T>(at(work(record), h * (Content<T>::rows + 2)), shape_.length);
@@ -272,10 +268,16 @@ class DncMemory {
             values + problem_.write_vectors};
   }
   Links<T> links(T* before, T* after, Size h) {
-    const bool kept = problem_.times_kept != 0;
-    return {kept ? link(before, h) : nullptr, kept ? link(after, h) : nullptr,
-            write_weights(after) + h * shape_.length, precedence(before) + h * shape_.length,
+    return {write_weights(after) + h * shape_.length, precedence(before) + h * shape_.length,
             read_weights(before), columns_.data()};
+  }
+  PastLink<T> before_links(const Past<T>& past, Size h) const {
+    PastLink<T> found{past.links + h * shape_.slots * shape_.length, past.steps, {}, {}};
+    for (Size step = 0; step < past.steps; ++step) {
+      found.write_weights[step] = write_weights(past.after[step]) + h * shape_.length;
+      found.precedence[step] = precedence(past.before[step]) + h * shape_.length;
+    }
+    return found;
   }
 
   // w = g_w (g_a a + (1 - g_a) c), head after head: each sees the usage that those before left.

@@ -103,9 +103,11 @@ Size divide(Problem& p, T* buffer) {
   }
   take(p.records, p.batch * (p.segment + 1) * memory.kept_size());
   take(p.written, p.batch * (p.span + 1) * written);
+  const Size running = p.times_kept ? memory.running_size() : 0;
+  take(p.links, p.batch * (p.segment / p.links_every + 1) * running);
   const bool several = p.times_kept && spans > 1;
-  take(p.checkpoints, several ? p.batch * spans * (written + (whole ? 0 : memory.state_size())) : 0);
-  take(p.fresh, p.starts ? p.batch * (written + memory.kept_size()) : 0);
+  take(p.checkpoints, several ? p.batch * spans * (written + (whole ? 0 : memory.state_size() + running)) : 0);
+  take(p.fresh, p.starts ? p.batch * (written + memory.kept_size() + running) : 0);
   return used;
 }
 

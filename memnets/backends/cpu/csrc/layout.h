@@ -62,12 +62,12 @@ constexpr Place dnc_places[] = {
 #define P(field) MEMNETS_PLACE(Problem, field)
 constexpr Place problem_places[] = {
     P(time), P(batch), P(slots), P(word), P(read_heads), P(write_heads), P(hidden), P(depth), P(cell),
-    P(skip), P(threads), P(times_kept), P(segment), P(span), P(direct), P(layers), P(lengths), P(starts), P(numbers),
+    P(skip), P(threads), P(times_kept), P(segment), P(span), P(links_every), P(direct), P(layers), P(lengths), P(starts), P(numbers),
     P(fields_count), P(fields), P(interface_weights), P(interface_bias), P(raw), P(values), P(d_raw),
     P(d_interface_weights), P(d_interface_bias), P(x), P(h), P(read_vectors), P(logits), P(readout_weights), P(readout_bias), P(y), P(d_y), P(d_readout_weights),
     P(d_readout_bias), P(d_h), P(d_read_vectors), P(start_reads), P(end_reads),
     P(d_start_reads), P(d_end_reads), P(restart_reads), P(d_restart_reads), P(heads), P(dnc), P(read_first), P(erase_vectors),
-    P(write_vectors), P(records), P(written), P(records_spent), P(checkpoints), P(fresh), P(start), P(end),
+    P(write_vectors), P(records), P(written), P(links), P(records_spent), P(checkpoints), P(fresh), P(start), P(end),
     P(d_start), P(d_end), P(restart), P(d_restart)};
 #undef P
 
@@ -115,6 +115,7 @@ inline std::string layout() {
   number("Range.positive", Range::positive);
   number("Range.simplex", Range::simplex);
   number("Range.bounded", Range::bounded);
+  number("most_past", most_past);
   return text;
 }
 

@@ -46,15 +46,13 @@ enum class Pass { directional_weights, update, update_and_keep };
 
 template <class T>
 struct Links {
-  const T* before;         // [N, length]
-  T* kept;                 // [N, length], for the backward; null where there is none
   const T* write_weights;  // [length] of this step
   const T* precedence;     // [length] of the step before
   const T* read_weights;   // [R, length] of the step before
   T* columns;              // [link_columns, length]: room for what a pass takes of the slots
 };
 
-constexpr Size link_columns = 4 + 3 * 4;
+constexpr Size link_columns = 4 + 3 * 4 + 2 * most_past;
 
 // What a pass takes of one vector of slots, side by side, so that a single address leads to all of it.
 template <class T, Size count>
@@ -66,7 +64,7 @@ struct LinkColumn {
 // L_ij = (1 - w_i - w_j) L_ij + w_i p_j off the diagonal, in place; of all `count` readers,
 // forward = L w_r and backward += L^T w_r. Rows first ... first + rows - 1.
 template <class T, Size count, Size rows, Pass pass>
-MEMNETS_INLINE void link_rows(Shape shape, Links<T> links, Size first, T* link, T* forward,
+MEMNETS_INLINE void link_rows(Shape shape, Links<T> links, Size first, T* kept_link, T* link, T* forward,
                               Size stride, LinkColumn<T, count>* columns) {
   Vector<T> kept[rows], to[rows], ahead[rows][count], weight[rows][count];
   MEMNETS_UNROLL
@@ -81,7 +79,7 @@ MEMNETS_INLINE void link_rows(Shape shape, Links<T> links, Size first, T* link, 
     }
   }
   T* own = link + first * shape.length;
-  T* record = pass == Pass::update_and_keep ? links.kept + first * shape.length : nullptr;
+  T* record = pass == Pass::update_and_keep ? kept_link + first * shape.length : nullptr;
   along_rows<T>(shape.length, first, [&](Size n, auto meets) MEMNETS_ALWAYS {
     LinkColumn<T, count>& column = columns[n / lanes<T>];
     Vector<T> value[rows];
@@ -116,7 +114,8 @@ MEMNETS_INLINE void link_rows(Shape shape, Links<T> links, Size first, T* link, 
 }
 
 template <class T, Size count, Pass pass>
-inline void link_pass(Shape shape, Links<T> links, T* link, T* backward, T* forward, Size stride) {
+inline void link_pass(Shape shape, Links<T> links, T* kept, T* link, T* backward, T* forward,
+                      Size stride) {
   auto* columns = reinterpret_cast<LinkColumn<T, count>*>(links.columns);
   for (Size n = 0; n < shape.length; n += lanes<T>) {
     LinkColumn<T, count>& column = columns[n / lanes<T>];
@@ -129,9 +128,9 @@ inline void link_pass(Shape shape, Links<T> links, T* link, T* backward, T* forw
   }
   Size i = 0;
   for (; i + together <= shape.slots; i += together)
-    link_rows<T, count, together, pass>(shape, links, i, link, forward, stride, columns);
+    link_rows<T, count, together, pass>(shape, links, i, kept, link, forward, stride, columns);
   for (; i < shape.slots; ++i)
-    link_rows<T, count, 1, pass>(shape, links, i, link, forward, stride, columns);
+    link_rows<T, count, 1, pass>(shape, links, i, kept, link, forward, stride, columns);
   for (Size r = 0; r < count; ++r) zero_padding(forward + r * stride, shape.slots, shape.length);
   for (Size n = 0; n < shape.length; n += lanes<T>)
     for (Size r = 0; r < count; ++r)
@@ -139,26 +138,27 @@ inline void link_pass(Shape shape, Links<T> links, T* link, T* backward, T* forw
 }
 
 template <class T, Pass pass>
-inline void link_chunk(Size count, Shape shape, Links<T> links, T* link, T* backward,
+inline void link_chunk(Size count, Shape shape, Links<T> links, T* kept, T* link, T* backward,
                        T* forward, Size stride) {
-  if (count == 1) return link_pass<T, 1, pass>(shape, links, link, backward, forward, stride);
-  if (count == 2) return link_pass<T, 2, pass>(shape, links, link, backward, forward, stride);
-  if (count == 3) return link_pass<T, 3, pass>(shape, links, link, backward, forward, stride);
-  link_pass<T, 4, pass>(shape, links, link, backward, forward, stride);
+  if (count == 1) return link_pass<T, 1, pass>(shape, links, kept, link, backward, forward, stride);
+  if (count == 2) return link_pass<T, 2, pass>(shape, links, kept, link, backward, forward, stride);
+  if (count == 3) return link_pass<T, 3, pass>(shape, links, kept, link, backward, forward, stride);
+  link_pass<T, 4, pass>(shape, links, kept, link, backward, forward, stride);
 }
 
-// `link` is that of the step before and becomes this one's. backward, forward: reader r's row begins at r * stride; both are set.
+// `link` is that of the step before and becomes this one's, also in `kept` where that is not null.
+// backward, forward: reader r's row begins at r * stride; both are set.
 template <class T>
-inline void update_link(Shape shape, Size readers, Links<T> links, T* link, T* backward,
+inline void update_link(Shape shape, Size readers, Links<T> links, T* kept, T* link, T* backward,
                         T* forward, Size stride) {
   for (Size r = 0; r < readers; r += 4) {
     const Size count = std::min<Size>(4, readers - r);
     if (r > 0)
-      link_chunk<T, Pass::directional_weights>(count, shape, links, link, backward, forward, stride);
-    else if (links.kept)
-      link_chunk<T, Pass::update_and_keep>(count, shape, links, link, backward, forward, stride);
+      link_chunk<T, Pass::directional_weights>(count, shape, links, kept, link, backward, forward, stride);
+    else if (kept)
+      link_chunk<T, Pass::update_and_keep>(count, shape, links, kept, link, backward, forward, stride);
     else
-      link_chunk<T, Pass::update>(count, shape, links, link, backward, forward, stride);
+      link_chunk<T, Pass::update>(count, shape, links, kept, link, backward, forward, stride);
     links.read_weights += 4 * shape.length;
     backward += 4 * stride;
     forward += 4 * stride;
@@ -176,18 +176,31 @@ struct LinkGradients {
   Size stride;
 };
 
+// A link of some steps before, and what these did to it.
+template <class T>
+struct PastLink {
+  const T* link;  // [N, length]
+  Size steps;
+  const T* write_weights[most_past];
+  const T* precedence[most_past];
+};
+
+// An array has at least one element.
+constexpr Size some(Size count) { return count ? count : 1; }
+
 // As LinkColumn, for the way back.
-template <class T, Size count>
+template <class T, Size count, Size past>
 struct LinkGradientColumn {
+  T past_write_weights[some(past)][lanes<T>], past_precedence[some(past)][lanes<T>];
   T write_weights[lanes<T>], precedence[lanes<T>], d_write_weights[lanes<T>], d_precedence[lanes<T>];
   T read_weights[count][lanes<T>], d_backward[count][lanes<T>], d_read_weights[count][lanes<T>];
 };
 
-// First the readings: d_link += d_f w^T + w d_b^T, and the read weights' gradients, which need the
+// First the link before, of `past` steps before that; then the readings: d_link += d_f w^T + w d_b^T, and the read weights' gradients, which need the
 // link after; then, in the last chunk of readers, the update itself.
-template <class T, Size count, Size rows, bool update>
-MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, Size first, LinkGradients<T> d,
-                                       LinkGradientColumn<T, count>* columns) {
+template <class T, Size count, Size past, Size rows, bool update>
+MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, const PastLink<T>& from, Size first,
+                                       LinkGradients<T> d, LinkGradientColumn<T, count, past>* columns) {
   Vector<T> kept[rows], to[rows], sums[rows], to_reads[rows][count];
   Vector<T> ahead[rows][count], weight[rows][count];
   MEMNETS_UNROLL
@@ -203,10 +216,19 @@ MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, Size first, 
       weight[i][r] = Vector<T>(links.read_weights[r * shape.length + first + i]);
     }
   }
-  const T* before = links.before + first * shape.length;
+  Vector<T> past_kept[rows][some(past)], past_to[rows][some(past)];
+  MEMNETS_UNROLL
+  for (Size i = 0; i < rows; ++i)
+    MEMNETS_UNROLL
+    for (Size step = 0; step < past; ++step) {
+      const T w = from.write_weights[step][first + i];
+      past_kept[i][step] = Vector<T>(1 - w);
+      past_to[i][step] = Vector<T>(w);
+    }
+  const T* before = from.link + first * shape.length;
   T* d_link = d.link + first * shape.length;
   along_rows<T>(shape.length, first, [&](Size n, auto meets) MEMNETS_ALWAYS {
-    LinkGradientColumn<T, count>& column = columns[n / lanes<T>];
+    LinkGradientColumn<T, count, past>& column = columns[n / lanes<T>];
     const Vector<T> since = load(column.write_weights), previous = load(column.precedence);
     Vector<T> d_since = load(column.d_write_weights), d_previous = load(column.d_precedence);
     Vector<T> value[rows], old[rows], g[rows];
@@ -215,6 +237,13 @@ MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, Size first, 
       const Size at = i * shape.length + n;
       __builtin_prefetch(before + at + 2 * rows * shape.length);
       old[i] = load(before + at);
+      MEMNETS_UNROLL
+      for (Size step = 0; step < past; ++step) {
+        const Vector<T> w = load(column.past_write_weights[step]);
+        const Vector<T> p = load(column.past_precedence[step]);
+        old[i] = multiply_add(past_kept[i][step] - w, old[i], past_to[i][step] * p);
+        old[i] = off_diagonal<T, meets>(old[i], first + i, n);
+      }
       g[i] = load(d_link + at);
       value[i] = multiply_add(kept[i] - since, old[i], to[i] * previous);
       value[i] = off_diagonal<T, meets>(value[i], first + i, n);
@@ -255,15 +284,20 @@ MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, Size first, 
   }
 }
 
-template <class T, Size count, bool update>
-inline void link_pass_backward(Shape shape, Links<T> links, LinkGradients<T> d) {
-  auto* columns = reinterpret_cast<LinkGradientColumn<T, count>*>(links.columns);
+template <class T, Size count, Size past, bool update>
+inline void link_pass_backward(Shape shape, Links<T> links, const PastLink<T>& from,
+                               LinkGradients<T> d) {
+  auto* columns = reinterpret_cast<LinkGradientColumn<T, count, past>*>(links.columns);
   for (Size n = 0; n < shape.length; n += lanes<T>) {
-    LinkGradientColumn<T, count>& column = columns[n / lanes<T>];
+    LinkGradientColumn<T, count, past>& column = columns[n / lanes<T>];
     store(load(links.write_weights + n), column.write_weights);
     store(load(links.precedence + n), column.precedence);
     store(Vector<T>(0), column.d_write_weights);
     store(Vector<T>(0), column.d_precedence);
+    for (Size step = 0; step < past; ++step) {
+      store(load(from.write_weights[step] + n), column.past_write_weights[step]);
+      store(load(from.precedence[step] + n), column.past_precedence[step]);
+    }
     for (Size r = 0; r < count; ++r) {
       store(load(links.read_weights + r * shape.length + n), column.read_weights[r]);
       store(load(d.backward + r * d.stride + n), column.d_backward[r]);
@@ -272,12 +306,12 @@ inline void link_pass_backward(Shape shape, Links<T> links, LinkGradients<T> d) 
   }
   Size i = 0;
   for (; i + together <= shape.slots; i += together)
-    link_rows_backward<T, count, together, update>(shape, links, i, d, columns);
+    link_rows_backward<T, count, past, together, update>(shape, links, from, i, d, columns);
   for (; i < shape.slots; ++i)
-    link_rows_backward<T, count, 1, update>(shape, links, i, d, columns);
+    link_rows_backward<T, count, past, 1, update>(shape, links, from, i, d, columns);
   const auto add = [](const T* from, T* to) MEMNETS_ALWAYS { store(load(to) + load(from), to); };
   for (Size n = 0; n < shape.length; n += lanes<T>) {
-    const LinkGradientColumn<T, count>& column = columns[n / lanes<T>];
+    const LinkGradientColumn<T, count, past>& column = columns[n / lanes<T>];
     add(column.d_write_weights, d.write_weights + n);
     add(column.d_precedence, d.precedence + n);
     for (Size r = 0; r < count; ++r)
@@ -285,29 +319,39 @@ inline void link_pass_backward(Shape shape, Links<T> links, LinkGradients<T> d) 
   }
 }
 
-template <class T, bool update>
-inline void link_chunk_backward(Size count, Shape shape, Links<T> links,
+template <class T, Size past, bool update>
+inline void link_chunk_backward(Size count, Shape shape, Links<T> links, const PastLink<T>& from,
                                 LinkGradients<T> d) {
-  if (count == 1) return link_pass_backward<T, 1, update>(shape, links, d);
-  if (count == 2) return link_pass_backward<T, 2, update>(shape, links, d);
-  if (count == 3) return link_pass_backward<T, 3, update>(shape, links, d);
-  link_pass_backward<T, 4, update>(shape, links, d);
+  if (count == 1) return link_pass_backward<T, 1, past, update>(shape, links, from, d);
+  if (count == 2) return link_pass_backward<T, 2, past, update>(shape, links, from, d);
+  if (count == 3) return link_pass_backward<T, 3, past, update>(shape, links, from, d);
+  link_pass_backward<T, 4, past, update>(shape, links, from, d);
 }
 
-template <class T>
-inline void update_link_backward(Shape shape, Size readers, Links<T> links,
+template <class T, Size past>
+inline void link_chunks_backward(Shape shape, Size readers, Links<T> links, const PastLink<T>& from,
                                  LinkGradients<T> d) {
   for (Size r = 0; r < readers; r += 4) {
     const Size count = std::min<Size>(4, readers - r);
     if (r + 4 >= readers)
-      link_chunk_backward<T, true>(count, shape, links, d);
+      link_chunk_backward<T, past, true>(count, shape, links, from, d);
     else
-      link_chunk_backward<T, false>(count, shape, links, d);
+      link_chunk_backward<T, past, false>(count, shape, links, from, d);
     links.read_weights += 4 * shape.length;
     d.read_weights += 4 * shape.length;
     d.backward += 4 * d.stride;
     d.forward += 4 * d.stride;
   }
+}
+
+template <class T>
+inline void update_link_backward(Shape shape, Size readers, Links<T> links, const PastLink<T>& from,
+                                 LinkGradients<T> d) {
+  static_assert(most_past == 3);
+  if (from.steps == 0) return link_chunks_backward<T, 0>(shape, readers, links, from, d);
+  if (from.steps == 1) return link_chunks_backward<T, 1>(shape, readers, links, from, d);
+  if (from.steps == 2) return link_chunks_backward<T, 2>(shape, readers, links, from, d);
+  link_chunks_backward<T, 3>(shape, readers, links, from, d);
 }
 
 }  // namespace memnets

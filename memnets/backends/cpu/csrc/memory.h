@@ -14,11 +14,22 @@ struct Shape {
 };
 
 // What a row has after a step: a part that the backward can have written again from the step before,
-// and one that is kept until then.
+// one that is kept until then, and of every few steps the links.
 template <class T>
 struct Record {
   T* written;
   T* kept;
+  T* links;  // null where they are not kept
+};
+
+// The links before a step: those of the last record that has them, and the records around each step
+// since then.
+constexpr Size most_past = 3;
+template <class T>
+struct Past {
+  const T* links;
+  Size steps;
+  T *before[most_past], *after[most_past];
 };
 
 // r = M^T w of several heads, words w ... w + words - 1: weights [heads, length], vectors [heads, W].

@@ -82,8 +82,8 @@ class NtmMemory {
     write(shape_, writes(values, after), before.written, after.written, squares(after));
   }
 
-  void access_backward(const T* values, T* d_values, Record<T> before, Record<T> after, T* carry,
-                       const T* d_read_vectors) {
+  void access_backward(const T* values, T* d_values, Record<T> before, Record<T> after, const Past<T>&,
+                       T* carry, const T* d_read_vectors) {
     const Size readers = problem_.read_heads;
     if (!problem_.read_first)
       reads_backward(values, d_values, after, before, after, carry, d_read_vectors);

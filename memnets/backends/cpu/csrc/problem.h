@@ -95,7 +95,9 @@ struct Problem {
   Size hidden, depth, cell, skip;  // skip: the output is that of all layers side by side
   Size threads, times_kept;        // times_kept: 1 where tensors marked kept have all times, else 0
   Size segment;                    // memory records are kept for this many steps at once,
-  Size span;                       // and what of them can be written again for this many
+  Size span;                       // and what of them can be written again for this many;
+  Size links_every;                // links are kept every so many steps, at most most_past + 1; it
+                                   // divides a segment that is not the whole sequence
   Size direct;                     // the weights are read where they are: packing them costs more
                                    // than a few steps of a few rows
   Layer* layers;
@@ -140,6 +142,7 @@ struct Problem {
 
   void* records;                   // [B, segment + 1, kept]
   void* written;                   // [B, span + 1, written]
+  void* links;                     // kept [B, segment / links_every + 1, links]
   Size records_spent;              // a backward before this one has overwritten the last span
   void* checkpoints;               // [B, spans, state], where there are several spans
   void* fresh;                     // [B, record]: that of a row that begins anew, where any may

@@ -24,6 +24,7 @@ class Rows {
         outputs_(problem.hidden * (problem.skip ? problem.depth : 1)),
         reads_(problem.read_heads * problem.word),
         written_(memory_.written_size()),
+        links_(memory_.running_size()),
         kept_(memory_.kept_size()) {}
 
   // Every step of a sequence keeps what a backward needs, for `segment` steps at once, and of that
@@ -85,21 +86,37 @@ class Rows {
   }
   // The record of the state before step t, of the last `segment` steps and the one before them.
   Record<T> record(Size t, Size b) const {
+    const Size sets = p_.segment / p_.links_every + 1;
+    const bool linked = p_.links && t % p_.links_every == 0;
     return {at(p_.written, b * (p_.span + 1) + t % (p_.span + 1), written_),
-            at(p_.records, b * (p_.segment + 1) + t % (p_.segment + 1), kept_)};
+            at(p_.records, b * (p_.segment + 1) + t % (p_.segment + 1), kept_),
+            linked ? at(p_.links, b * sets + t / p_.links_every % sets, links_) : nullptr};
   }
   // That of a row that begins anew. It has a place of its own: step t - 1 needs for its backward what
   // it left in the record before step t.
   Record<T> fresh(Size b) const {
-    T* place = at(p_.fresh, b, written_ + kept_);
-    return {place, place + written_};
+    T* place = at(p_.fresh, b, written_ + kept_ + (p_.links ? links_ : 0));
+    return {place, place + written_, p_.links ? place + written_ + kept_ : nullptr};
   }
   Record<T> before(Size t, Size b) const { return starts(t, b) ? fresh(b) : record(t, b); }
+  // How the links before step t are found.
+  Past<T> past(Size t, Size b) const {
+    Past<T> found{};
+    if (!links_) return found;
+    Size first = t;
+    while (!before(first, b).links) --first;
+    found.links = before(first, b).links;
+    for (; first < t; ++first, ++found.steps) {
+      found.before[found.steps] = before(first, b).kept;
+      found.after[found.steps] = record(first + 1, b).kept;
+    }
+    return found;
+  }
   // What the row's steps update in place.
   T* running(Size b) { return running_.data() + (b - first_) * memory_.running_size(); }
   // Whether all that is kept is kept for every step.
   bool whole() const { return p_.span < p_.segment; }
-  Size state_size() const { return written_ + (whole() ? 0 : memory_.state_size()); }
+  Size state_size() const { return written_ + (whole() ? 0 : memory_.state_size() + links_); }
   T* checkpoint(Size t, Size b) const {
     const Size spans = (p_.time + p_.span - 1) / p_.span;
     return at(p_.checkpoints, b * spans + t / p_.span, state_size());
@@ -143,8 +160,11 @@ class Rows {
     for (Size b = first_; b < first_ + count_; ++b) {
       if (t >= length(b)) continue;
       const Record<T> state = record(t, b);
-      std::memcpy(checkpoint(t, b), state.written, written_ * sizeof(T));
-      std::memcpy(checkpoint(t, b) + written_, state.kept, (state_size() - written_) * sizeof(T));
+      T* to = checkpoint(t, b);
+      std::memcpy(to, state.written, written_ * sizeof(T));
+      if (whole()) continue;
+      std::memcpy(to + written_, state.kept, memory_.state_size() * sizeof(T));
+      std::memcpy(to + written_ + memory_.state_size(), state.links, links_ * sizeof(T));
     }
   }
 
@@ -155,9 +175,13 @@ class Rows {
     for (Size b = first_; b < first_ + count_; ++b) {
       if (from >= length(b)) continue;
       const Record<T> begun = record(from, b);
-      std::memcpy(begun.written, checkpoint(from, b), written_ * sizeof(T));
-      std::memcpy(begun.kept, checkpoint(from, b) + written_, (state_size() - written_) * sizeof(T));
-      if (!whole()) memory_.go_on(begun, running(b));
+      const T* kept = checkpoint(from, b);
+      std::memcpy(begun.written, kept, written_ * sizeof(T));
+      if (!whole()) {
+        std::memcpy(begun.kept, kept + written_, memory_.state_size() * sizeof(T));
+        std::memcpy(begun.links, kept + written_ + memory_.state_size(), links_ * sizeof(T));
+        memory_.go_on(begun, running(b));
+      }
       for (Size t = from; t < std::min(to, length(b)); ++t) {
         if (whole()) {
           memory_.write_again(values(t, b), before(t, b), record(t + 1, b));
@@ -275,8 +299,8 @@ class Rows {
       add(d_reads, at(p_.d_read_vectors, t * p_.batch + b, reads_), reads_);
     }
     if (p_.d_y) add(d_reads, d_seen_.data() + (b - first_) * (outputs_ + reads_) + outputs_, reads_);
-    memory_.access_backward(values(t, b), d_values_.data(), before(t, b), record(t + 1, b), carry,
-                            d_reads);
+    memory_.access_backward(values(t, b), d_values_.data(), before(t, b), record(t + 1, b), past(t, b),
+                            carry, d_reads);
     fill(d_reads, reads_);
     field_values_backward(p_.fields, p_.fields_count, raw(t, b), values(t, b), d_values_.data(), d_raw);
   }
@@ -390,7 +414,7 @@ class Rows {
   const Problem& p_;
   const Weights<T>& weights_;
   Memory memory_;
-  Size first_, count_, outputs_, reads_, written_, kept_;
+  Size first_, count_, outputs_, reads_, written_, links_, kept_;
   Buffer<T> running_, carry_, d_reads_, d_values_, d_outputs_, d_below_, d_seen_, zeros_, d_own_, d_c_, d_z_, d_fresh_;
   std::vector<char> begun_;  // whether the row has begun anew, so that its fresh record is there
 };
