@@ -1,4 +1,4 @@
-"""The RMSProp of Graves 2013, which the NTM and DNC papers train with."""
+"""The RMSProp of Graves 2013, which the NTM and DNC papers train with, and Adam at a low price."""
 
 # torch has no public names for its operations on lists of tensors.
 # pyright: reportPrivateImportUsage=false
@@ -8,6 +8,56 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+
+@torch.no_grad()
+def take_step(optimizer: torch.optim.Optimizer) -> None:
+    """Call ``optimizer.step()``, of Adam as `make_optimizer` makes it at half the price.
+
+    What ``Adam.step`` does around the update, for hooks, profilers, closures and graphs of a GPU,
+    takes as long as the update of a model this small.
+
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0]))
+    >>> optimizer = torch.optim.Adam([weight], lr=0.1, fused=True)
+    >>> for _ in range(2):  # the first makes the moments
+    ...     weight.grad = torch.tensor([1.0])
+    ...     take_step(optimizer)
+    >>> round(weight.item(), 4)
+    0.8
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    trained = [p for p in parameters if p.grad is not None]
+    states = [optimizer.state.get(p, {}) for p in trained]
+    if not _plain(optimizer) or not all(states):
+        optimizer.step()
+        return
+    group = optimizer.param_groups[0]
+    steps = [state["step"] for state in states]
+    torch._foreach_add_(steps, 1)
+    torch._fused_adam_(
+        trained,
+        [p.grad for p in trained if p.grad is not None],
+        [state["exp_avg"] for state in states],
+        [state["exp_avg_sq"] for state in states],
+        [],
+        steps,
+        lr=group["lr"],
+        beta1=group["betas"][0],
+        beta2=group["betas"][1],
+        weight_decay=group["weight_decay"],
+        eps=group["eps"],
+        amsgrad=False,
+        maximize=group["maximize"],
+    )
+
+
+def _plain(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether it is Adam that updates its parameters, all in one group, with one call."""
+    if type(optimizer) is not torch.optim.Adam or len(optimizer.param_groups) > 1:
+        return False
+    group = optimizer.param_groups[0]
+    other = ("amsgrad", "capturable", "differentiable", "decoupled_weight_decay")
+    return bool(group["fused"]) and not any(group[name] for name in other)
 
 
 class GravesRMSProp(torch.optim.Optimizer):

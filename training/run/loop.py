@@ -20,6 +20,7 @@ from training.files import checkpoint
 from training.machine import device, distributed
 from training.machine.signals import Stop
 from training.options.config import Config, make_curriculum, to_json
+from training.options.optimizers import take_step
 from training.options.seeds import seeds
 from training.report.console import Console
 from training.report.tracker import Tracker, best_so_far, in_sections
@@ -204,7 +205,7 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
     _clip(gradients, found["gradient_norm"], options.clip_value, options.clip_norm)
     for group in training.optimizer.param_groups:
         group["lr"] = learning_rate(config, training.step)
-    training.optimizer.step()
+    take_step(training.optimizer)
     if level is not None:
         _note_outcome(config, training, task, level, batch, found[task.cost.name])
         found["level"] = torch.tensor(float(level))
@@ -222,8 +223,7 @@ def _clip(
         norm = non_finite.total_norm(gradients)
     if most is not None:
         factor = torch.clamp(most / (norm + 1e-6), max=1.0)
-        for one in gradients:
-            one.mul_(factor)
+        torch._foreach_mul_(gradients, factor)
 
 
 @torch.no_grad()

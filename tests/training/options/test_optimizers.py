@@ -1,12 +1,14 @@
-"""GravesRMSProp against a plain NumPy loop."""
+"""GravesRMSProp against a plain NumPy loop; a cheap step of Adam against Adam's own."""
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
-from training.options.optimizers import GravesRMSProp
+from training.options.optimizers import GravesRMSProp, take_step
 
 
 def numpy_graves(weights, gradients, lr, decay, momentum, epsilon):
@@ -98,3 +100,36 @@ def test_constant_gradients_stay_finite():
 def test_bad_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         GravesRMSProp([torch.nn.Parameter(torch.ones(1))], **settings)
+
+
+Make = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+
+
+def weights_after(take: Callable[[torch.optim.Optimizer], object], make: Make) -> list[Tensor]:
+    """Of five steps, in which one weight gets its first gradient late and another none at all."""
+    generator = torch.Generator().manual_seed(0)
+    weights = [nn.Parameter(torch.randn(3, 5, generator=generator)) for _ in range(4)]
+    optimizer = make(weights)
+    for step in range(5):
+        for weight in weights[: 2 if step < 3 else 3]:
+            weight.grad = torch.randn(3, 5, generator=generator)
+        optimizer.param_groups[0]["lr"] = 0.1 / (step + 1)
+        take(optimizer)
+    return weights
+
+
+MAKERS: dict[str, Make] = {
+    "as make_optimizer makes it": lambda w: torch.optim.Adam(w, betas=(0.8, 0.99), fused=True),
+    "weight decay": lambda w: torch.optim.Adam(w, weight_decay=0.1, fused=True),
+    "amsgrad": lambda w: torch.optim.Adam(w, amsgrad=True, fused=True),
+    "decoupled": lambda w: torch.optim.AdamW(w, weight_decay=0.1, fused=True),
+    "one by one": lambda w: torch.optim.Adam(w, foreach=False),
+    "two groups": lambda w: torch.optim.Adam([{"params": w[:1]}, {"params": w[1:]}], fused=True),
+    "RMSProp": lambda w: GravesRMSProp(w),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
+def test_a_cheap_step_is_the_step_of_the_optimiser(make: Make) -> None:
+    found, wanted = weights_after(take_step, make), weights_after(lambda one: one.step(), make)
+    assert all(torch.equal(one, other) for one, other in zip(found, wanted, strict=True))
