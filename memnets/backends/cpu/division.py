@@ -25,8 +25,8 @@ def threads(batch_size: int) -> int:
 
 
 LINKS_EVERY = MOST_PAST + 1
-"""How many steps there are between the links that are kept: a DNC's backward makes those between again
-on its way over them, which takes less time than to bring them back from memory."""
+"""How many steps lie between two links that are kept. The backward makes the others again on its
+way over them, which takes less time than to bring them back from memory."""
 
 
 def links_every(time: int, segment: int) -> int:

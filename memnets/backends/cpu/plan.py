@@ -114,7 +114,8 @@ class Problem(ctypes.Structure):
     _fields_ = [
         *((n, c_int64) for n in ("time", "batch", "slots", "word", "read_heads", "write_heads")),
         *((n, c_int64) for n in ("hidden", "depth", "cell", "skip")),
-        *((n, c_int64) for n in ("threads", "times_kept", "segment", "span", "links_every", "direct")),
+        *((n, c_int64) for n in ("threads", "times_kept", "segment", "span", "links_every")),
+        ("direct", c_int64),
         ("layers", POINTER(Layer)),
         ("lengths", c_void_p),
         ("starts", c_void_p),
