@@ -11,7 +11,7 @@ import torch
 
 from memnets.backends.cpu.plan import MOST_PAST, Plan
 
-RECORD_BUDGET = 2**30
+RECORD_BUDGET = 2**29
 """How many bytes of the memory's records a training call keeps at most for its backward; a longer
 sequence is kept in segments, which the backward makes again (as with `checkpoint_every`)."""
 
@@ -37,7 +37,8 @@ def links_every(time: int, segment: int) -> int:
 def numbers_a_step(plan: Plan) -> int:
     """How many numbers the memory's records of one step of one row have, about."""
     problem = plan.problem
-    rows = problem.word + 8 * (problem.read_heads + problem.write_heads)
+    rows = problem.word if problem.dnc else problem.word // SPAN
+    rows += 8 * (problem.read_heads + problem.write_heads)
     rows += plan.links * problem.slots // LINKS_EVERY
     return rows * problem.slots
 

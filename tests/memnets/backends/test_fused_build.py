@@ -87,7 +87,7 @@ def test_other_numbers_for_a_cell_or_a_range_are_named():
     assert "'Range.simplex = 5' where this version has 'Range.simplex = 4'" in str(
         plan.first_difference(theirs)
     )
-    assert "'nothing more' where this version has 'Range.bounded = 5'" in str(
+    assert "'nothing more' where this version has 'most_past = 3'" in str(
         plan.first_difference("\n".join(plan.layout()[:-1]))
     )
 

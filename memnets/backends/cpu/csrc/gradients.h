@@ -83,12 +83,21 @@ class StepSums {
 
   // d_y of a tile's rows, side by side: [steps, tile_rows]; and their sums.
   void slice(const T* d, Size d_stride, Size steps, Size rows, double* totals) {
-    T* to = slices_.data();
     double sums[tile_rows] = {};
-    for (Size t = 0; t < steps; ++t, d += d_stride, to += tile_rows) {
-      for (Size i = 0; i < rows; ++i) to[i] = d[i];
-      for (Size i = rows; i < tile_rows; ++i) to[i] = 0;
-      for (Size i = 0; i < tile_rows; ++i) sums[i] += to[i];
+    const auto some = [&](auto count) MEMNETS_ALWAYS {
+      T* to = slices_.data();
+      for (Size t = 0; t < steps; ++t, d += d_stride, to += tile_rows)
+        for (Size i = 0; i < count; ++i) {
+          const T value = d[i];
+          to[i] = value;
+          sums[i] += value;
+        }
+    };
+    if (rows == tile_rows) {
+      some(Count<tile_rows>());
+    } else {
+      fill(slices_.data(), steps * tile_rows);
+      some(rows);
     }
     for (Size i = 0; i < tile_rows; ++i) totals[i] += sums[i];
   }

@@ -309,7 +309,7 @@ inline void link_pass_backward(Shape shape, Links<T> links, const PastLink<T>& f
     link_rows_backward<T, count, past, together, update>(shape, links, from, i, d, columns);
   for (; i < shape.slots; ++i)
     link_rows_backward<T, count, past, 1, update>(shape, links, from, i, d, columns);
-  const auto add = [](const T* from, T* to) MEMNETS_ALWAYS { store(load(to) + load(from), to); };
+  const auto add = [](const T* more, T* to) MEMNETS_ALWAYS { store(load(to) + load(more), to); };
   for (Size n = 0; n < shape.length; n += lanes<T>) {
     const LinkGradientColumn<T, count, past>& column = columns[n / lanes<T>];
     add(column.d_write_weights, d.write_weights + n);

@@ -180,9 +180,10 @@ class NtmMemory {
     softmax(logarithm, values[head.sharpening], result, shape_.slots, shape_.length);
   }
 
-  // d_weights of the head, complete, becomes that of its weighting of the step before.
+  // d_weights of the head, complete, becomes that of its weighting of the step before. What it read goes
+  // back into the memory on the way; d_vector is null of a head that writes.
   void focus_backward(Size index, const T* values, T* d_values, Record<T> seen, Record<T> before,
-                      Record<T> after, T* carry) {
+                      Record<T> after, T* carry, const T* d_vector = nullptr) {
     const Head& head = problem_.heads[index];
     T* rows = work(after, index);
     const Content<T> content(rows, shape_.length);
@@ -191,7 +192,10 @@ class NtmMemory {
       shift_and_sharpen_backward(head, values, d_values, rows,
                                  interpolate(head, values, content, weights(before, index)),
                                  weights(after, index), d_row);
-    if (head.key < 0) return;
+    if (head.key < 0) {
+      if (d_vector) read_memory_backward(shape_, weights(after, index), d_vector, carry);
+      return;
+    }
     T* d_content = scratch_.data() + shape_.length;
     const T* previous = weights(before, index);
     if (head.gate < 0) {
@@ -208,9 +212,16 @@ class NtmMemory {
       }
       d_values[head.gate] = total(sum);
     }
-    content_weights_backward(shape_, seen.written, squares(seen), {query(head, values)}, {content},
-                             d_content, carry, {query_gradients(head, d_values)},
-                             scratch_.data() + 2 * shape_.length);
+    const Query<T> queries[] = {query(head, values)};
+    const Content<T> contents[] = {content};
+    const QueryGradients<T> d[] = {query_gradients(head, d_values)};
+    T* scratch = scratch_.data() + 2 * shape_.length;
+    if (d_vector)
+      content_weights_backward<T, true>(shape_, seen.written, squares(seen), queries, contents, d_content,
+                                        carry, d, scratch, {weights(after, index), d_vector});
+    else
+      content_weights_backward<T, false>(shape_, seen.written, squares(seen), queries, contents, d_content,
+                                         carry, d, scratch, {});
   }
 
   // Through the sharpening and the shift: d_row, of the weighting, becomes that of `row`.
@@ -246,8 +257,7 @@ class NtmMemory {
     for (Size i = 0; i < problem_.read_heads; ++i) {
       const T* d_vector = d_read_vectors + i * shape_.word;
       read_weights_backward(shape_, 1, seen.written, d_vector, d_weights(carry, i));
-      read_memory_backward(shape_, weights(after, i), d_vector, carry);
-      focus_backward(i, values, d_values, seen, before, after, carry);
+      focus_backward(i, values, d_values, seen, before, after, carry, d_vector);
     }
   }
 
