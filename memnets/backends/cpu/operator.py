@@ -132,9 +132,7 @@ class Rates(NamedTuple):
 def _rates(plan: Plan, dtype: torch.dtype) -> Rates:
     """Ask the kernel itself, for sizes so small that they tell these apart."""
 
-    def divided(
-        time: int, segment: int, span: int, links: int = 1, starts: bool = False
-    ) -> int:
+    def divided(time: int, segment: int, span: int, links: int = 1, starts: bool = False) -> int:
         rows = ALIGNMENT  # so many that no part is rounded up
         problem = Problem.from_buffer_copy(plan.problem)
         layers = type(plan.layers).from_buffer_copy(plan.layers)
