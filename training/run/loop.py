@@ -223,7 +223,8 @@ def _clip(
         norm = non_finite.total_norm(gradients)
     if most is not None:
         factor = torch.clamp(most / (norm + 1e-6), max=1.0)
-        torch._foreach_mul_(gradients, factor)
+        for one in gradients:
+            one.mul_(factor)
 
 
 @torch.no_grad()
