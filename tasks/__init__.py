@@ -30,6 +30,9 @@ from tasks.dyck import Dyck
 from tasks.dynamic_ngram import DynamicNGram
 from tasks.even_pairs import EvenPairs
 from tasks.few_shot import FewShot
+from tasks.graph_inference import GraphInference
+from tasks.graph_shortest_path import GraphShortestPath
+from tasks.graph_traversal import GraphTraversal
 from tasks.interference_copy import InterferenceCopy
 from tasks.key_value_recall import KeyValueRecall
 from tasks.missing_duplicate_string import MissingDuplicateString
@@ -66,6 +69,9 @@ __all__ = [
     "DynamicNGram",
     "EvenPairs",
     "FewShot",
+    "GraphInference",
+    "GraphShortestPath",
+    "GraphTraversal",
     "InterferenceCopy",
     "KeyValueRecall",
     "MissingDuplicateString",

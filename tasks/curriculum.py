@@ -41,6 +41,8 @@ class Outcome(NamedTuple):
     """the mean cost of a sequence, as a share of what guessing costs at this level"""
     gain: float = 0.0
     """by how much learning from the batch made its own sequences cheaper, per step of them"""
+    right: float = 0.0
+    """the share of its sequences without a wrong answer, where the curriculum watches costs"""
 
 
 class Curriculum(Protocol):
@@ -48,7 +50,7 @@ class Curriculum(Protocol):
 
     @property
     def watches_cost(self) -> bool:
-        """Whether `update` needs the costs, which a GPU must finish its step to tell."""
+        """Whether `update` needs costs and answers, which a GPU must finish its step to tell."""
         ...
 
     @property
@@ -183,6 +185,47 @@ class Mixed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lessons:
+    """One level after the other, each until its sequences are answered without a mistake.
+
+    The curriculum of the graph tasks of the DNC's paper (Graves et al. 2016, Methods): a lesson is
+    passed with 90% of the sequences right, and a tenth of the sequences are of earlier lessons. The
+    paper measures new sequences after every 100 batches; here it is the training sequences, which
+    are new too and are answered before anything is learned from them.
+    """
+
+    passed: float = 0.9
+    """a lesson is passed when more than this share of its sequences is right"""
+    window: int = 20
+    """batches of the lesson over which that is the mean"""
+    earlier: float = 0.1
+    """how many of the batches are of earlier lessons, any of them"""
+
+    watches_cost, watches_gain = True, False
+
+    def __post_init__(self) -> None:
+        _check_share("passed", self.passed)
+        check_size("window", self.window)
+        _check_share("earlier", self.earlier)
+
+    def start(self, levels: int) -> State:
+        """The state before the first batch: at the easiest level."""
+        return _at_the_easiest(levels)
+
+    def choose(self, state: State, generator: torch.Generator) -> int:
+        """The level that is being learned, or any earlier one."""
+        reached = state["reached"]
+        if reached > 1 and _uniform(generator) < self.earlier:
+            return random_size(1, reached - 1, generator)
+        return reached
+
+    def update(self, state: State, outcome: Outcome, generator: torch.Generator) -> State:
+        """One level further once this one is passed; batches of other levels do not count."""
+        wrong = outcome._replace(cost=1 - outcome.right)
+        return _one_further(state, wrong, 1 - self.passed, self.window)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Doubling:
     """Any level up to a highest one, which doubles when they are solved (Rae et al. 2016, 4.3)."""
 
@@ -274,6 +317,7 @@ CURRICULA: dict[str, type[Curriculum]] = {
     "uniform": Uniform,
     "incremental": Incremental,
     "mixed": Mixed,
+    "lessons": Lessons,
     "doubling": Doubling,
     "prediction_gain": PredictionGain,
 }

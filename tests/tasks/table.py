@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 import tasks
 from tasks import Batch
 from tasks.binary_addition import carry_probability
+from tasks.graph_inference import digit_odds
 from tasks.transduction import StringTask
+from tasks.triples import decode, phases
 
 
 def size_range(draw, low: str, high: str, minimum: int, maximum: int) -> dict[str, int]:
@@ -105,6 +107,37 @@ def string_sizes(draw, least: int):
     return {"min_length": low, "max_length": draw(st.integers(max(low, least), 14))}
 
 
+@st.composite
+def traversal_sizes(draw):
+    nodes = draw(st.sampled_from([0, 2, 3, 5, 9]))
+    return {
+        "lesson": draw(st.integers(1, 14)),
+        "nodes": nodes,
+        "degree": draw(st.integers(0, (nodes or 3) - 1)),
+        "path": draw(st.integers(0, 4)),
+    }
+
+
+@st.composite
+def shortest_path_sizes(draw):
+    return {
+        "lesson": draw(st.integers(1, 15)),
+        "planning_steps": draw(st.integers(0, 3)),
+        "planner_percent": draw(st.integers(0, 100)),
+        "path": draw(st.integers(0, 3)),
+    }
+
+
+@st.composite
+def inference_sizes(draw):
+    return {
+        "lesson": draw(st.integers(1, 17)),
+        "queries": draw(st.integers(1, 3)),
+        "planning_steps": draw(st.integers(0, 3)),
+        "path": draw(st.sampled_from([0, 2, 3])),
+    }
+
+
 def repeat_copy_size(batch: Batch) -> tuple[int, ...]:
     length = int((batch.inputs[:, 0, -2] == 1).nonzero())
     answer = int(batch.mask[:, 0].sum()) - 1  # without the end marker
@@ -123,6 +156,24 @@ def interference_size(batch: Batch) -> tuple[int, ...]:
 
 def tape_size(batch: Batch) -> tuple[int, ...]:
     return (int(batch.inputs[:, 0, -1].argmax()),)  # the first empty token
+
+
+def nodes(batch: Batch) -> int:
+    return len(batch.inputs[phases(batch.inputs)[0], 0, :30].unique(dim=0))
+
+
+def traversal_size(batch: Batch) -> tuple[int, ...]:
+    return nodes(batch), int(batch.mask[:, 0].sum()) - 1  # without the end
+
+
+def shortest_path_size(batch: Batch) -> tuple[int, ...]:
+    return nodes(batch), int(batch.mask[:, 0].sum())
+
+
+def inference_size(batch: Batch) -> tuple[int, ...]:
+    first = int(batch.mask[:, 0].argmax())
+    relation = int(decode(batch.targets[first, 0])[1])
+    return nodes(batch), 2 + (relation - 10) // 100
 
 
 def all_alike(batch: Batch) -> torch.Tensor:
@@ -145,6 +196,18 @@ def knows_how_often_there_is_a_carry(batch: Batch) -> torch.Tensor:
 def knows_where_the_stack_ends(batch: Batch) -> torch.Tensor:
     logits = torch.zeros_like(batch.targets)
     logits[..., -1] = 100 * batch.targets[..., -1] - 50
+    return logits
+
+
+def knows_the_last_step(batch: Batch) -> torch.Tensor:
+    logits = torch.zeros_like(batch.targets)
+    logits[-1] = 100 * batch.targets[-1] - 50
+    return logits
+
+
+def knows_how_often_relations_are_asked_for(batch: Batch) -> torch.Tensor:
+    logits = torch.zeros_like(batch.targets)
+    logits[..., 30:60] = digit_odds((2, 5)).clamp(min=1e-20).log().flatten()
     return logits
 
 
@@ -306,6 +369,45 @@ TABLE = {
         tiny={"classes": 2, "shots": 2, "dimensions": 2},
         evaluations={f"shots_{shots}": 5 * shots for shots in (10, 20)},
         other={"dimensions": 7, "classes": 3},
+    ),
+    "graph_traversal": Row(
+        tasks.GraphTraversal(),
+        traversal_size,
+        [(nodes, path) for nodes in range(10, 41) for path in range(1, 21)],
+        traversal_sizes(),
+        tiny={"nodes": 3, "degree": 1, "path": 1},
+        evaluations={
+            f"nodes_{nodes}_path_{path}": 4 * nodes + 2 * path + 1
+            for nodes, path in ((10, 1), (10, 4), (20, 6), (30, 7), (40, 10), (40, 20))
+        },
+        guess=knows_the_last_step,
+        other={"lesson": 8},
+    ),
+    "graph_shortest_path": Row(
+        tasks.GraphShortestPath(),
+        shortest_path_size,
+        [(nodes, path) for nodes in range(20, 26) for path in range(2, 6)],
+        shortest_path_sizes(),
+        tiny={"nodes": 4, "degree": 2, "path": 2, "planning_steps": 1},
+        evaluations={
+            f"nodes_{nodes}_path_{path}": 4 * nodes + 1 + 10 + path
+            for nodes, path in ((10, 2), (20, 3), (25, 4), (25, 5))
+        },
+        other={"lesson": 8, "planner_percent": 70},
+    ),
+    "graph_inference": Row(
+        tasks.GraphInference(),
+        inference_size,
+        [(nodes, path) for nodes in range(20, 26) for path in range(2, 6)],
+        inference_sizes(),
+        tiny={"nodes": 3, "degree": 2, "path": 2, "queries": 1, "planning_steps": 1},
+        evaluations={
+            f"nodes_{nodes}_path_{path}": 4 * nodes + 3 * 12
+            for nodes, path in ((6, 2), (12, 3), (18, 4), (25, 5))
+        },
+        guess=knows_how_often_relations_are_asked_for,
+        rows=4,
+        other={"lesson": 8, "queries": 3},
     ),
     "interference_copy": Row(
         tasks.InterferenceCopy(),

@@ -15,6 +15,7 @@ from tasks.curriculum import (
     Doubling,
     Fixed,
     Incremental,
+    Lessons,
     Mixed,
     Outcome,
     PredictionGain,
@@ -33,8 +34,8 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def outcome(level, seed):
     """What a network might make of a batch: different at each step, easier at low levels."""
-    draws = torch.rand(2, generator=generator(seed)).tolist()
-    return Outcome(level, 0.25 * draws[0] * level, draws[1] - 0.5)
+    draws = torch.rand(3, generator=generator(seed)).tolist()
+    return Outcome(level, 0.25 * draws[0] * level, draws[1] - 0.5, 1 - 0.1 * draws[2] * level)
 
 
 def study(curriculum, state, draws, steps, first=0):
@@ -141,6 +142,28 @@ def test_mixed_is_of_any_level_as_often_as_it_says():
     check_counts(counted(curriculum, state), [0.06, 0.76, 0.06, 0.06, 0.06])
     assert counted(Mixed(share=0.0), state, 50) == {2: 50}
     check_counts(counted(Mixed(share=1.0), state), [0.2] * 5)
+
+
+def test_a_lesson_is_passed_when_its_sequences_are_right_and_a_few_batches_are_of_earlier_ones():
+    curriculum = Lessons(passed=0.9, window=2, earlier=0.2)
+    state = curriculum.start(4)
+    assert counted(curriculum, state, 50) == {1: 50}
+
+    def after(state, *rights, level=None):
+        for right in rights:
+            outcome = Outcome(level or state["reached"], 5.0, 0.0, right)
+            state = curriculum.update(state, outcome, generator())
+        return state
+
+    assert after(state, 1.0)["reached"] == 1  # too few
+    assert after(state, 1.0, 0.75, 1.0, 0.75)["reached"] == 1
+    assert after(state, 1.0, 1.0, 1.0, level=2)["reached"] == 1  # of another lesson
+    state = after(state, 0.5, 1.0, 0.875)
+    assert state == {"levels": 4, "reached": 2, "costs": []}
+    state = after(after(state, 1.0, 1.0), 1.0, 1.0)
+    assert state["reached"] == 4
+    assert after(state, 1.0, 1.0, 1.0)["reached"] == 4  # there are no more
+    check_counts(counted(curriculum, state), [0.2 / 3] * 3 + [0.8])
 
 
 def test_doubling_doubles_the_highest_level_and_draws_any_below():
@@ -293,9 +316,11 @@ def test_a_level_that_there_is_not(level, message):
         ],
         *[
             (kind, {"window": 0}, "window must be a whole number of at least 1, got window=0: pass")
-            for kind in (Incremental, Mixed, Doubling)
+            for kind in (Incremental, Mixed, Lessons, Doubling)
         ],
         (Mixed, {"share": 1.5}, "share must be from 0 to 1, got share=1.5: pass"),
+        (Lessons, {"passed": -0.1}, "passed must be from 0 to 1, got passed=-0.1: pass"),
+        (Lessons, {"earlier": 2}, "earlier must be from 0 to 1, got earlier=2: pass"),
         (PredictionGain, {"exploration": -0.1}, "exploration must be from 0 to 1, got expl.*-0.1"),
         (
             PredictionGain,

@@ -51,7 +51,12 @@ OPTIONS = [
         for name in ("incremental", "mixed", "doubling")
         for v in (0, *NUMBER)
     ),
-    *((name, "window", v) for name in ("incremental", "mixed", "doubling") for v in (0, *NO_SIZE)),
+    *(
+        (name, "window", v)
+        for name in ("incremental", "mixed", "lessons", "doubling")
+        for v in (0, *NO_SIZE)
+    ),
+    *(("lessons", name, value) for name in ("passed", "earlier") for value in (1.5, *NUMBER)),
     *(("mixed", "share", value) for value in (1.5, *NUMBER)),
     *(("prediction_gain", "step_size", value) for value in (0, *NUMBER)),
     *(("prediction_gain", "exploration", value) for value in (1.5, *NUMBER)),

@@ -28,8 +28,8 @@ EVERY = pytest.mark.parametrize("name", TABLE)
 EXACT = pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row.exact])
 
 
-def of_symbols(task: tasks.Task) -> bool:
-    return task.cost.errors_name == "wrong_symbols"
+SOFTMAXES = {"wrong_symbols": 1, "wrong_triples": 9, "wrong_moves": 9}
+"""How many symbols are answered at each step, of the costs that are of symbols."""
 
 
 def check_batch(task: tasks.Task, batch: Batch, batch_size: int) -> None:
@@ -45,8 +45,9 @@ def check_batch(task: tasks.Task, batch: Batch, batch_size: int) -> None:
     assert ((batch.mask == 0) | (batch.mask == 1)).all()
     if task.cost.name == "bits_per_sequence":
         assert ((batch.targets == 0) | (batch.targets == 1)).all()
-    if of_symbols(task):
-        assert torch.equal(batch.targets.sum(-1), batch.mask)
+    if task.cost.errors_name in SOFTMAXES:
+        symbols = SOFTMAXES[task.cost.errors_name]
+        assert torch.equal(batch.targets.sum(-1), symbols * batch.mask)
     assert (batch.mask.sum(0) > 0).all()
     assert (batch.targets.abs().sum(-1) * (1 - batch.mask) == 0).all()
 
@@ -186,7 +187,8 @@ def test_no_other_constant_is_cheaper_than_chance(name):
     guess = TABLE[name].guess(batch)
     # The bits and numbers all move; of the symbols only the first one, as the rest is relative.
     step = torch.zeros(task.output_size)
-    step[: 1 if of_symbols(task) else None] = 1.0 if of_symbols(task) else 0.4
+    symbols = task.cost.errors_name in SOFTMAXES
+    step[: 1 if symbols else None] = 1.0 if symbols else 0.4
     for moved in (guess - step, guess + step):
         assert charged(name, batch, moved) > charged(name, batch, guess)
 
@@ -307,8 +309,16 @@ def test_a_bad_batch_size_is_refused(name, batch_size):
         TABLE[name].task.sample(batch_size, generator())
 
 
-MAY_BE_0 = {("associative_recall", "planning_steps"), ("associative_recall", "planning_per_item")}
-"""Sizes that count something a sequence can do without."""
+GRAPHS = ("graph_traversal", "graph_shortest_path", "graph_inference")
+MAY_BE_0 = {
+    ("associative_recall", "planning_steps"),
+    ("associative_recall", "planning_per_item"),
+    *((name, size) for name in GRAPHS for size in ("nodes", "degree", "path")),
+    ("graph_shortest_path", "planning_steps"),
+    ("graph_shortest_path", "planner_percent"),
+    ("graph_inference", "planning_steps"),
+}
+"""Sizes that count something a sequence can do without, or that a lesson gives."""
 
 
 @EVERY

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import memnets
+from tasks.acting import acted
 from tasks.base import Batch, Task
 from tasks.solved import FromFiles, batches, measure, metrics
 from training.files import checkpoint
@@ -28,6 +29,16 @@ def answer(layer: nn.Module, batch: Batch) -> Tensor:
     if batch.lengths is None:
         return layer(batch.inputs)[0]
     return layer(batch.inputs, lengths=batch.lengths)[0]
+
+
+def follow(
+    layer: nn.Module, task: Task, batch: Batch, generator: torch.Generator | None = None
+) -> Batch:
+    """The batch as it goes on from what the layer answers, where the task asks for that.
+
+    With a generator, as in training: see `tasks.acting.Acts`.
+    """
+    return acted(task, batch, lambda inputs: layer(inputs)[0], generator)
 
 
 @torch.no_grad()
@@ -60,7 +71,7 @@ def evaluate(
             count += batch.inputs.shape[1]
             if number % ranks.count != ranks.rank:
                 continue
-            batch = batch.to(device)
+            batch = follow(layer, task, batch.to(device))
             found = measure(task, answer(layer, batch), batch)
             sums += torch.stack([found[name].cpu().double().sum() for name in names])
     finally:
@@ -159,7 +170,7 @@ def picture(
     """Draw one sequence of a task, and say in the title what it is and how much is wrong."""
     from memnets.inspect.plots import sequence_figure
 
-    batch = task.sample(1, torch.Generator().manual_seed(seed)).to(device)
+    batch = follow(layer, task, task.sample(1, torch.Generator().manual_seed(seed)).to(device))
     steps = len(batch.mask) if batch.lengths is None else int(batch.lengths[0])
     batch = Batch(*(part[:steps] for part in batch[:3]))
     inputs = batch.inputs[:, 0]

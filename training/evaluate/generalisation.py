@@ -20,7 +20,7 @@ from tasks.grid import grid
 from tasks.solved import FromFiles, batches
 from tasks.solved import measure as measured
 from training.evaluate import lengths
-from training.evaluate.evaluation import answer
+from training.evaluate.evaluation import answer, follow
 from training.evaluate.intervals import Estimate, bootstrap, wilson
 from training.files import checkpoint, provenance
 from training.options.config import Config, from_json, make_layer, make_task
@@ -250,8 +250,9 @@ def measure(
     for batch in batches(task, sequences, batch_size, generator):
         if progress and sys.stderr.isatty():
             print(f"{done} of {sequences} done", end="\r", file=sys.stderr, flush=True)
-        outputs = answer(layer, batch.to(device))
-        for name, value in measured(task, outputs.cpu(), batch).items():
+        batch = follow(layer, task, batch.to(device))
+        outputs = answer(layer, batch)
+        for name, value in measured(task, outputs.cpu(), batch.to("cpu")).items():
             values.setdefault(name, []).append(value.double().numpy())
         steps.add(len(batch.inputs))
         done += batch.inputs.shape[1]

@@ -14,7 +14,7 @@ from torch import Tensor
 from tasks.base import Batch, Task, validation
 from tasks.curriculum import Outcome
 from tasks.levels import at_level
-from training.evaluate.evaluation import answer, evaluate
+from training.evaluate.evaluation import answer, evaluate, follow
 from training.evaluate.media import MediaLogger
 from training.files import checkpoint
 from training.machine import device, distributed
@@ -184,6 +184,7 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
     rows = config.run.batch_size // (config.streams or 1)
     batch = distributed.sample(task, rows, training.data, training.streams).to(config.device)
     with device.autocast(config):
+        batch = follow(training.layer, task, batch, training.data)
         outputs = answer(training.layer, batch)
     costs = task.cost.per_sequence(outputs, batch)
     # The gradient is that of the mean cost of an answer (a bit's cross-entropy in nats): its scale
@@ -194,10 +195,11 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
         parameter.grad = None
     loss.backward()
     gradients = [p.grad for p in trained if p.grad is not None]
+    errors = task.cost.errors(outputs.detach(), batch)
     means = {
         "loss": loss.detach(),
         task.cost.name: costs.detach().mean(),
-        task.cost.errors_name: task.cost.errors(outputs.detach(), batch).mean(),
+        task.cost.errors_name: errors.mean(),
     }
     found = training.ranks.combine(gradients, means, task.cost.answers(batch))
     found["gradient_norm"] = non_finite.total_norm(gradients)
@@ -207,7 +209,8 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
         group["lr"] = learning_rate(config, training.step)
     take_step(training.optimizer)
     if level is not None:
-        _note_outcome(config, training, task, level, batch, found[task.cost.name])
+        right = (errors == 0).to(costs.dtype).mean()
+        _note_outcome(config, training, task, level, batch, found[task.cost.name], right)
         found["level"] = torch.tensor(float(level))
     return found
 
@@ -229,21 +232,32 @@ def _clip(
 
 @torch.no_grad()
 def _note_outcome(
-    config: Config, training: Training, task: Task, level: int, batch: Batch, cost: Tensor
+    config: Config,
+    training: Training,
+    task: Task,
+    level: int,
+    batch: Batch,
+    cost: Tensor,
+    right: Tensor,
 ) -> None:
-    """Tell the curriculum what came of a batch of this mean cost, as far as it watches that."""
+    """Tell the curriculum what came of a batch of this mean cost, as far as it watches that.
+
+    `right` is the share of this process's sequences without a wrong answer.
+    """
     curriculum = make_curriculum(config)
-    share, gain = 0.0, 0.0
+    ranks = training.ranks
+    share, gain, correct = 0.0, 0.0, 0.0
     if curriculum.watches_cost:
         share = float(cost) / task.chance_cost()
+        correct = float(ranks.total(right) / ranks.count)
     if curriculum.watches_gain:
         with device.autocast(config):
             outputs = answer(training.layer, batch)
         now = task.cost.per_sequence(outputs, batch).mean()
-        now = training.ranks.total(now) / training.ranks.count
+        now = ranks.total(now) / ranks.count
         gain = float(cost - now) / len(batch.inputs)
     training.curriculum = curriculum.update(
-        training.curriculum, Outcome(level, share, gain), training.data
+        training.curriculum, Outcome(level, share, gain, correct), training.data
     )
 
 

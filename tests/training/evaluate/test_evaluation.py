@@ -14,7 +14,7 @@ from memnets.inspect.plots import pixels, sequence_figure
 from tasks import TASKS, make
 from tests.training.tiny import arguments, assert_same, rows
 from training.command_line.parser import parse
-from training.evaluate import evaluation
+from training.evaluate import evaluation, generalisation
 from training.options.models import MODELS
 from training.run.state import start
 
@@ -39,6 +39,30 @@ def test_figures(wrong):
     assert found["wrong_bits"] == wrong
     assert found["exact_match"] == (wrong == 0)
     assert found["bits_per_sequence"] == pytest.approx(wrong * 50 / np.log(2), rel=1e-6)
+
+
+class Stray(torch.nn.Module):
+    """Moves by any edge but the best."""
+
+    def __init__(self, task):
+        super().__init__()
+        self.task = task
+
+    def forward(self, x):
+        return -50 * self.task.solve(x), None
+
+
+def test_a_network_is_measured_on_the_path_of_its_own_moves():
+    task = make("graph_shortest_path", nodes=9, degree=3, path=3)
+    drawn = task.sample(64, torch.Generator().manual_seed(5))
+    followed = evaluation.follow(Stray(task), task, drawn)
+    assert (followed.inputs != drawn.inputs).any((0, 2)).all()
+    wrong = task.cost.errors(Stray(task)(followed.inputs)[0], followed).double().mean()
+    found = evaluation.evaluate(Stray(task), task, 64, batch_size=64, seed=5)
+    assert found["wrong_moves"] == pytest.approx(float(wrong))
+    measured = generalisation.measure(Stray(task), task, 64, batch_size=64, seed=5)
+    assert measured["wrong_moves"].mean == pytest.approx(float(wrong))
+    assert evaluation.evaluate(Solver(task, 0), task, 64, batch_size=64, seed=5)["exact_match"] == 1
 
 
 def test_evaluation_leaves_training_alone():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import train
-from tasks import bits_per_sequence
+from tasks import bits_per_sequence, wrong_bits
 from tasks.levels import at_level
 from tests.tasks.table import TABLE
 from tests.training.tiny import arguments, rows
@@ -138,6 +138,45 @@ def test_a_curriculum_learns_from_the_share_of_chance_and_from_the_gain_per_step
         after = bits_per_sequence(training.layer(batch.inputs)[0], batch).mean()
     gain = (found["bits_per_sequence"] - after) / (2 * level + 1)
     assert outcome.gain == pytest.approx(float(gain), rel=1e-3)
+
+
+def test_a_curriculum_hears_how_many_sequences_are_right(monkeypatch):
+    sizes = ["--task.bits", "1", "--task.max-length", "2", "--run.batch-size", "16"]
+    config = parse(arguments("copy", more=[*sizes, "--curriculum", "lessons"]))
+    training = start(config)
+    seen = []
+
+    def update(_, state, outcome, generator):
+        seen.append(outcome)
+        return state
+
+    monkeypatch.setattr(type(config.curriculum_options), "update", update)
+    generator = torch.Generator()
+    generator.set_state(training.data.get_state())
+    batch = at_level(training.task, 1).sample(16, generator)
+    with torch.no_grad():
+        wrong = wrong_bits(training.layer(batch.inputs)[0], batch)
+    loop.train_step(config, training)
+    assert 0 < float((wrong == 0).float().mean()) < 1
+    assert seen[0].right == float((wrong == 0).float().mean())
+
+
+def test_training_goes_on_from_the_moves_of_the_network_itself(monkeypatch):
+    words = ["--task.nodes", "8", "--task.degree", "3", "--task.path", "3"]
+    config = parse(arguments("graph_shortest_path", more=[*words, "--task.planner-percent", "0"]))
+    training = start(config)
+    answered = []
+    monkeypatch.setattr(
+        loop, "answer", lambda layer, batch: answered.append(batch) or layer(batch.inputs)[0]
+    )
+    generator = torch.Generator()
+    generator.set_state(training.data.get_state())
+    drawn = training.task.sample(4, generator)
+    expected = training.task.act(drawn, lambda inputs: training.layer(inputs)[0], generator)
+    loop.train_step(config, training)
+    assert torch.equal(answered[0].inputs, expected.inputs)
+    assert torch.equal(answered[0].targets, expected.targets)
+    assert not torch.equal(drawn.inputs, expected.inputs)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""Tasks whose inputs tell a network what it has answered so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from tasks.base import Batch, Task
+
+
+@runtime_checkable
+class Acts(Protocol):
+    """A task in which an answer decides what is seen next: see `tasks.graph_shortest_path`."""
+
+    def act(
+        self,
+        batch: Batch,
+        network: Callable[[Tensor], Tensor],
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        """The batch with the inputs and the targets that follow from what a network answers.
+
+        Args:
+            batch: that `sample` drew.
+            network: from the inputs of the first t steps to as many outputs.
+            generator: in training, draws where another answer is taken in place of the network's;
+                None: nowhere.
+        """
+        ...
+
+
+@torch.no_grad()
+def acted(
+    task: Task,
+    batch: Batch,
+    network: Callable[[Tensor], Tensor],
+    generator: torch.Generator | None = None,
+) -> Batch:
+    """The batch as it goes on from a network's own answers, if the task is such a one."""
+    return task.act(batch, network, generator) if isinstance(task, Acts) else batch
