@@ -14,8 +14,9 @@ from torch import Tensor
 
 from tasks import triples
 from tasks.base import Batch, Task, check_size
+from tasks.graph_files import GraphFile
 from tasks.graph_task import GraphTask, Lesson
-from tasks.graphs import random_graphs, shuffled
+from tasks.graphs import shuffled
 from tasks.registry import register
 from tasks.solved import Paper, Solved
 from tasks.transduction import python_generator
@@ -103,9 +104,14 @@ class GraphInference(GraphTask):
     needs; then the others any that their node has not given. The paper does not say how it does it.
     Inputs [T, B, 92] and targets [T, B, 90] are those of the traversal task.
 
+    The paper tests relations of four edges in a family tree, here of `map_file`
+    (`tasks.graph_files` has the form): each of its at most ten kinds of edges, such as `mother`, is
+    a number from 0 to 9, another one in every sequence, and asked for are those of its chains of
+    edges that then are a relation.
+
     Raises:
         ValueError: a size is out of its range. When sequences are drawn: the relations have no
-            place in the graphs.
+            place in the graphs, or the file is not there or of another form.
 
     Two queries on a graph of three nodes, without steps to think:
 
@@ -123,6 +129,10 @@ class GraphInference(GraphTask):
     lessons = LESSONS
     lesson: int = len(LESSONS)
     """Lesson of the paper, from 1 to 17: the ranges of nodes, edges of a node, and relations."""
+    map_file: str = ""
+    """File of a graph on which evaluations measure too, such as a family tree."""
+    on_map: int = 0
+    """1: all sequences are on the graph of that file; 0: on random graphs."""
     nodes: int = 0
     """Nodes of a graph; 0: uniform over the lesson's range, one number a batch."""
     degree: int = 0
@@ -152,10 +162,13 @@ class GraphInference(GraphTask):
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Draws batch_size sequences; the generator alone decides which."""
         check_size("batch_size", batch_size)
-        graphs = random_graphs(batch_size, self.degrees(generator), generator)
+        graphs = self.graphs(generator)(batch_size)
         draws, sources = python_generator(generator), graphs.sources.tolist()
+        known, lengths = self.map, self.ranges.path
         placed = [
-            _place(sources, ends, self.queries, self.ranges.path, draws)
+            _place(sources, ends, self.queries, lengths, draws)
+            if known is None
+            else relate(known, self.queries, lengths, draws)
             for ends in graphs.destinations.tolist()
         ]
         edges, asked = (
@@ -219,8 +232,10 @@ class GraphInference(GraphTask):
         return targets
 
     def evaluations(self) -> dict[str, Task]:
-        """Graphs and relations of fixed sizes, four edges a node, up to the paper's largest."""
-        return self.at_sizes(((6, 2), (12, 3), (18, 4), (25, 5)))
+        """Graphs and relations of fixed sizes, up to the paper's largest, and those of four edges
+        in the family tree.
+        """
+        return self.at_sizes(((6, 2), (12, 3), (18, 4), (25, 5)), 4)
 
 
 class _Placed(NamedTuple):
@@ -260,6 +275,48 @@ def _place(
         f"but have none in one of {len(leaving)} nodes: pass more nodes, a higher degree or fewer "
         "queries"
     )
+
+
+def relate(graph: GraphFile, queries: int, lengths: tuple[int, int], draws: Random) -> _Placed:
+    """Number the kinds of edges of a graph so that some chains of its edges are relations.
+
+    Raises:
+        ValueError: there are more kinds than numbers, or that was tried in vain.
+    """
+    if len(graph.kinds) > EDGES:
+        raise ValueError(
+            f"the edges of a graph for inference must be of at most {EDGES} kinds, got "
+            f"{len(graph.kinds)} ({', '.join(graph.kinds)}): leave out some of them"
+        )
+    labels = {edges: label for label, edges in relations().items()}
+    for _ in range(TRIES):
+        numbers = draws.sample(range(EDGES), len(graph.kinds))
+        found = [
+            (start, labels[edges], end)
+            for start, kinds, end in chains(graph, draws.randint(*lengths))
+            if (edges := tuple(numbers[kind] for kind in kinds)) in labels
+        ]
+        if found:
+            asked = [draws.choice(found) for _ in range(queries)]
+            return _Placed([numbers[kind] for _, kind, _ in graph.edges], asked)
+    raise ValueError(
+        f"a chain of {lengths[0]} to {lengths[1]} edges of the graph must be a relation, but none "
+        "or hardly any is: pass a graph with more edges"
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def chains(graph: GraphFile, length: int) -> list[tuple[int, tuple[int, ...], int]]:
+    """All ways along so many edges: the start, the kinds of the edges, and the end."""
+    found = [(node, (), node) for node in range(len(graph.nodes))]
+    for _ in range(length):
+        found = [
+            (start, (*kinds, kind), end)
+            for start, kinds, at in found
+            for source, kind, end in graph.edges
+            if source == at
+        ]
+    return found
 
 
 def _query(

@@ -12,7 +12,7 @@ from tasks import triples
 from tasks.base import Batch, Task, check_outputs, check_size, random_size
 from tasks.graph_planner import Planner, plan
 from tasks.graph_task import GraphTask, Lesson
-from tasks.graphs import random_graphs, shuffled, uniform
+from tasks.graphs import Graphs, shuffled, uniform
 from tasks.registry import register
 from tasks.solved import Paper, Solved
 from tasks.triples import BLANK, TRIPLE_SIZE, Phase, blank, decode, encode, lay_out
@@ -82,8 +82,11 @@ class GraphShortestPath(GraphTask):
     the goal nothing is scored. Inputs [T, B, 92] and targets [T, B, 90] are those of the traversal
     task.
 
+    The paper tests paths of four on a map of the London Underground, `map_file`, as for traversal.
+
     Raises:
-        ValueError: a size is out of its range. When sequences are drawn: no graph has such a path.
+        ValueError: a size is out of its range. When sequences are drawn: no graph has such a path,
+            or the file of the map is not there or of another form.
 
     A graph of three nodes, a path of two moves and one step to plan:
 
@@ -99,6 +102,10 @@ class GraphShortestPath(GraphTask):
     cost = MOVES
     lesson: int = len(LESSONS)
     """Lesson of the paper, from 1 to 15: the ranges of nodes, edges of a node, and moves."""
+    map_file: str = ""
+    """File of a graph on which evaluations measure too, such as the map of an underground."""
+    on_map: int = 0
+    """1: all sequences are on the graph of that file; 0: on random graphs."""
     nodes: int = 0
     """Nodes of a graph; 0: uniform over the lesson's range, one number a batch."""
     degree: int = 0
@@ -123,9 +130,9 @@ class GraphShortestPath(GraphTask):
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Draws batch_size sequences, in which the planner moves; the generator alone decides."""
         check_size("batch_size", batch_size)
-        degrees = self.degrees(generator)
+        graphs = self.graphs(generator)
         path = random_size(*self.ranges.path, generator)
-        edges, ends = journeys(batch_size, degrees, path, generator)
+        edges, ends = journeys(batch_size, graphs, path, generator)
         edges = shuffled(edges, generator)
         planner, at = plan(edges, ends[:, 1]), ends[:, 0]
         moves: list[Tensor] = []
@@ -192,8 +199,8 @@ class GraphShortestPath(GraphTask):
         return targets
 
     def evaluations(self) -> dict[str, Task]:
-        """Graphs and paths of fixed sizes, four edges a node: from small to the paper's largest."""
-        return self.at_sizes(((10, 2), (20, 3), (25, 4), (25, 5)))
+        """Graphs and paths of fixed sizes, up to the paper's largest, and four steps on the map."""
+        return self.at_sizes(((10, 2), (20, 3), (25, 4), (25, 5)), 4)
 
 
 def read(inputs: Tensor) -> tuple[Planner, list[Tensor]]:
@@ -206,9 +213,9 @@ def read(inputs: Tensor) -> tuple[Planner, list[Tensor]]:
 
 
 def journeys(
-    batch_size: int, degrees: list[int], path: int, generator: torch.Generator
+    batch_size: int, draw: Callable[[int], Graphs], path: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Random graphs, and a start and a goal in each that are so many edges apart.
+    """Graphs that are drawn, and a start and a goal in each that are so many edges apart.
 
     Returns:
         The triples [B, E, 3] of the graphs, and the labels [B, 2] of start and goal.
@@ -219,18 +226,19 @@ def journeys(
     edges: list[Tensor] = []
     ends: list[Tensor] = []
     for _ in range(ROUNDS):
-        graphs = random_graphs(batch_size, degrees, generator)
-        pairs = apart(graphs.destinations, graphs.sources, len(degrees), path).flatten(1)
+        graphs = draw(batch_size)
+        nodes = graphs.nodes.shape[1]
+        pairs = apart(graphs.destinations, graphs.sources, nodes, path).flatten(1)
         pair = (uniform(pairs.shape, generator) * pairs).argmax(1)
         found = pairs.any(1)
-        nodes = torch.stack([pair // len(degrees), pair % len(degrees)], dim=1)
+        pair = torch.stack([pair // nodes, pair % nodes], dim=1)
         edges.append(graphs.triples()[found])
-        ends.append(graphs.nodes.gather(1, nodes)[found])
+        ends.append(graphs.nodes.gather(1, pair)[found])
         if sum(map(len, ends)) >= batch_size:
             return torch.cat(edges)[:batch_size], torch.cat(ends)[:batch_size]
     raise ValueError(
-        f"there must be graphs with two nodes that are path={path} edges apart, but of those with "
-        f"{len(degrees)} nodes none or hardly any is: pass fewer edges, or more nodes"
+        f"there must be graphs with two nodes that are path={path} edges apart, but none or hardly "
+        "any is: pass a shorter path, or more nodes"
     )
 
 

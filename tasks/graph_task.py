@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 
-from tasks import triples
+from tasks import graph_files, triples
 from tasks.base import Axis, Rows, Sizes, Task, check_size, random_size
+from tasks.graph_files import GraphFile
+from tasks.graphs import Graphs, random_graphs
 from tasks.triples import LABELS
 
 
@@ -24,10 +27,10 @@ class Lesson(NamedTuple):
 
 
 class GraphTask(abc.ABC):
-    """What a task has that asks for paths on random graphs.
+    """What a task has that asks for paths on random graphs, or on the graph of a file.
 
-    A task derives from it once, and is final; it has its fields `lesson`, `nodes`, `degree` and
-    `path` itself, with their texts.
+    A task derives from it once, and is final; it has its fields `lesson`, `map_file`, `on_map`,
+    `nodes`, `degree` and `path` itself, with their texts.
     """
 
     input_size = triples.INPUT_SIZE
@@ -35,6 +38,8 @@ class GraphTask(abc.ABC):
     cost = triples.TRIPLES
     lessons: tuple[Lesson, ...]
     lesson: int
+    map_file: str
+    on_map: int
     nodes: int
     degree: int
     path: int
@@ -45,6 +50,14 @@ class GraphTask(abc.ABC):
         if self.lesson > last:
             raise ValueError(
                 f"lesson must be from 1 to {last}, got lesson={self.lesson}: pass one of them"
+            )
+        if not isinstance(self.map_file, str):
+            raise ValueError(f"map_file must be a path, got {self.map_file!r}: pass it as text")
+        check_size("on_map", self.on_map, minimum=0)
+        if self.on_map > bool(self.map_file):
+            raise ValueError(
+                f"on_map must be 0, or 1 where there is a map_file, got on_map={self.on_map} and "
+                f"map_file={self.map_file!r}: pass on_map=0, or the file"
             )
         for name in ("nodes", "degree", "path"):
             check_size(name, getattr(self, name), minimum=0)
@@ -87,18 +100,35 @@ class GraphTask(abc.ABC):
         """None: what is measured are the sizes of `evaluations`."""
         return ()
 
-    def degrees(self, generator: torch.Generator) -> list[int]:
-        """How many edges leave each node of the graphs of a batch."""
+    @property
+    def map(self) -> GraphFile | None:
+        """The graph of the file on which sequences are drawn; None: they are on random graphs.
+
+        Raises:
+            ValueError: there is no such file, or it is of another form.
+        """
+        return graph_files.read(self.map_file) if self.on_map else None
+
+    def graphs(self, generator: torch.Generator) -> Callable[[int], Graphs]:
+        """What makes so many graphs of the sizes of one batch, which are drawn first."""
+        known = self.map
+        if known is not None:
+            return lambda count: graph_files.labelled(known, count, generator)
         ranges = self.ranges
         nodes = random_size(*ranges.nodes, generator)
-        return [min(random_size(*ranges.degree, generator), nodes - 1) for _ in range(nodes)]
+        degrees = [min(random_size(*ranges.degree, generator), nodes - 1) for _ in range(nodes)]
+        return lambda count: random_graphs(count, degrees, generator)
 
-    def at_sizes(self, sizes: tuple[tuple[int, int], ...]) -> dict[str, Task]:
-        """Graphs of so many nodes, four edges each, and paths of so many steps."""
+    def at_sizes(self, sizes: tuple[tuple[int, int], ...], on_map: int) -> dict[str, Task]:
+        """Graphs of so many nodes, four edges each, and paths of so many steps.
+
+        Where there is a map, that too, with paths of `on_map` steps.
+        """
         this: Any = self
-        return {
-            f"nodes_{nodes}_path_{path}": cast(
-                "Task", replace(this, nodes=nodes, degree=4, path=path)
-            )
+        found: dict[str, Task] = {
+            f"nodes_{nodes}_path_{path}": replace(this, nodes=nodes, degree=4, path=path, on_map=0)
             for nodes, path in sizes
         }
+        if self.map_file:
+            found[f"map_path_{on_map}"] = replace(this, on_map=1, path=on_map)
+        return found

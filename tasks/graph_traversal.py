@@ -9,8 +9,9 @@ from torch import Tensor
 
 from tasks import triples
 from tasks.base import Batch, Task, check_size, random_size
+from tasks.graph_files import GraphFile
 from tasks.graph_task import GraphTask, Lesson
-from tasks.graphs import Graphs, random_graphs, shuffled, walk
+from tasks.graphs import Graphs, shuffled, walk
 from tasks.registry import register
 from tasks.solved import Paper, Solved
 from tasks.triples import BLANK, END, Phase, blank, decode, encode, ended, lay_out
@@ -51,8 +52,12 @@ class GraphTraversal(GraphTask):
     steps as each other. Inputs [T, B, 92]: three digits for each of the three labels, one-hot, the
     start of a phase, and where to answer. Targets [T, B, 90], of which each ten are one softmax.
 
+    The paper tests seven steps on a map of the London Underground: the file of `map_file`, whose
+    names get other numbers in every sequence (`tasks.graph_files` has the form).
+
     Raises:
-        ValueError: a size is out of its range.
+        ValueError: a size is out of its range. When sequences on a map are drawn: the file is not
+            there, is of another form, or has a node that no edge leaves.
 
     A graph of three nodes, each with one edge, and a path of two steps:
 
@@ -66,6 +71,10 @@ class GraphTraversal(GraphTask):
     lessons = LESSONS
     lesson: int = len(LESSONS)
     """Lesson of the paper, from 1 to 14: the ranges of nodes, edges of a node, and steps."""
+    map_file: str = ""
+    """File of a graph on which evaluations measure too, such as the map of an underground."""
+    on_map: int = 0
+    """1: all sequences are on the graph of that file; 0: on random graphs."""
     nodes: int = 0
     """Nodes of a graph; 0: uniform over the lesson's range, one number a batch."""
     degree: int = 0
@@ -76,9 +85,11 @@ class GraphTraversal(GraphTask):
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Draws batch_size sequences; the generator alone decides which."""
         check_size("batch_size", batch_size)
-        degrees = self.degrees(generator)
+        if self.map is not None:
+            check_ways_on(self.map)
+        graphs = self.graphs(generator)
         path = random_size(*self.ranges.path, generator)
-        return traverse(random_graphs(batch_size, degrees, generator), path, generator)
+        return traverse(graphs(batch_size), path, generator)
 
     def chance_cost(self) -> float:
         """29.9 bits for each step of a path: all digits are as likely, and the end is no secret."""
@@ -121,8 +132,23 @@ class GraphTraversal(GraphTask):
         return targets
 
     def evaluations(self) -> dict[str, Task]:
-        """Graphs and paths of fixed sizes, four edges a node: from small to the paper's largest."""
-        return self.at_sizes(((10, 1), (10, 4), (20, 6), (30, 7), (40, 10), (40, 20)))
+        """Graphs and paths of fixed sizes, up to the paper's largest; seven steps on the map."""
+        return self.at_sizes(((10, 1), (10, 4), (20, 6), (30, 7), (40, 10), (40, 20)), 7)
+
+
+def check_ways_on(known: GraphFile) -> None:
+    """Refuse a map with a node in which a walk ends.
+
+    Raises:
+        ValueError: naming the node.
+    """
+    left = {source for source, _, _ in known.edges}
+    for node, name in enumerate(known.nodes):
+        if node not in left:
+            raise ValueError(
+                f"an edge must leave every node of a map to traverse, but none leaves {name}: add "
+                "the way back, if there is one"
+            )
 
 
 def traverse(graphs: Graphs, path: int, generator: torch.Generator) -> Batch:
