@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,24 +14,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from experiments import run_page
 from experiments.results_page import table
 from memnets.inspect import palette
 from tasks.babi import FAILED
 from training.evaluate import generalisation
-from training.files import checkpoint, provenance
+from training.files import checkpoint
 from training.files.metrics import read_rows
 from training.files.provenance import ROOT
-from training.options.config import flat, from_json, make_task, to_json
-from training.options.recipes import recipe
+from training.options.config import from_json, make_task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BEGIN = "<!-- written by python -m experiments.babi: do not edit by hand -->"
-END = "<!-- the end of what python -m experiments.babi writes -->"
+MARKS = run_page.marks("experiments.babi")
 FIGURE = "babi.png"
-HERE = ("name", "folder", "task.folder", "wandb")
-"""what is a matter of the machine"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +72,8 @@ def summarise(run: Path) -> dict[str, Any]:
         for name, row in found["settings"].items()
     }
     rows = [row for row in read_rows(run) if "validation/wrong_questions" in row]
-    parts = provenance.read(run)
     return {
-        "command": command(config),
-        "seed": config.seed,
-        "commits": list(dict.fromkeys(part["commit"] for part in parts)),
-        "processors": list(dict.fromkeys(part["processor"] for part in parts)),
+        **run_page.facts(run, config, "--task.folder FOLDER"),
         "trained": found["sequences"],
         "errors": task.errors(figures),
         "curve": {
@@ -95,37 +87,13 @@ def summarise(run: Path) -> dict[str, Any]:
     }
 
 
-def command(config: Any) -> str:
-    """The command line of a run, without what is a matter of the machine."""
-    plain = flat(to_json(recipe(config.task, config.model)))
-    found = flat(to_json(config))
-    changed = {
-        name: value
-        for name, value in found.items()
-        if name not in HERE and not name.startswith("wandb.") and value != plain.get(name)
-    }
-    flags = [f"--{name.replace('_', '-')} {value}" for name, value in changed.items()]
-    first = f"python train.py --task {config.task} --model {config.model} --task.folder FOLDER"
-    return shlex.join(shlex.split(" ".join([first, *flags])))
-
-
 def write(page: Path, found: dict[str, Any]) -> list[Path]:
     """Write what stands between the marks of the page, the figure, and what both are made of.
 
     Raises:
         ValueError: the page lacks the marks.
     """
-    text = page.read_text() if page.exists() else f"# bAbI\n\n{BEGIN}\n{END}\n"
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{page} must have a line {BEGIN} and, below it, a line {END}")
-    data, picture = page.parent / "results" / "babi.json", page.parent / "pictures" / FIGURE
-    for path in (data, picture):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_atomically(data, (json.dumps(found, indent=1) + "\n").encode())
-    figure(found).savefig(picture, metadata={"Software": None})
-    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
-    checkpoint.write_atomically(page, f"{before}{BEGIN}\n\n{body(found)}\n{after}".encode())
-    return [page, data, picture]
+    return run_page.write(page, found, body(found), {FIGURE: figure(found)}, MARKS, "babi")
 
 
 def body(found: dict[str, Any]) -> str:

@@ -170,14 +170,22 @@ def text(batch: Batch, row: int = 0) -> str:
 
 
 def _said(batch: Batch, step: int, row: int) -> str:
-    shown, due = (_triple(part[step, row, :TRIPLE_SIZE]) for part in (batch.inputs, batch.targets))
+    shown, due = (
+        said(decode(part[step, row, :TRIPLE_SIZE]).tolist())
+        for part in (batch.inputs, batch.targets)
+    )
     if not batch.mask[step, row]:
         return shown
     return f"[{due}]" if shown == "_-_-_" else f"{shown}[{due}]"
 
 
-def _triple(vector: Tensor) -> str:
-    return "-".join("_" if label == BLANK else str(label) for label in decode(vector).tolist())
+def said(labels: Sequence[int]) -> str:
+    """A triple in numbers.
+
+    >>> said([12, 345, BLANK])
+    '12-345-_'
+    """
+    return "-".join("_" if label == BLANK else str(label) for label in labels)
 
 
 def numbers(labels: Tensor) -> Iterator[list[tuple[int, int, int]]]:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import train
-from experiments.babi import BEGIN, END, Options, main
+from experiments.babi import MARKS, Options, main
 from tests.tasks.stories import write
 
 PAGE = Path("docs/babi.md")
@@ -21,11 +21,11 @@ def test_the_page_has_the_command_the_table_and_the_figure(tmp_path):
     trained(write(tmp_path / "stories"), "--seed", "3")
     assert train.main(["--evaluate", "runs/run"]) == 0
     PAGE.parent.mkdir()
-    PAGE.write_text(f"# bAbI\n\nBefore.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n")
+    PAGE.write_text(f"# bAbI\n\nBefore.\n\n{MARKS.begin}\nold\n{MARKS.end}\n\nAfter.\n")
     assert main(Options(run=Path("runs/run"), page=PAGE)) == 0
     text = PAGE.read_text()
     assert text.startswith("# bAbI\n\nBefore.\n")
-    assert text.endswith(f"{END}\n\nAfter.\n")
+    assert text.endswith(f"{MARKS.end}\n\nAfter.\n")
     command = "python train.py --task babi --model lstm --task.folder FOLDER"
     assert f"`{command} --seed 3 --model.hidden-size 5 --run.sequences 64" in text
     assert str(tmp_path) not in text
