@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from tasks.base import Batch, Task
+
+Network = Callable[[Tensor, Any], tuple[Tensor, Any]]
+"""from inputs [T, B, I] and the state after the steps before them (None: there are none) to outputs
+[T, B, O] and the state after them"""
 
 
 @runtime_checkable
@@ -16,16 +20,13 @@ class Acts(Protocol):
     """A task in which an answer decides what is seen next: see `tasks.graph_shortest_path`."""
 
     def act(
-        self,
-        batch: Batch,
-        network: Callable[[Tensor], Tensor],
-        generator: torch.Generator | None = None,
+        self, batch: Batch, network: Network, generator: torch.Generator | None = None
     ) -> Batch:
         """The batch with the inputs and the targets that follow from what a network answers.
 
         Args:
             batch: that `sample` drew.
-            network: from the inputs of the first t steps to as many outputs.
+            network: what answers, a few steps at a time.
             generator: in training, draws where another answer is taken in place of the network's;
                 None: nowhere.
         """
@@ -34,10 +35,7 @@ class Acts(Protocol):
 
 @torch.no_grad()
 def acted(
-    task: Task,
-    batch: Batch,
-    network: Callable[[Tensor], Tensor],
-    generator: torch.Generator | None = None,
+    task: Task, batch: Batch, network: Network, generator: torch.Generator | None = None
 ) -> Batch:
     """The batch as it goes on from a network's own answers, if the task is such a one."""
     return task.act(batch, network, generator) if isinstance(task, Acts) else batch

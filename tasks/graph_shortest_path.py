@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tasks import triples
+from tasks.acting import Network
 from tasks.base import Batch, Task, check_outputs, check_size, random_size
 from tasks.graph_planner import Planner, plan
 from tasks.graph_task import GraphTask, Lesson
@@ -147,20 +148,18 @@ class GraphShortestPath(GraphTask):
         return lay_out([*told, Phase(shown, due)])
 
     def act(
-        self,
-        batch: Batch,
-        network: Callable[[Tensor], Tensor],
-        generator: torch.Generator | None = None,
+        self, batch: Batch, network: Network, generator: torch.Generator | None = None
     ) -> Batch:
         """The batch in which a network moves; with a generator, the planner at some of the steps.
 
         The generator decides for all sequences of the batch alike.
         """
-        inputs = batch.inputs.clone()
+        inputs, state, seen = batch.inputs.clone(), None, 0
         planner, (at, *_) = read(inputs)
         due = triples.phases(inputs)[-1]
         for step in range(due.start, due.stop - 1):
-            move = planner.edge(planner.scores(network(inputs[: step + 1])[-1], at))
+            outputs, state = network(inputs[seen : step + 1], state)
+            move, seen = planner.edge(planner.scores(outputs[-1], at)), step + 1
             if generator is not None and float(uniform((), generator)) < self.planner_percent / 100:
                 best = planner.best(at)
                 move = torch.where(best == BLANK, move, best)

@@ -108,11 +108,12 @@ class Mover:
     def __init__(self, choose):
         self.choose = choose
 
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        described, asked, *_, due = phases(inputs) if inputs[-1, 0, 91] else (None,) * 4
-        labels = decode(inputs[..., :90])
-        outputs = torch.zeros(*inputs.shape[:2], 90)
-        for row in range(inputs.shape[1]):
+    def __call__(self, inputs, before=None):
+        seen = inputs if before is None else torch.cat([before, inputs])
+        described, asked, *_, due = phases(seen)
+        labels = decode(seen[..., :90])
+        outputs = torch.zeros(*seen.shape[:2], 90)
+        for row in range(seen.shape[1]):
             graph, ((start, _, goal),) = (
                 labels[described, row].tolist(),
                 labels[asked, row].tolist(),
@@ -121,7 +122,7 @@ class Mover:
                 at = start if step == due.start else int(labels[step, row, 2])
                 moves = [move for move in graph if move[0] == at]
                 outputs[step, row] = 5 * encode(torch.tensor(self.choose(moves, graph, goal)))
-        return outputs
+        return outputs[-len(inputs) :], seen
 
 
 def best(moves, graph, goal):
@@ -145,7 +146,7 @@ def test_a_network_that_moves_well_has_no_wrong_moves_and_arrives():
     assert isinstance(TASK, Acts)
     batch, network = TASK.sample(8, generator(1)), Mover(best)
     followed = acted(TASK, batch, network)
-    outputs = network(followed.inputs)
+    outputs, _ = network(followed.inputs)
     assert wrong_moves(outputs, followed).tolist() == [0] * 8
     assert torch.equal(followed.mask, batch.mask)
     for graph, ((start, _, goal),), moves in zip(
@@ -159,7 +160,7 @@ def test_a_network_that_moves_well_has_no_wrong_moves_and_arrives():
 def test_a_network_that_moves_badly_goes_its_own_way_and_is_told_the_best_from_where_it_is():
     batch, network = TASK.sample(8, generator(2)), Mover(worst)
     followed = acted(TASK, batch, network)
-    wrong = wrong_moves(network(followed.inputs), followed)
+    wrong = wrong_moves(network(followed.inputs)[0], followed)
     assert (wrong >= followed.mask.sum(0) - 1).all()  # at most one move, where there was no choice
     due = phases(followed.inputs)[-1]
     for row, (graph, ((start, _, goal),), shown) in enumerate(zip(*split(followed), strict=True)):

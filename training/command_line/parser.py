@@ -13,6 +13,7 @@ import torch
 import tyro
 
 import tasks
+from tasks.acting import Acts
 from tasks.by_path import is_path
 from tasks.curriculum import CURRICULA
 from tasks.levels import levels
@@ -85,7 +86,8 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
         if is_path(config.model):
             sizes = (task.input_size, task.output_size)
             given = task.sample(1, torch.Generator().manual_seed(0)).lengths is not None
-            check_call(config.model, layer, *sizes, lengths=given)
+            acts = isinstance(task, Acts)
+            check_call(config.model, layer, *sizes, lengths=given, goes_on=acts)
         make_optimizer(config, layer)
         make_curriculum(config).start(levels(task))
     except (ValueError, TypeError, RuntimeError) as error:

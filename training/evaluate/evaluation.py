@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,11 @@ def follow(
 
     With a generator, as in training: see `tasks.acting.Acts`.
     """
-    return acted(task, batch, lambda inputs: layer(inputs)[0], generator)
+
+    def network(inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        return layer(inputs) if state is None else layer(inputs, state)
+
+    return acted(task, batch, network, generator)
 
 
 @torch.no_grad()

@@ -84,7 +84,13 @@ def _entry(path: str, kind: type) -> Model:
 
 
 def check_call(
-    name: str, layer: nn.Module, input_size: int, output_size: int, *, lengths: bool = False
+    name: str,
+    layer: nn.Module,
+    input_size: int,
+    output_size: int,
+    *,
+    lengths: bool = False,
+    goes_on: bool = False,
 ) -> None:
     """Refuse a model of another package whose call is not that of the memory layers.
 
@@ -93,6 +99,7 @@ def check_call(
         layer: made of it.
         input_size, output_size: of the task.
         lengths: whether the batches of the task have lengths.
+        goes_on: whether the task asks for a few steps at a time.
 
     Raises:
         PlaceError: it fails, or returns something else than outputs [T, B, O] and a state.
@@ -116,6 +123,15 @@ def check_call(
             f"the model {name} must return (outputs, state), of inputs {list(x.shape)} the outputs "
             f"{wanted}, [T, B, O], got {got}"
         )
+    if goes_on:
+        try:
+            with torch.no_grad():
+                layer(x, found[1])
+        except Exception as error:
+            raise PlaceError(
+                f"for this task, the model {name} must take inputs and the state that it returned, "
+                f"to go on from there, but it says: {type(error).__name__}: {error}"
+            ) from error
 
 
 @functools.cache  # one class a model: its instances are compared

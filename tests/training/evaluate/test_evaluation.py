@@ -48,8 +48,9 @@ class Stray(torch.nn.Module):
         super().__init__()
         self.task = task
 
-    def forward(self, x):
-        return -50 * self.task.solve(x), None
+    def forward(self, x, before=None):
+        seen = x if before is None else torch.cat([before, x])
+        return -50 * self.task.solve(seen)[-len(x) :], seen
 
 
 def test_a_network_is_measured_on_the_path_of_its_own_moves():
@@ -62,7 +63,6 @@ def test_a_network_is_measured_on_the_path_of_its_own_moves():
     assert found["wrong_moves"] == pytest.approx(float(wrong))
     measured = generalisation.measure(Stray(task), task, 64, batch_size=64, seed=5)
     assert measured["wrong_moves"].mean == pytest.approx(float(wrong))
-    assert evaluation.evaluate(Solver(task, 0), task, 64, batch_size=64, seed=5)["exact_match"] == 1
 
 
 def test_evaluation_leaves_training_alone():

@@ -283,6 +283,13 @@ def test_what_is_no_model_is_refused(mypackage, capsys, name, message):
     assert message in capsys.readouterr().err
 
 
+def test_a_model_that_takes_no_state_is_refused_for_a_task_that_acts(mypackage, capsys):
+    with pytest.raises(SystemExit):
+        parse(["--task", "graph_shortest_path", *MINE])
+    said = capsys.readouterr().err
+    assert "must take inputs and the state that it returned, to go on from there, but it" in said
+
+
 def test_a_model_without_lengths_is_refused_for_a_task_that_has_them(mypackage, capsys, tmp_path):
     folder = str(stories.write(tmp_path / "stories"))
     with pytest.raises(SystemExit):
