@@ -18,7 +18,6 @@ WIDTH = 100
 HEADING = "usage: python train.py [--task NAME] [--model NAME] [--FLAG VALUE ...]"
 PURPOSE = "Train a memory-augmented network on an algorithmic task."
 EXAMPLES = """examples:
-  python train.py --task copy
   python train.py --task reverse --model dnc --model.memory-size 64 --curriculum incremental
   python train.py --resume runs/NAME
   python train.py --evaluate runs/NAME --memory-size 256   (--help after it lists its own flags)

@@ -28,7 +28,12 @@ def evaluate(name, *words):
     return status, json.loads(path.read_text()) if path.is_file() else None
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", [name for name in TABLE if not make(name).grid])
+def test_a_task_without_a_grid_is_measured_on_its_evaluations(name):
+    assert grid(make(name)) == make(name).evaluations()
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if make(name).grid])
 def test_grids(name):
     task = make(name)
     found = grid(task)

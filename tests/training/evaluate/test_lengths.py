@@ -23,7 +23,13 @@ def evaluate(name, *words):
     return train.main(["--evaluate", f"runs/{name}", *words])
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", [name for name in TABLE if not make(name).grid])
+def test_a_task_without_a_grid_has_no_lengths(name):
+    with pytest.raises(ValueError, match=f"{type(make(name)).__name__} has no lengths: leave out"):
+        lengths.of_lengths(make(name), [20])
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if make(name).grid])
 def test_the_length_is_the_first_size_of_the_grid(name):
     task = make(name)
     first = task.grid[0]
