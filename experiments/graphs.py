@@ -90,7 +90,9 @@ def write(options: Options) -> list[Path]:
     }
     figures = {
         CURVE: graphs_figures.lessons_figure(found),
-        MEMORY: graphs_figures.memory_figure(layer, seed=seeds(config.seed)[2]),
+        MEMORY: graphs_figures.memory_figure(
+            layer, graphs_figures.example(found["reached"] - 1), seed=seeds(config.seed)[2]
+        ),
     }
     return run_page.write(options.page, found, body(found), figures, MARKS, "graphs")
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-EXAMPLE = GraphTraversal(nodes=6, degree=2, path=3)
 MODES = (("backward", palette.SKY), ("forward", palette.ORANGE), ("content", palette.GREEN))
 
 
@@ -58,7 +57,16 @@ def ticks(most: int) -> Any:
     return MaxNLocator(most)
 
 
-def memory_figure(layer: nn.Module, *, seed: int) -> Figure:
+def example(passed: int) -> GraphTraversal:
+    """A graph of twelve edges, and a path as long as a network knows that passed so many lessons.
+
+    >>> example(0).path, example(2).path, example(14).path
+    (1, 2, 3)
+    """
+    return GraphTraversal(nodes=6, degree=2, path=min(max(passed, 1), 3))
+
+
+def memory_figure(layer: nn.Module, task: GraphTraversal, *, seed: int) -> Figure:
     """Where a graph and a query are written, where they are read, and by which mode.
 
     As figure 3 of Graves et al. 2016: slots stand in the order in which they were written to most,
@@ -66,7 +74,7 @@ def memory_figure(layer: nn.Module, *, seed: int) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    batch = EXAMPLE.sample(1, torch.Generator().manual_seed(seed))
+    batch = task.sample(1, torch.Generator().manual_seed(seed))
     inputs = batch.inputs[:, 0]
     trace = memnets.record(layer, inputs)  # type: ignore[arg-type]
     writes, reads = trace.memory.write_weights[:, 0], trace.memory.read_weights
@@ -101,7 +109,7 @@ def memory_figure(layer: nn.Module, *, seed: int) -> Figure:
         axes.set_xlabel("step (lines: the query, the answer)", fontsize=8)
     bottom[0, 0].legend(fontsize=6, ncols=3, loc="upper left", framealpha=0.8)
     right = "all right" if not wrong.any() else f"{int(wrong.sum())} of {len(wrong)} triples wrong"
-    drawn.suptitle(f"{EXAMPLE.nodes} nodes, a path of {EXAMPLE.path}: {right}", fontsize=10)
+    drawn.suptitle(f"{task.nodes} nodes, a path of {task.path}: {right}", fontsize=10)
     return drawn
 
 

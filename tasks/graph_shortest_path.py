@@ -78,10 +78,10 @@ class GraphShortestPath(GraphTask):
     shortest path from the node that was reached, of several the one that was described first.
 
     The sequences that are drawn move as a planner does. In training, the moves are the network's
-    own at some steps, and in evaluations at all (`act`): a path is right if it is a shortest one
-    (`exact_match`). The answer takes as many steps as a shortest path. From a node without a way to
-    the goal nothing is scored. Inputs [T, B, 92] and targets [T, B, 90] are those of the traversal
-    task.
+    own at some steps, and in evaluations at all of them (`act`): a path is right if it is a
+    shortest one (`exact_match`). The answer takes as many steps as a shortest path. From a node
+    without a way to the goal nothing is scored. Inputs [T, B, 92] and targets [T, B, 90] are those
+    of the traversal task.
 
     The paper tests paths of four on a map of the London Underground, `map_file`, as for traversal.
 

@@ -9,7 +9,7 @@ import torch
 import memnets
 import train
 from experiments.graphs import MARKS, Options, main, passed, right
-from experiments.graphs_figures import EXAMPLE, memory_figure, slots
+from experiments.graphs_figures import example, memory_figure, slots
 from tasks import GraphTraversal
 from tasks.triples import decode, said
 
@@ -96,8 +96,8 @@ def test_a_slot_is_named_by_the_step_that_writes_to_it_most():
 def test_the_memory_is_drawn_beside_the_triples_that_were_shown():
     torch.manual_seed(0)
     layer = memnets.DNC(92, 90, memory_size=20, word_size=4, read_heads=2)
-    figure = memory_figure(layer, seed=4)
-    batch = EXAMPLE.sample(1, torch.Generator().manual_seed(4))
+    figure = memory_figure(layer, example(3), seed=4)
+    batch = example(3).sample(1, torch.Generator().manual_seed(4))
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert len(labels) == 12 + 3
     assert labels[0] == said(decode(batch.inputs[0, 0, :90]).tolist())
