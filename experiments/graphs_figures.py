@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import memnets
 from memnets.inspect import palette
@@ -71,6 +71,9 @@ def memory_figure(layer: nn.Module, task: GraphTraversal, *, seed: int) -> Figur
 
     As figure 3 of Graves et al. 2016: slots stand in the order in which they were written to most,
     each beside the triple that was shown then.
+
+    Raises:
+        ValueError: the layer is no DNC with links between its slots.
     """
     from matplotlib.figure import Figure
 
@@ -95,7 +98,7 @@ def memory_figure(layer: nn.Module, task: GraphTraversal, *, seed: int) -> Figur
     answers = decode(trace.outputs[due])
     wrong = (answers != decode(batch.targets[due, 0])).any(-1)
     for head, (modes, focus) in enumerate(bottom, start=1):
-        shares(modes, trace.interface.read_modes[:, head - 1].numpy())
+        shares(modes, read_modes(trace.interface)[:, head - 1].numpy())
         modes.set_ylabel(f"head {head}\nmode", fontsize=7)
         weights(focus, reads[:, head - 1, written].numpy(), "")
         focus.set_yticks([])
@@ -111,6 +114,23 @@ def memory_figure(layer: nn.Module, task: GraphTraversal, *, seed: int) -> Figur
     right = "all right" if not wrong.any() else f"{int(wrong.sum())} of {len(wrong)} triples wrong"
     drawn.suptitle(f"{task.nodes} nodes, a path of {task.path}: {right}", fontsize=10)
     return drawn
+
+
+def read_modes(interface: Any) -> Tensor:
+    """The read modes [T, R, 3] of a DNC of any parts.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if isinstance(interface, memnets.DNCInterface):
+        return interface.read_modes
+    modes = getattr(getattr(interface, "linkage", None), "read_modes", None)
+    if modes is None:
+        raise ValueError(
+            f"the figure must be of a DNC with a linkage, got a {type(interface).__name__} without "
+            "read modes: train one with --model dnc"
+        )
+    return modes
 
 
 def slots(writes: np.ndarray) -> list[int]:

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 import memnets
 import train
 from experiments.graphs import MARKS, Options, main, passed, right
-from experiments.graphs_figures import example, memory_figure, slots
+from experiments.graphs_figures import example, memory_figure, read_modes, slots
 from tasks import GraphTraversal
 from tasks.triples import decode, said
 
@@ -91,6 +92,21 @@ def test_what_is_right_is_measured_of_each_lesson():
 def test_a_slot_is_named_by_the_step_that_writes_to_it_most():
     writes = np.array([[0.1, 0.9, 0.0], [0.0, 0.8, 0.2], [0.6, 0.4, 0.0]])
     assert slots(writes) == [1, 2, 0]
+
+
+@pytest.mark.parametrize("options", [{}, {"content": memnets.Content(masked=True)}])
+def test_the_read_modes_are_those_of_any_dnc(options):
+    layer = memnets.DNC(92, 90, memory_size=20, word_size=4, read_heads=2, **options)
+    trace = memnets.record(layer, example(1).sample(1, torch.Generator()).inputs[:, 0])
+    modes = read_modes(trace.interface)
+    assert modes.shape == (len(trace.outputs), 2, 3)
+    torch.testing.assert_close(modes.sum(-1), torch.ones(len(modes), 2))
+
+
+def test_a_memory_without_links_is_not_drawn():
+    for layer in (memnets.NTM(92, 90), memnets.DNC(92, 90, memory_size=20, linkage=None)):
+        with pytest.raises(ValueError, match="must be of a DNC with a linkage, got a"):
+            memory_figure(layer, example(1), seed=0)
 
 
 def test_the_memory_is_drawn_beside_the_triples_that_were_shown():
