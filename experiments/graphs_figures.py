@@ -23,6 +23,7 @@ MODES = (("backward", palette.SKY), ("forward", palette.ORANGE), ("content", pal
 def lessons_figure(found: dict[str, Any]) -> Figure:
     """The lesson and the cost over training, and the share that is right of each lesson."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     drawn = Figure(figsize=(9, 3.2), dpi=110, layout="constrained")
     left, middle, right = drawn.subplots(1, 3)
@@ -34,12 +35,14 @@ def lessons_figure(found: dict[str, Any]) -> Figure:
         axes.plot(curve["sequences"], curve[name], color=palette.GREEN, linewidth=1)
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(ticks(3))
+        axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.set_xlabel("sequences")
         axes.set_title(title, loc="left", fontsize=10)
+    left.yaxis.set_major_locator(MaxNLocator(integer=True))
     shares = found["right"]
     right.bar(range(1, len(shares) + 1), [100 * share for share in shares], color="0.6")
+    right.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.axhline(90, color=palette.VERMILION, linewidth=1)
     right.set_ylim(0, 100)
     right.yaxis.set_major_formatter(lambda value, _: f"{value:g}%")
@@ -48,13 +51,6 @@ def lessons_figure(found: dict[str, Any]) -> Figure:
     for axes in (left, middle, right):
         axes.grid(alpha=0.25, axis="y")
     return drawn
-
-
-def ticks(most: int) -> Any:
-    """So many ticks at the most."""
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(most)
 
 
 def example(passed: int) -> GraphTraversal:
