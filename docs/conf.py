@@ -8,6 +8,9 @@ from pathlib import Path
 from types import BuiltinFunctionType
 from typing import Any
 
+from docutils import nodes
+from latex2mathml import converter
+
 sys.path.insert(0, str(Path(__file__).parent.parent))  # these sources, whatever is installed
 
 import memnets
@@ -21,6 +24,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["dollarmath"]
 myst_fence_as_directive = ["math"]  # GitHub's fence for equations
 myst_heading_anchors = 3
+html_math_renderer = "mathml"  # browsers draw it themselves: nothing is loaded from elsewhere
 
 html_theme = "furo"
 html_title = f"memnets {version}"
@@ -73,8 +77,23 @@ def formulas(app: Any, name: str, source: list[str]) -> None:
     source[0] = re.sub(r"\$`([^`]*)`\$", r"$\1$", source[0])
 
 
+def inline_formula(translator: Any, node: nodes.math) -> None:
+    """Write a formula as MathML."""
+    translator.body.append(converter.convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def formula(translator: Any, node: nodes.math_block) -> None:
+    """Write a formula of its own lines as MathML, in a box that scrolls where it is too wide."""
+    lines = node.astext().replace("{aligned}", "{align*}")  # what the converter calls it
+    made = converter.convert(lines, display="block")
+    translator.body.append(f'<div class="formula">{made}</div>\n')
+    raise nodes.SkipNode
+
+
 def setup(app: Any) -> None:
     """Connect what is above; Sphinx calls this."""
+    app.add_html_math_renderer("mathml", (inline_formula, None), (formula, None))
     app.connect("source-read", formulas)
     app.connect("autodoc-skip-member", skip)
     app.connect("autodoc-process-docstring", tidy, priority=400)

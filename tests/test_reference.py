@@ -72,8 +72,10 @@ def test_a_public_name_has_a_docstring():
         assert inspect.getdoc(found), name
 
 
-def test_the_site_is_built_without_a_warning_and_has_every_name(tmp_path):
-    for library in ("sphinx", "myst_parser", "furo"):
+def test_the_site_is_built_without_a_warning_has_every_name_and_loads_nothing_from_elsewhere(
+    tmp_path,
+):
+    for library in ("sphinx", "myst_parser", "furo", "latex2mathml"):
         pytest.importorskip(library, reason=f"the reference needs {library}")
     command = (DOCS.parent / "CONTRIBUTING.md").read_text()
     (options,) = re.findall(r"^sphinx-build (.*) docs build/site$", command, re.MULTILINE)
@@ -95,3 +97,12 @@ def test_the_site_is_built_without_a_warning_and_has_every_name(tmp_path):
     entries = {line.split()[0] for line in listed.stdout.splitlines() if line.startswith(" ")}
     assert not set(NAMES) - entries
     assert all((tmp_path / f"{page}.html").is_file() for page in PAGES)
+    pages = {path: path.read_text() for path in tmp_path.rglob("*.html")}
+    loaded = [
+        tag for text in pages.values() for tag in re.findall(r"<(?:script|link|img)[^>]*", text)
+    ]
+    assert len(loaded) > len(pages)
+    assert not [tag for tag in loaded if re.search(r"""(?:src|href)=["'](?:https?:)?//""", tag)]
+    formulas = re.findall("<math.*?</math>", pages[tmp_path / "derivations.html"], re.DOTALL)
+    assert len(formulas) > 200
+    assert not [formula for formula in formulas if re.search(r">(?:&(?:amp;)?|\\\\.*)<", formula)]

@@ -118,7 +118,7 @@ class UniformWriting:
     """Write at every `interval`-th step (eq. 8), or with a cache: Cached Uniform Writing.
 
     The cache keeps the controller's hidden state of each step; at a write, the controller goes on
-    from what it `attend`s to there in place of the last one (section 2.2, Algorithm 1). Between two
+    from what `attend` finds there in place of the last one (section 2.2, Algorithm 1). Between two
     writes the memory stays as it is. The hidden state is the first tensor of the top cell's state.
 
     Raises:
