@@ -86,8 +86,14 @@ class WandbTracker:
         )
 
     def keep_code(self) -> None:
-        """Keep the code as it is now."""
-        self._try(lambda: self._run.log_artifact(wandb_objects.code(self._run)))
+        """Keep the code as it is now, and say where it is, as W&B's own `log_code` does."""
+
+        def keep() -> None:
+            artifact = self._run.log_artifact(wandb_objects.code(self._run))
+            path = {"code_path": artifact.name}  # by this, the Code tab finds it
+            self._run.config.update({"_wandb": path}, allow_val_change=True)
+
+        self._try(keep)
 
     def use_last_checkpoint(self) -> None:
         """Say which checkpoint a resumed run began with, where the server can be asked."""
