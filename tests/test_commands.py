@@ -17,6 +17,7 @@ LATER = ("--help", "--resume", "--evaluate")
 ELSEWHERE = ("--task rotate", "--task.folder")
 """A task that a page writes, and files that the package does not have."""
 OTHERS = ("venv", "build", "pytest")
+"""Modules of other packages."""
 
 
 def commands(text: str) -> Iterator[str]:

@@ -57,7 +57,7 @@ def of_type(server, kind):
     ]
 
 
-def test_a_dashboard_gets_what_the_page_says(server, tmp_path):
+def test_a_dashboard_gets_what_the_page_says(server):
     more = ["--name", "run", "--wandb", "auto", "--wandb.tags", "a", "--wandb.notes", "why"]
     more += ["--run.pictures", "True", "--wandb.histograms-every", "4"]
     assert train.main(arguments("associative_recall", "dnc", steps=6, more=more)) == 0
@@ -162,8 +162,7 @@ def test_an_agent_runs_what_a_sweep_proposes(server):
         "folder": str(Path.cwd() / "runs"),
         "optimizer.learning_rate": 0.002,
     }
-    settings = (ROOT / "sweeps" / "copy.yaml").read_text()
-    server.sweep = settings
+    server.sweep = (ROOT / "sweeps" / "copy.yaml").read_text()  # whose command the agent takes
     proposed = {name: {"value": value} for name, value in flags.items()}
     command = {"type": "run", "run_id": "first", "program": "train.py", "args": proposed}
     server.commands = [command]
