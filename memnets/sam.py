@@ -12,11 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from memnets.arguments import check_positional
-from memnets.backends.registry import Backend
+from memnets.backends.registry import Backend, scans
 from memnets.checks import check_part, check_sizes
 from memnets.layer import MemoryLayer
 from memnets.parts.controllers import Stack
+from memnets.parts.product_keys import (
+    KeySets,
+    ProductKeys,
+    ProductParameters,
+    product_weights,
+)
+from memnets.parts.search import Scans
 from memnets.parts.sparse import (
+    TORCH,
     Sparse,
     SparseParameters,
     access_times,
@@ -25,7 +33,7 @@ from memnets.parts.sparse import (
 )
 from memnets.parts.sparse_memory import SparseMemory
 from memnets.parts.start import Start
-from memnets.parts.store import InPlace
+from memnets.parts.store import InPlace, Words
 from memnets.registry import register
 
 
@@ -35,7 +43,8 @@ class SAMFields(NamedTuple):
     memory: Any
     """[B, N, W]"""
     accessed: Tensor
-    """[B, N]: the step at which each word was last accessed, counted from 1; 0 for never."""
+    """[B, N]: the step at which each word was last accessed, counted from 1; 0 for never. With
+    product keys it stays 0."""
     steps: Tensor
     """[B]: how many steps were done."""
     written: Tensor
@@ -45,9 +54,10 @@ class SAMFields(NamedTuple):
     read_weights: Tensor
     """[B, R, K] on the simplex, of these slots; 0 before the first step."""
     write_slots: Tensor
-    """[B, H, K + 1]: where each head wrote; the last is the least recently accessed slot."""
+    """[B, H, K + 1]: where each head wrote; the last is the least recently accessed slot. With
+    product keys [B, H, K]."""
     write_weights: Tensor
-    """[B, H, K + 1], of these slots."""
+    """Of these slots."""
 
 
 class SAMMemory(SparseMemory, SAMFields):
@@ -57,7 +67,7 @@ class SAMMemory(SparseMemory, SAMFields):
 
 
 def step(
-    parameters: SparseParameters, state: SAMMemory, *, addressing: Sparse
+    parameters: SparseParameters, state: SAMMemory, *, addressing: Sparse, scans: Scans = TORCH
 ) -> tuple[Tensor, SAMMemory]:
     """One step of the memory: write, then read.
 
@@ -71,14 +81,13 @@ def step(
         parameters: what the heads receive.
         state: the memory after the step before.
         addressing: K, and the settings of the heads.
+        scans: what looks through all words.
 
     Returns:
         Read vectors [B, R, W], and the memory after the step.
     """
-    done = write(parameters, state, addressing)
-    slots, weights, read, words = read_by_content(
-        parameters, done, addressing, state.accessed.shape[1]
-    )
+    done = write(parameters, state, addressing, scans)
+    slots, weights, read, words = read_by_content(parameters, done, addressing, scans)
     vectors = (weights[..., None, :] @ read).squeeze(-2)
     accessed = access_times(state, done, words, slots, weights, addressing.threshold)
     return vectors, SAMMemory(
@@ -93,21 +102,68 @@ def step(
     )
 
 
-def initial_access(memory: Tensor, read_heads: int, write_heads: int, count: int) -> SAMMemory:
-    """A memory [B, N, W] of which nothing is read or written yet; `count` is K."""
+def product_step(
+    parameters: ProductParameters, state: SAMMemory, keys: Tensor, *, addressing: ProductKeys
+) -> tuple[Tensor, SAMMemory]:
+    """One step of a memory with product keys: write, then read.
+
+    Write head h moves the K words of its key, `M_i <- M_i + g w_i (v - M_i)`, all heads from the
+    memory of the step before; a read head reads the K words of its key.
+
+    Args:
+        parameters: what the heads receive.
+        state: the memory after the step before.
+        keys: [2, n, W / 2], see `memnets.parts.product_keys`.
+        addressing: K, and the settings of the heads.
+
+    Returns:
+        Read vectors [B, R, W], and the memory after the step.
+    """
+    words = state.memory if isinstance(state.memory, InPlace) else Words(state.memory)
+    settings = keys, addressing.top_k, addressing.similarity_epsilon
+    place, weights = product_weights(parameters.write_keys, parameters.write_strengths, *settings)
+    weights = parameters.write_gates[..., None] * weights
+    before, words = words.read(place.flatten(1))
+    moved = parameters.write_vectors[:, :, None] - before.view(*place.shape, -1)
+    added = (weights[..., None] * moved).flatten(1, 2)
+    words = words.write(place.new_empty(len(place), 0), place.flatten(1), added)
+    slots, read_weights = product_weights(
+        parameters.read_keys, parameters.read_strengths, *settings
+    )
+    read, words = words.read(slots.flatten(1))
+    vectors = (read_weights[..., None, :] @ read.view(*slots.shape, -1)).squeeze(-2)
+    return vectors, SAMMemory(
+        words if isinstance(words, InPlace) else words.values,
+        state.accessed,
+        state.steps + 1,
+        state.written,
+        slots,
+        read_weights,
+        place,
+        weights,
+    )
+
+
+def initial_access(
+    memory: Tensor, read_heads: int, write_heads: int, count: int, places: int
+) -> SAMMemory:
+    """A memory [B, N, W] of which nothing is read or written yet.
+
+    `count` is K, `places` to how many words a head writes.
+    """
     rows, slots, _ = memory.shape
     nothing = torch.zeros((), dtype=torch.int64, device=memory.device)
-    first = torch.arange(count + 1, device=memory.device).clamp(max=slots - 1)
+    first = torch.arange(max(count, places), device=memory.device).clamp(max=slots - 1)
     zero = memory.new_zeros(())
     return SAMMemory(
         memory,
         accessed=nothing.expand(rows, slots),
         steps=nothing.expand(rows),
         written=nothing.expand(rows),
-        read_slots=first[:-1].expand(rows, read_heads, -1),
+        read_slots=first[:count].expand(rows, read_heads, -1),
         read_weights=zero.expand(rows, read_heads, count),
-        write_slots=first.expand(rows, write_heads, -1),
-        write_weights=zero.expand(rows, write_heads, count + 1),
+        write_slots=first[:places].expand(rows, write_heads, -1),
+        write_weights=zero.expand(rows, write_heads, places),
     )
 
 
@@ -136,7 +192,8 @@ class SAM(MemoryLayer):
             module with the contract of `memnets.parts.controllers`, whose input_size is input_size
             + read_heads * word_size.
         hidden_size: of a controller given by name.
-        addressing: how the heads choose words, and how many of them.
+        addressing: how the heads choose words, and how many of them: by content, `Sparse`, or by
+            keys of their own, `memnets.parts.product_keys.ProductKeys`.
         batch_first: x and y are [B, T, ...].
         backend: what runs the steps, `auto`, `reference`, `compiled` or `fused` (see
             docs/backends.md), or a `Backend`, which can save memory. The fused one does not know
@@ -145,7 +202,8 @@ class SAM(MemoryLayer):
 
     Raises:
         ValueError: if a size is below 1, a number is out of its range, a head reads more words than
-            there are, there are more write heads than read heads, or a name is not known.
+            there are, there are more write heads than read heads, product keys do not fit the
+            sizes, or a name is not known.
         TypeError: if a part is not of its kind, or lacks a part of its contract.
 
     >>> layer = SAM(9, 8, memory_size=1000, word_size=20)
@@ -167,7 +225,7 @@ class SAM(MemoryLayer):
         write_heads: int = 1,
         controller: str | Stack | nn.Module = "lstm",
         hidden_size: int = 100,
-        addressing: Sparse = Sparse(),
+        addressing: Sparse | ProductKeys = Sparse(),
         batch_first: bool = False,
         backend: str | Backend = "auto",
         device: torch.device | str | None = None,
@@ -175,7 +233,9 @@ class SAM(MemoryLayer):
     ) -> None:
         check_positional("SAM", more)
         check_sizes(read_heads=read_heads, write_heads=write_heads, word_size=word_size)
-        check_part("addressing", addressing, Sparse)
+        by_content = not isinstance(addressing, ProductKeys)
+        if by_content:
+            check_part("addressing", addressing, Sparse)
         check_heads(memory_size, read_heads, write_heads, addressing.top_k)
         super().__init__(
             input_size=input_size,
@@ -195,6 +255,9 @@ class SAM(MemoryLayer):
         )
         self.write_heads: int = write_heads
         self.addressing = addressing
+        self.product_keys: KeySets | None = None
+        if not by_content:
+            self.product_keys = addressing.build(memory_size, word_size, device, dtype)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -217,13 +280,19 @@ class SAM(MemoryLayer):
 
     def initial_access(self, memory: Tensor) -> SAMMemory:
         """Return the memory with nothing read or written yet; the heads look at the first slots."""
-        return initial_access(memory, self.read_heads, self.write_heads, self.addressing.top_k)
+        count = self.addressing.top_k
+        places = count + (self.product_keys is None)
+        return initial_access(memory, self.read_heads, self.write_heads, count, places)
 
     def access(self, parameters: Any, memory: SAMMemory) -> tuple[Tensor, SAMMemory]:
         """Do one step on the memory with this layer's settings."""
-        return step(parameters[0], memory, addressing=self.addressing)
+        if isinstance(self.addressing, ProductKeys):
+            assert self.product_keys is not None
+            keys = self.product_keys.keys.to(memory.read_weights.dtype)
+            return product_step(parameters[0], memory, keys, addressing=self.addressing)
+        return step(parameters[0], memory, addressing=self.addressing, scans=scans(self.backend))
 
-    def named(self, parameters: Any) -> SparseParameters:
+    def named(self, parameters: Any) -> SparseParameters | ProductParameters:
         """Return the one table of the interface."""
         return parameters[0]
 

@@ -12,13 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from memnets.arguments import check_positional
-from memnets.backends.registry import Backend
+from memnets.backends.registry import Backend, scans
 from memnets.checks import check_part, check_sizes
 from memnets.interface import Field, Table, simplex
 from memnets.layer import MemoryLayer
 from memnets.panels import Lines, Panel, Shares
 from memnets.parts.controllers import Stack
-from memnets.parts.sparse import Sparse, SparseParameters, access_times, read_by_content, write
+from memnets.parts.search import Scans
+from memnets.parts.sparse import (
+    TORCH,
+    Sparse,
+    SparseParameters,
+    access_times,
+    read_by_content,
+    write,
+)
 from memnets.parts.sparse_linkage import Links, follow, merged, update_links
 from memnets.parts.sparse_memory import SparseMemory
 from memnets.parts.start import Start
@@ -86,7 +94,7 @@ class SDNCMemory(SparseMemory, SDNCFields):
 
 
 def step(
-    parameters: SDNCParameters, state: SDNCMemory, *, addressing: Sparse
+    parameters: SDNCParameters, state: SDNCMemory, *, addressing: Sparse, scans: Scans = TORCH
 ) -> tuple[Tensor, SDNCMemory]:
     """One step of the memory: write as a SAM does, link, and read along the links or by content.
 
@@ -96,14 +104,13 @@ def step(
         parameters: what the heads receive.
         state: the memory after the step before.
         addressing: K, and the settings of the heads.
+        scans: what looks through all words.
 
     Returns:
         Read vectors [B, R, W], and the memory after the step.
     """
-    done = write(parameters, state, addressing)
-    found, content, _, words = read_by_content(
-        parameters, done, addressing, state.accessed.shape[1]
-    )
+    done = write(parameters, state, addressing, scans)
+    found, content, _, words = read_by_content(parameters, done, addressing, scans)
     places = done.slots.flatten(1), done.weights.detach().flatten(1)
     links = update_links(Links(*state[8:]), *places, words)
     last = state.read_slots, state.read_weights
@@ -229,7 +236,8 @@ class SDNC(MemoryLayer):
     def initial_access(self, memory: Tensor) -> SDNCMemory:
         """Return the memory with nothing read, written or linked yet."""
         rows, slots, _ = memory.shape
-        first = initial_access(memory, self.read_heads, 1, self.addressing.top_k)
+        count = self.addressing.top_k
+        first = initial_access(memory, self.read_heads, 1, count, count + 1)
         nothing, zero = first.steps[:1].view(()), memory.new_zeros(())
         table = (rows, slots, self.links)
         return SDNCMemory(
@@ -244,7 +252,8 @@ class SDNC(MemoryLayer):
 
     def access(self, parameters: Any, memory: SDNCMemory) -> tuple[Tensor, SDNCMemory]:
         """Do one step on the memory with this layer's settings."""
-        return step(self.named(parameters), memory, addressing=self.addressing)
+        named, scan = self.named(parameters), scans(self.backend)
+        return step(named, memory, addressing=self.addressing, scans=scan)
 
     def named(self, parameters: Any) -> SDNCParameters:
         """Return both tables of the interface as one."""

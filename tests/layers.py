@@ -27,6 +27,7 @@ from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.mlstm import MLSTM
 from memnets.parts.normalised_interface import NormalisedInterface
+from memnets.parts.product_keys import ProductKeys
 from memnets.parts.softmax_allocation import SoftmaxAllocation
 from memnets.parts.sparse import Sparse
 from memnets.parts.start import Start
@@ -195,6 +196,7 @@ def neural_stack(**fixed: Any) -> Callable[..., Any]:
     return make
 
 
+PRODUCT_KEYS = ProductKeys(add_range="bounded", strength="softplus", sharpness_limit=1.7)
 SOFTPLUS = Sparse(top_k=2, add_range="bounded", strength="softplus", sharpness_limit=1.7)
 
 
@@ -353,6 +355,16 @@ TABLE = [
     Case("sam_gru_all_words", sam(controller="gru", addressing=Sparse(top_k=4)), kernel=False),
     Case("sdnc", sdnc(), kernel=False, stopped=True),
     Case("sdnc_all_links", sdnc(read_heads=2, links=4), kernel=False, stopped=True),
+    Case(
+        "sam_product_keys_softplus",
+        sam(addressing=PRODUCT_KEYS, memory_size=9, read_heads=2),
+        kernel=False,
+    ),
+    Case(
+        "sam_product_keys_all_words",
+        sam(addressing=ProductKeys(), memory_size=4),
+        kernel=False,
+    ),
     Case("sam_without_readout", sam(output_size=None), kernel=False),
     Case(
         "sam_cached_uniform",

@@ -17,10 +17,13 @@ from torch import Tensor
 from memnets.backends import cpu as fused
 from memnets.backends.compiled import compiled
 from memnets.backends.cpu import graphs
+from memnets.backends.cpu.scanning import SCANS
 from memnets.backends.reference import Starts, Unrolled, reference
 from memnets.backends.spec import Steps
 from memnets.checks import check_name, check_sizes
 from memnets.parts.registry import register
+from memnets.parts.search import Scans
+from memnets.parts.sparse import TORCH
 from memnets.state import State
 
 Unroll = Callable[[Steps, Tensor, State, Tensor | None, int | None, Starts | None], Unrolled]
@@ -254,3 +257,8 @@ def unroll(
     if state is None:
         state = layer.initial_state(x.shape[1])
     return backend(layer, x, state, lengths, every, starts)
+
+
+def scans(backend: str) -> Scans:
+    """What looks through the words of a sparse memory: the kernel, but for `reference`."""
+    return SCANS if backend in ("auto", "fused") else TORCH

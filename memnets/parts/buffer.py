@@ -6,7 +6,7 @@ Axes: B batch, N memory slots, W word; P positions, the words that one step look
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -53,30 +53,99 @@ def machine_memory() -> int:
         return 2**62
 
 
+class Index(Protocol):
+    """What finds words of a buffer, and is told when they change."""
+
+    def changed(self, rows: Tensor) -> None:
+        """Note that rows of [B * N, W] have other numbers now, or soon."""
+
+
+class Graph:
+    """Which rows of [B * N, W] one graph of autograd looks at, and the gradient of these alone.
+
+    A read and a write note their rows when they are done; the backward asks for the gradient, and
+    where in it their rows are. Each backward has a gradient of its own, so that a graph may be gone
+    through twice.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[Tensor] = []
+        self._places: list[Tensor] = []
+        self._distinct: Tensor | None = None
+        """the rows of the gradient; None for all"""
+        self._values: Tensor | None = None
+        self._task: int = -1
+
+    def note(self, rows: Tensor) -> int:
+        """Note rows, and return by what number `places` knows them."""
+        self._rows.append(rows)
+        return len(self._rows) - 1
+
+    def gradient(self, like: Tensor) -> Tensor:
+        """The gradient [rows, W] in the backward that is running; `like` has the form of words."""
+        task = torch._C._current_graph_task_id()
+        if self._values is None or task != self._task:
+            self._task = task
+            self._values = like.new_zeros(len(self._find()), like.shape[-1])
+        return self._values
+
+    def _find(self) -> Tensor:
+        """The rows of the gradient, each once; and where in it those are that were noted."""
+        distinct = self._distinct
+        if distinct is None or len(self._places) != len(self._rows):
+            every = torch.cat(self._rows) if self._rows else torch.empty(0, dtype=torch.int64)
+            distinct, found = torch.unique(every, return_inverse=True)
+            self._places = list(found.split([len(rows) for rows in self._rows]))
+            self._distinct = distinct
+        return distinct
+
+    def places(self, which: int) -> Tensor:
+        """Where in the gradient the rows are that were noted."""
+        return self._places[which]
+
+    def begin(self, found: Tensor) -> None:
+        """Add the gradient [B, N, W] of the words after the sequence, which is that of all rows."""
+        before = self.gradient(found)
+        self._values = found.clone(memory_format=torch.contiguous_format).flatten(0, 1)
+        if self._distinct is None:
+            self._values += before
+        else:
+            self._values.index_add_(0, self._distinct, before)
+        self._distinct, self._places = None, list(self._rows)
+
+    def end(self, like: Tensor) -> Tensor:
+        """The gradient of all words, [B, N, W] as `like`, with which the backward has ended."""
+        found = self.gradient(like)
+        if self._distinct is not None:
+            rows = self._distinct
+            found = torch.zeros_like(like).flatten(0, 1).index_copy_(0, rows, found)
+        self._values = None
+        return found.view(like.shape)
+
+
 class Buffer:
     """Words [B, N, W] that a sequence changes in place, and the gradients of them.
 
     The graph goes along `token`, a number that stands for all words: each read and each write takes
     it and returns the next one, and so the backward goes through them in the reverse of their
-    order. None of them keeps more than its positions; the gradient of all words is one tensor, to
-    which the backward of a read adds and in which that of a write looks up what it needs. It is as
-    long as the highest position that was touched.
+    order. None of them keeps more than its positions; the gradient is one tensor, of the words that
+    the graph looks at, to which the backward of a read adds and in which that of a write looks up
+    what it needs.
     """
 
     def __init__(self, values: Tensor, restores: bool = False) -> None:
         check_fits(values)
         self.values: Tensor = own_copy(values)
         """[B, N, W]; what the words are now"""
-        self.touched: int = 0
-        """no position is at or above it"""
         self.version: int = 0
         """how many writes led to what the words are now"""
         self.restores: bool = restores
         """whether the backward of a write puts back what was there before it"""
+        self.index: Any = None
+        """an `Index`, which whoever searches puts here"""
         self._tape: list[list[Undo]] = []
         self._batch = torch.arange(len(values), device=values.device)[:, None]
-        self._gradient: Tensor | None = None
-        self._task: int = -1
+        self._graph = Graph()
 
     def begin(self, values: Tensor) -> Tensor:
         """The token of the words before the first write; `values` is where their gradient goes."""
@@ -115,36 +184,17 @@ class Buffer:
             return positions.flatten()
         return torch.add(positions, self._batch, alpha=slots).flatten()
 
-    def gradient(self) -> Tensor:
-        """The gradient of all words, [B * slots, W], in the backward that is running.
-
-        Each backward has one of its own, so that a graph may be gone through twice.
-        """
-        task = torch._C._current_graph_task_id()
-        if self._gradient is None or task != self._task:
-            rows, _, size = self.values.shape
-            self._task = task
-            self._gradient = self.values.new_zeros(rows * self.touched, size)
-        return self._gradient
-
-    def end(self, found: Tensor) -> None:
-        """Add the gradient [B, N, W] of what the words are after the sequence."""
-        rows, _, size = self.values.shape
-        whole = found.clone(memory_format=torch.contiguous_format)
-        whole[:, : self.touched] += self.gradient().view(rows, -1, size)
-        self._gradient = whole.view(-1, size)
-
-    def slots(self, gradient: Tensor) -> int:
-        """How many words of each row a gradient is of."""
-        return gradient.shape[0] // self.values.shape[0]
-
-    def release(self) -> None:
-        """Forget the gradient of a backward that has ended."""
-        self._gradient = None
+    def graph(self, goes_on: bool) -> Graph:
+        """The graph that what comes next is part of: a new one, unless it goes on with the last."""
+        if not goes_on:
+            self._graph = Graph()
+        return self._graph
 
     def advance(self, rows: Tensor, kept: bool) -> None:
         """Count a write to `rows` of [B * N, W] that follows, and keep what they hold if `kept`."""
         self.version += 1
+        if self.index is not None:
+            self.index.changed(rows)
         if not (self.restores and kept):
             self._tape.clear()  # what lies before this write cannot be put back
             return
@@ -159,8 +209,11 @@ class Buffer:
     def restore(self, version: int) -> None:
         """Undo the writes after a version, bit for bit, as far as they were kept."""
         while self.version > version and self._tape:
-            for flat, rows, old in reversed(self._tape.pop()):
+            undone = self._tape.pop()
+            for flat, rows, old in reversed(undone):
                 flat.index_copy_(0, rows, old)
+            if self.index is not None:
+                self.index.changed(undone[0].rows)
             self.version -= 1
 
 
@@ -178,7 +231,7 @@ class _Begin(Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, buffer: Buffer) -> Tensor:
-        ctx.buffer = buffer
+        ctx.buffer, ctx.graph = buffer, buffer.graph(goes_on=False)
         return values.new_zeros(())
 
     @staticmethod
@@ -186,15 +239,7 @@ class _Begin(Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, _: Tensor
     ) -> tuple[Tensor, None]:
-        buffer: Buffer = ctx.buffer
-        rows, slots, size = buffer.values.shape
-        found = buffer.gradient().view(rows, -1, size)
-        buffer.release()
-        if found.shape[1] == slots:
-            return found, None
-        whole = found.new_zeros(rows, slots, size)
-        whole[:, : found.shape[1]] = found
-        return whole, None
+        return ctx.graph.end(ctx.buffer.values), None
 
 
 class _Read(Function):
@@ -204,21 +249,20 @@ class _Read(Function):
     def forward(
         ctx: Any, token: Tensor, buffer: Buffer, positions: Tensor
     ) -> tuple[Tensor, Tensor]:
-        ctx.buffer = buffer
-        ctx.save_for_backward(positions)
-        rows, slots, size = buffer.values.shape
-        found = buffer.values.view(-1, size).index_select(0, buffer.rows(positions, slots))
-        return found.view(rows, -1, size), token.clone()
+        count, slots, size = buffer.values.shape
+        rows = buffer.rows(positions, slots)
+        ctx.buffer, ctx.graph = buffer, buffer.graph(ctx.needs_input_grad[0])
+        ctx.read = ctx.graph.note(rows) if ctx.needs_input_grad[0] else None
+        found = buffer.values.view(-1, size).index_select(0, rows)
+        return found.view(count, -1, size), token.clone()
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, found: Tensor, token: Tensor
     ) -> tuple[Tensor, None, None]:
-        (positions,) = ctx.saved_tensors
-        gradient = ctx.buffer.gradient()
-        rows = ctx.buffer.rows(positions, ctx.buffer.slots(gradient))
-        gradient.index_add_(0, rows, found.flatten(0, 1))
+        gradient = ctx.graph.gradient(ctx.buffer.values)
+        gradient.index_add_(0, ctx.graph.places(ctx.read), found.flatten(0, 1))
         return token, None, None
 
 
@@ -236,11 +280,15 @@ class _Write(Function):
         added: Tensor,
     ) -> Tensor:
         ctx.buffer, ctx.resting, ctx.before = buffer, resting, buffer.version
-        ctx.save_for_backward(erased, positions)
         _, slots, size = buffer.values.shape
         flat, rows = buffer.values.view(-1, size), buffer.rows(positions, slots)
-        buffer.advance(rows, kept=any(ctx.needs_input_grad))
-        _erase(flat, buffer.rows(erased, slots), resting)
+        gone = buffer.rows(erased, slots)
+        ctx.graph = buffer.graph(ctx.needs_input_grad[0])
+        kept = any(ctx.needs_input_grad)
+        if kept:
+            ctx.added, ctx.erased = ctx.graph.note(rows), ctx.graph.note(gone)
+        buffer.advance(rows, kept)
+        _erase(flat, gone, resting)
         flat.index_add_(0, rows, added.flatten(0, 1))
         return token.clone()
 
@@ -249,15 +297,14 @@ class _Write(Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, token: Tensor
     ) -> tuple[Any, ...]:
-        erased, positions = ctx.saved_tensors
         buffer: Buffer = ctx.buffer
-        gradient = buffer.gradient()
-        slots = buffer.slots(gradient)
-        found = gradient.index_select(0, buffer.rows(positions, slots))
-        _erase(gradient, buffer.rows(erased, slots), ctx.resting)
+        gradient = ctx.graph.gradient(buffer.values)
+        found = gradient.index_select(0, ctx.graph.places(ctx.added))
+        _erase(gradient, ctx.graph.places(ctx.erased), ctx.resting)
         if buffer.restores:
             buffer.restore(ctx.before)
-        return token, None, None, None, None, found.view(*positions.shape, -1)
+        rows, _, size = buffer.values.shape
+        return token, None, None, None, None, found.view(rows, -1, size)
 
 
 def _erase(flat: Tensor, rows: Tensor, resting: Tensor | None) -> None:
@@ -275,7 +322,7 @@ class _End(Function):
 
     @staticmethod
     def forward(ctx: Any, token: Tensor, buffer: Buffer) -> Tensor:
-        ctx.buffer = buffer
+        ctx.graph = buffer.graph(ctx.needs_input_grad[0])
         return buffer.values.view_as(buffer.values)
 
     @staticmethod
@@ -283,5 +330,5 @@ class _End(Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, values: Tensor
     ) -> tuple[Tensor, None]:
-        ctx.buffer.end(values)
+        ctx.graph.begin(values)
         return values.new_zeros(()), None

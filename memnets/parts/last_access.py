@@ -12,21 +12,22 @@ from memnets.parts.search import largest
 
 
 @torch.no_grad()
-def least_recent(accessed: Tensor, count: int) -> Tensor:
+def least_recent(accessed: Tensor, end: int, count: int) -> Tensor:
     """The `count` slots that were accessed the longest ago, of equals the lowest first.
 
     Args:
         accessed: the step of the last access of each slot, [B, N]; 0 for none.
+        end: slots at and above it are not looked at.
         count: how many, one for each write head.
 
     Returns:
         Slots [B, count].
 
-    >>> least_recent(torch.tensor([[3, 1, 0, 0, 2]]), 3)
+    >>> least_recent(torch.tensor([[3, 1, 0, 0, 2]]), 5, 3)
     tensor([[2, 3, 1]])
     """
-    slots = accessed.shape[1]
-    order = accessed * slots + torch.arange(slots, device=accessed.device)
+    accessed = accessed[:, :end]
+    order = accessed * end + torch.arange(end, device=accessed.device)
     return largest(-order, count)[1]
 
 

@@ -5,8 +5,13 @@ Axes: B batch, N memory slots, W word, R read heads; K words that a head reads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+
+from memnets.parts.store import InPlace, Words
 
 
 def reach(written: Tensor, slots: int, more: int) -> int:
@@ -51,7 +56,7 @@ def largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def exact(
-    memory: Tensor, written: Tensor, keys: Tensor, count: int, slots: int, epsilon: float
+    words: Words | InPlace, written: Tensor, keys: Tensor, count: int, until: int, epsilon: float
 ) -> Tensor:
     """The `count` slots whose words are most like each key: the largest cosines of all N.
 
@@ -59,20 +64,21 @@ def exact(
     `count` of them stand for all. Of equal words the lowest slot comes first.
 
     Args:
-        memory: the first words, [B, <= N, W]: those below `written`, and one more where there is.
+        words: [B, N, W].
         written: [B]; no slot at or above it was ever written to.
         keys: [B, R, W].
         count: K, at most N.
-        slots: N.
+        until: no slot at or above it is below `written`, or the first that is not.
         epsilon: see `memnets.parts.content.cosine_similarity`.
 
     Returns:
         Slots [B, R, K] in their order, without a gradient.
 
-    >>> memory = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [0.0, 0.0]]])
+    >>> memory = Words(torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [0.0, 0.0]]]))
     >>> exact(memory, torch.tensor([3]), torch.tensor([[[0.0, 2.0]]]), 2, 4, 1e-6)
     tensor([[[1, 2]]])
     """
+    slots, memory = words.values.shape[1], words.values[:, :until].detach()
     end = memory.shape[1]
     # The cosine of `memnets.parts.content`, by what is faster over many words and has no gradient
     squares = torch.linalg.vector_norm(memory, dim=-1)[:, None].square()
@@ -90,3 +96,10 @@ def exact(
     order = both.sort(dim=-1, descending=True, stable=True).indices[..., :count]
     # In the order of the slots: two words that are alike equally do not change places.
     return torch.cat([where, fresh.expand_as(where)], dim=-1).gather(2, order).sort(-1).values
+
+
+class Scans(NamedTuple):
+    """What looks through all words, as `exact` and `least_recent` do."""
+
+    nearest: Callable[[Words | InPlace, Tensor, Tensor, int, int, float], Tensor]
+    oldest: Callable[[Tensor, int, int], Tensor]

@@ -16,7 +16,7 @@ from memnets.interface import ADD_RANGES, STRENGTHS, Field, Table, real, unit
 from memnets.panels import Lines, Panel, Slots
 from memnets.parts.last_access import least_recent, total_weights
 from memnets.parts.registry import register
-from memnets.parts.search import exact, reach
+from memnets.parts.search import Scans, exact, reach
 from memnets.parts.store import InPlace, Words, at
 
 
@@ -100,6 +100,8 @@ class Sparse:
     """range of the key strengths: above 1, or above 0"""
     strength_bias: float = 0.0
     """added to the initial bias of the key strengths: how sharp a head is at first"""
+    reuse_bias: float = 0.0
+    """added to the initial bias of the reuse gates: below 0, a head writes to new words at first"""
     sharpness_limit: float | None = None
     """no key strength is above it; None: no limit"""
     add_range: Literal["real", "bounded"] = "real"
@@ -111,7 +113,7 @@ class Sparse:
         check_sizes(top_k=self.top_k)
         check_name("strength", self.strength, STRENGTHS)
         check_name("add_range", self.add_range, ADD_RANGES)
-        check_numbers(strength_bias=self.strength_bias)
+        check_numbers(strength_bias=self.strength_bias, reuse_bias=self.reuse_bias)
         check_limit("sharpness_limit", self.sharpness_limit)
         check_epsilons(threshold=self.threshold, similarity_epsilon=self.similarity_epsilon)
 
@@ -123,10 +125,14 @@ class Sparse:
             "read_keys": Field((read_heads, word_size), real),
             "read_strengths": strengths,
             "write_gates": Field((write_heads,), unit),
-            "reuse_gates": Field((write_heads,), unit),
+            "reuse_gates": Field((write_heads,), unit, self.reuse_bias),
             "write_vectors": Field((write_heads, word_size), ADD_RANGES[self.add_range]),
         }
         return Table(SparseParameters, fields)
+
+
+TORCH = Scans(exact, least_recent)
+"""The scans as they are read."""
 
 
 class Written(NamedTuple):
@@ -143,21 +149,21 @@ class Written(NamedTuple):
     """no word at or above it can be among the first that a search looks at"""
 
 
-def write(parameters: Any, state: Any, addressing: Sparse) -> Written:
+def write(parameters: Any, state: Any, addressing: Sparse, scans: Scans = TORCH) -> Written:
     """Write as each head is told (eq. 3 and 5, section 3.2): see `memnets.sam.step`.
 
     Args:
         parameters: with the write fields of `SparseParameters`.
         state: with the fields of `memnets.sam.SAMFields`.
         addressing: K.
+        scans: what finds the unused words.
     """
     heads = parameters.write_gates.shape[1]
     slots = state.accessed.shape[1]
     words = state.memory if isinstance(state.memory, InPlace) else Words(state.memory)
     end = reach(state.written, slots, heads)
     until = min(slots, end + addressing.top_k)
-    words.touch(until)
-    unused = least_recent(state.accessed[:, :end], heads)
+    unused = scans.oldest(state.accessed, end, heads)
     place = torch.cat([state.read_slots[:, :heads], unused[..., None]], dim=-1)
     fresh = state.read_slots[:, :heads] >= state.written[:, None, None]
     last_read = state.read_weights[:, :heads].masked_fill(fresh, 0.0)
@@ -169,7 +175,7 @@ def write(parameters: Any, state: Any, addressing: Sparse) -> Written:
 
 
 def read_by_content(
-    parameters: Any, done: Written, addressing: Sparse, slots: int
+    parameters: Any, done: Written, addressing: Sparse, scans: Scans = TORCH
 ) -> tuple[Tensor, Tensor, Tensor, Words | InPlace]:
     """Read the words most like each key (eq. 4).
 
@@ -177,14 +183,14 @@ def read_by_content(
         parameters: with the read fields of `SparseParameters`.
         done: the write before.
         addressing: K.
-        slots: N.
+        scans: what finds the words.
 
     Returns:
         Slots [B, R, K], their weights and their words [B, R, K, W], and what is read next.
     """
     epsilon, keys = addressing.similarity_epsilon, parameters.read_keys
-    seen = done.words.values[:, : done.until].detach()
-    found = exact(seen, done.written, keys, addressing.top_k, slots, epsilon)
+    count, until = addressing.top_k, done.until
+    found = scans.nearest(done.words, done.written, keys, count, until, epsilon)
     read, words = done.words.read(found.flatten(1))
     read = read.view(*found.shape, -1)
     weights = sparse_weights(read, keys, parameters.read_strengths, epsilon)

@@ -34,9 +34,6 @@ class Words:
         self.values: Tensor = values
         """[B, N, W]"""
 
-    def touch(self, end: int) -> None:
-        """Do nothing: see `InPlace.touch`."""
-
     def read(self, positions: Tensor) -> tuple[Tensor, Words]:
         """The words [B, P, W] at positions [B, P], and what is read or written next."""
         return at(self.values, positions), self
@@ -115,10 +112,6 @@ class InPlace:
                 "time, that of the last call, or after a backward with restore=True the one before "
                 "it; to keep a state, make a value of it in time: memnets.sharing.value(state)."
             )
-
-    def touch(self, end: int) -> None:
-        """Say that positions below `end` may be read and written from now on."""
-        self.buffer.touched = max(self.buffer.touched, end)
 
     def rest(self, rows: Tensor) -> InPlace:
         """The same words, of which a write changes nothing in `rows` either, [B] of bool."""

@@ -233,7 +233,6 @@ def test_words_in_place_are_those_of_the_values() -> None:
     torch.manual_seed(0)
     values = torch.randn(2, 6, 3, dtype=torch.float64)
     value, place = Words(values), InPlace.of(values)
-    place.touch(6)
     for _ in range(5):
         erased, positions = torch.randint(6, (2, 2)), torch.randint(6, (2, 4))
         added = torch.randn(2, 4, 3, dtype=torch.float64)
@@ -267,7 +266,7 @@ def test_the_least_recent_are_those_of_a_sort(slots: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     times = random.integers(0, 4, size=(2, slots))
     count = int(random.integers(1, slots + 1))
-    found = least_recent(torch.tensor(times), count)
+    found = least_recent(torch.tensor(times), slots, count)
     for row, one in zip(times, found.tolist(), strict=True):
         assert one == sorted(range(slots), key=lambda i: (row[i], i))[:count]
 

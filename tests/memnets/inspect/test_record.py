@@ -43,12 +43,13 @@ def test_record_carries_a_state_and_takes_every_layout(case: Case) -> None:
 
 @over_the_table
 def test_recorded_weightings_are_weightings(case: Case) -> None:
-    trace = memnets.record(case.build(), inputs(steps=20))
-    memory = trace.memory
+    layer = case.build()
+    trace = memnets.record(layer, inputs(steps=20))
+    memory, slots = trace.memory, layer.memory_size
     readers, writers = memory.read_weights.shape[2], memory.write_weights.shape[2]
-    assert memory.memory.shape == (20, B, N, W)
-    assert memory.read_weights.shape == (20, B, readers, N)
-    assert memory.write_weights.shape == (20, B, writers, N)
+    assert memory.memory.shape == (20, B, slots, W)
+    assert memory.read_weights.shape == (20, B, readers, slots)
+    assert memory.write_weights.shape == (20, B, writers, slots)
     assert trace.read_vectors.shape == (20, B, readers, W)
     for weights in (memory.read_weights, memory.write_weights):
         assert (weights >= 0).all()

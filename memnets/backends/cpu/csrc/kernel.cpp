@@ -4,9 +4,11 @@
 #include "apply.h"
 #include "dnc.h"
 #include "gradients.h"
+#include "last_access.h"
 #include "layout.h"
 #include "ntm.h"
 #include "sequence.h"
+#include "sketch.h"
 
 namespace memnets {
 
@@ -117,6 +119,31 @@ Size divide(Problem& problem, T* buffer) {
                      : divide<T, NtmMemory<T>>(problem, buffer);
 }
 
+template <class T>
+void search(const Search& search) {
+  const T* words = static_cast<const T*>(search.words);
+  for (Size b = 0; b < search.batch; ++b, words += search.row) {
+    const Size head = b * search.heads, written = search.written[b];
+    const Keys<T> keys(static_cast<const T*>(search.keys) + head * search.word, search.heads,
+                       search.word, T(search.epsilon));
+    std::vector<Best<T>> best(search.heads, Best<T>(search.count));
+    bool sketched = false;
+    if constexpr (std::is_same_v<T, float>) {
+      sketched = search.sketch && can_sketch(keys);
+      if (sketched)
+        sketched_scan(words, static_cast<const uint8_t*>(search.sketch) + b * search.sketch_row, written,
+                      keys, search.count, best);
+    }
+    if (!sketched) plain_scan(words, written, keys, best);
+    offer_unwritten(words, written, search, keys, best);
+    for (Size h = 0; h < search.heads; ++h) {
+      Size* found = search.found + (head + h) * search.count;
+      for (const Scored<T>& one : best[h].kept()) *found++ = one.slot;
+      std::sort(found - search.count, found);
+    }
+  }
+}
+
 }  // namespace memnets
 
 // One library holds one kind of number, so that who needs one does not wait for the other.
@@ -136,6 +163,42 @@ MEMNETS_EXPORT void memnets_forward(const memnets::Problem* problem) {
 
 MEMNETS_EXPORT void memnets_backward(const memnets::Problem* problem) {
   memnets::run<Number>(*problem, false);
+}
+
+// Finds the words most like each key: see search.h.
+MEMNETS_EXPORT void memnets_search(const void* words, const void* keys, const int64_t* written,
+                                   int64_t* found, const void* sketch, int64_t batch, int64_t row,
+                                   int64_t heads, int64_t word, int64_t slots, int64_t count,
+                                   int64_t sketch_row, double epsilon) {
+  const memnets::FlushDenormals flushing;
+  memnets::search<Number>({words, keys, written, found, sketch, batch, row, heads, word, slots, count,
+                           sketch_row, epsilon});
+}
+
+// How many bytes the sketch of `slots` words takes.
+MEMNETS_EXPORT int64_t memnets_sketch_size(int64_t slots, int64_t word) {
+  return (slots + memnets::block_words - 1) / memnets::block_words * memnets::block_bytes(word);
+}
+
+// Sketches `count` words of [rows, slots, word]: those at `places`, counted over all rows, or, where
+// that is null, those from `first` on. The sketch of a row is `sketch_row` bytes long.
+MEMNETS_EXPORT void memnets_sketch(const float* words, uint8_t* sketch, int64_t slots, int64_t word,
+                                   int64_t sketch_row, const int64_t* places, int64_t first,
+                                   int64_t count) {
+  const memnets::FlushDenormals flushing;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t place = places ? places[i] : first + i, slot = place % slots;
+    uint8_t* block = sketch + place / slots * sketch_row +
+                     slot / memnets::block_words * memnets::block_bytes(word);
+    memnets::sketch_word(words + place * word, word, block, slot % memnets::block_words);
+  }
+}
+
+// The `count` slots of each row that were accessed the longest ago, of the first `end` of `slots`.
+MEMNETS_EXPORT void memnets_least_recent(const int64_t* accessed, int64_t batch, int64_t slots,
+                                         int64_t end, int64_t count, int64_t* found) {
+  for (int64_t b = 0; b < batch; ++b)
+    memnets::least_recent(accessed + b * slots, end, count, found + b * count);
 }
 
 // What the caller compares with its own structures.

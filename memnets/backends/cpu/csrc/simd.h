@@ -124,6 +124,16 @@ inline void store(Doubles a, double* to, Size count) {
   _mm512_mask_storeu_pd(to, __mmask8((1u << count) - 1), a);
 }
 inline void stream(Floats a, float* to) { _mm512_stream_ps(to, a); }
+using Ints = __m512i;
+inline Ints widened(const int8_t* from) {
+  return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+inline Ints everywhere(int32_t pair) { return _mm512_set1_epi32(pair); }
+inline Ints add_pairs(Ints a, Ints b, Ints sum) {
+  return _mm512_add_epi32(_mm512_madd_epi16(a, b), sum);
+}
+inline Floats as_floats(Ints a) { return _mm512_cvtepi32_ps(a); }
+inline bool all_below(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ) == 0; }
 inline void stream(Doubles a, double* to) { _mm512_stream_pd(to, a); }
 
 #elif defined(MEMNETS_AVX2)
@@ -154,6 +164,18 @@ inline void store(Doubles a, double* to, Size count) {
   _mm256_maskstore_pd(to, first_ints(2 * count), a);
 }
 inline void stream(Floats a, float* to) { _mm256_stream_ps(to, a); }
+using Ints = __m256i;
+inline Ints widened(const int8_t* from) {
+  return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
+inline Ints everywhere(int32_t pair) { return _mm256_set1_epi32(pair); }
+inline Ints add_pairs(Ints a, Ints b, Ints sum) {
+  return _mm256_add_epi32(_mm256_madd_epi16(a, b), sum);
+}
+inline Floats as_floats(Ints a) { return _mm256_cvtepi32_ps(a); }
+inline bool all_below(Floats a, Floats b) {
+  return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLT_UQ)) == 0;
+}
 inline void stream(Doubles a, double* to) { _mm256_stream_pd(to, a); }
 
 #else
@@ -209,6 +231,49 @@ inline void store(V a, T* to, Size count) {
 template <class V, class T>
 inline void stream(V a, T* to) {
   std::memcpy(to, &a, sizeof(a));
+}
+#if defined(MEMNETS_SSE2)
+using Ints = __m128i;
+inline Ints widened(const int8_t* from) {
+  const Ints bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  return _mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8);
+}
+inline Ints everywhere(int32_t pair) { return _mm_set1_epi32(pair); }
+inline Ints add_pairs(Ints a, Ints b, Ints sum) { return _mm_add_epi32(_mm_madd_epi16(a, b), sum); }
+inline Floats as_floats(Ints a) { return _mm_cvtepi32_ps(a); }
+#else
+struct Ints {
+  int16_t low[lanes<float>], high[lanes<float>];
+  int32_t sum[lanes<float>];
+};
+inline Ints widened(const int8_t* from) {
+  Ints a{};
+  for (Size i = 0; i < lanes<float>; ++i) a.low[i] = from[2 * i], a.high[i] = from[2 * i + 1];
+  return a;
+}
+inline Ints everywhere(int32_t pair) {
+  Ints a{};
+  for (Size i = 0; i < lanes<float>; ++i) {
+    a.low[i] = int16_t(pair & 0xffff), a.high[i] = int16_t(pair >> 16);
+    a.sum[i] = pair;
+  }
+  return a;
+}
+inline Ints add_pairs(const Ints& a, const Ints& b, Ints sum) {
+  for (Size i = 0; i < lanes<float>; ++i)
+    sum.sum[i] += int32_t(a.low[i]) * b.low[i] + int32_t(a.high[i]) * b.high[i];
+  return sum;
+}
+inline Floats as_floats(const Ints& a) {
+  Floats to{};
+  for (Size i = 0; i < lanes<float>; ++i) to[i] = float(a.sum[i]);
+  return to;
+}
+#endif
+inline bool all_below(Floats a, Floats b) {
+  bool all = true;
+  for (Size i = 0; i < Size(sizeof(a) / sizeof(a[0])); ++i) all = all && a[i] < b[i];
+  return all;
 }
 
 #endif
@@ -338,6 +403,17 @@ inline Vector<T> absolute(Vector<T> value) {
   constexpr Bits<T> sign = Bits<T>(1) << (8 * sizeof(T) - 1);
   return from_bits<T>(bits(value) & ~sign);
 }
+
+// Pairs of small integers, as many as there are lanes of float; or an integer in each lane.
+using Integers = native::Ints;
+inline Integers widened(const int8_t* from) { return native::widened(from); }
+inline Integers everywhere(int32_t pair) { return native::everywhere(pair); }
+// sum + a low * b low + a high * b high
+inline Integers add_pairs(Integers a, Integers b, Integers sum) { return native::add_pairs(a, b, sum); }
+inline Vector<float> as_floats(Integers a) { return native::as_floats(a); }
+
+// Whether each number is below its fellow; not where one of the two is NaN.
+inline bool all_below(Vector<float> a, Vector<float> b) { return native::all_below(a.raw, b.raw); }
 
 // The magnitude of the one with the sign of the other.
 template <class T>

@@ -1,0 +1,194 @@
+// A copy of words in bytes, and bounds of cosines by it.
+//
+// Of a word m it keeps a scale s = max_j |m_j| / 127, the bytes q_j = m_j / s to the nearest, and the
+// square of its length. A key k is made of whole numbers in the same way, k_j = t p_j, of 16 bits. Then
+// |k . m - s t p . q| <= s (|k|_1 / 2 + 127 |k - t p|_1), as no byte is off by more than a half, nor
+// larger than 127. A cosine lies within this of s t p . q, times the inverse root that it is computed
+// with. What is rounded beside is added: see `SketchedKey`.
+//
+// Words lie together in blocks: their scales, their squares, then of each two of their W numbers two
+// bytes a word.
+#pragma once
+
+#include "search.h"
+
+namespace memnets {
+
+constexpr Size block_words = 32, largest_byte = 127;
+// Beyond these a word has no scale, and is looked at itself. The squares of what is between are
+// normal numbers, and so are their products with the square of a key that is between them too.
+constexpr float smallest_sketched = 1e-7f, largest_sketched = 1e7f;
+
+inline Size pairs_of(Size word) { return (word + 1) / 2; }
+inline Size block_bytes(Size word) { return block_words * (8 + 2 * pairs_of(word)); }
+
+inline void sketch_word(const float* word, Size size, uint8_t* block, Size lane) {
+  float largest = 0, square = 0;
+  bool finite = true;
+  for (Size j = 0; j < size; ++j) {
+    largest = std::max(largest, std::abs(word[j]));
+    finite = finite && std::isfinite(word[j]);
+    square += word[j] * word[j];
+  }
+  float* scales = reinterpret_cast<float*>(block);
+  int8_t* bytes = reinterpret_cast<int8_t*>(block + 8 * block_words);
+  const bool sketched = finite && largest >= smallest_sketched && largest <= largest_sketched;
+  const float scale = sketched ? largest / largest_byte : 0, inverse = sketched ? 1 / scale : 0;
+  scales[lane] = sketched || (largest == 0 && finite) ? scale : std::numeric_limits<float>::quiet_NaN();
+  scales[block_words + lane] = square;
+  for (Size j = 0; j < size; ++j)
+    bytes[(j / 2 * block_words + lane) * 2 + j % 2] =
+        sketched ? int8_t(std::clamp(std::nearbyint(word[j] * inverse), -127.0f, 127.0f)) : 0;
+}
+
+// What a head looks for, and what it may be.
+class Candidates {
+ public:
+  explicit Candidates(Size count) : lowest_(count) {}
+
+  // A word whose upper bound is below this is not among the best.
+  float least() const { return lowest_.least(); }
+
+  void offer(float upper, float lower, Size slot) {
+    if (lower == lower) lowest_.offer(lower, slot);
+    kept_.push_back({upper, slot});
+    if (kept_.size() == room_) {
+      clear();
+      room_ = std::max<std::size_t>(room_, 2 * kept_.size());
+    }
+  }
+
+  // Those that may be among the best.
+  const std::vector<Scored<float>>& kept() {
+    clear();
+    return kept_;
+  }
+
+ private:
+  void clear() {
+    std::erase_if(kept_, [&](const Scored<float>& one) { return one.score < least(); });
+  }
+
+  Best<float> lowest_;
+  std::vector<Scored<float>> kept_;
+  std::size_t room_ = 4096;
+};
+
+// A key in whole numbers, and how far its product with a word may be from that with the bytes.
+struct SketchedKey {
+  std::vector<int32_t> pairs;  // two numbers of 16 bits each
+  float step;                  // t
+  float slack;                 // in units of the word's scale
+
+  SketchedKey(const float* key, Size word) : pairs(pairs_of(word)) {
+    float largest = 0;
+    for (Size j = 0; j < word; ++j) largest = std::max(largest, std::abs(key[j]));
+    // The sum of W products is below 2^31.
+    const Size most = std::min<Size>(32767, ((Size(1) << 31) - 1) / (largest_byte * 2 * pairs_of(word)));
+    step = largest / float(most);
+    double size = 0, error = 0;
+    for (Size j = 0; j < word; ++j) {
+      const double wanted = double(key[j]) / step;
+      const int32_t whole = int32_t(std::clamp(std::nearbyint(wanted), -double(most), double(most)));
+      pairs[j / 2] |= j % 2 ? int32_t(uint32_t(whole) << 16) : whole & 0xffff;
+      size += std::abs(double(key[j]));
+      error += std::abs(double(key[j]) - double(step) * whole);
+    }
+    // In the last of 24 bits: the scale, the division by it and the step; the sum of W products of the
+    // cosine itself, and of the squares of its root; the sum that becomes a float, times the step; and
+    // the product with the scale and the root, which is rounded here and there.
+    const double rounding = largest_byte * (2.0 * word + 32) * std::numeric_limits<float>::epsilon();
+    slack = float((size * (0.5 + rounding) + largest_byte * error) * (1 + 1e-6));
+  }
+};
+
+constexpr Size side_by_side = 2;  // vectors of words: with four heads, as many sums as wait for nobody
+
+// The sums of bytes times the keys of `count` heads.
+template <Size count>
+MEMNETS_INLINE void products(const int8_t* bytes, const SketchedKey* keys, Size pairs,
+                             Vector<float> (&found)[side_by_side][count]) {
+  Integers sums[side_by_side][count];
+  const int32_t* key_pairs[count];
+  MEMNETS_UNROLL
+  for (Size h = 0; h < count; ++h) key_pairs[h] = keys[h].pairs.data();
+  MEMNETS_UNROLL
+  for (Size v = 0; v < side_by_side; ++v)
+    MEMNETS_UNROLL
+    for (Size h = 0; h < count; ++h) sums[v][h] = everywhere(0);
+  for (Size j = 0; j < pairs; ++j, bytes += 2 * block_words) {
+    Integers values[side_by_side];
+    MEMNETS_UNROLL
+    for (Size v = 0; v < side_by_side; ++v) values[v] = widened(bytes + 2 * v * lanes<float>);
+    MEMNETS_UNROLL
+    for (Size h = 0; h < count; ++h) {
+      const Integers key = everywhere(key_pairs[h][j]);
+      MEMNETS_UNROLL
+      for (Size v = 0; v < side_by_side; ++v) sums[v][h] = add_pairs(values[v], key, sums[v][h]);
+    }
+  }
+  MEMNETS_UNROLL
+  for (Size v = 0; v < side_by_side; ++v)
+    MEMNETS_UNROLL
+    for (Size h = 0; h < count; ++h) found[v][h] = as_floats(sums[v][h]) * Vector<float>(keys[h].step);
+}
+
+// Offers as many words as a vector has numbers, from `slot` on, to a head, by the sums of their bytes.
+inline void offer(Vector<float> sums, Vector<float> slack, Vector<float> unit, Size slot, Size count,
+                  Candidates& candidates) {
+  // Not below zero by what rounds to it
+  const Vector<float> small(1e-30f), upper = multiply_add(unit, sums + slack, small);
+  if (all_below(upper, Vector<float>(candidates.least()))) return;
+  float uppers[lanes<float>], lowers[lanes<float>];
+  store(upper, uppers);
+  store(unit * (sums - slack) - small, lowers);
+  for (Size i = 0; i < count; ++i)
+    if (!(uppers[i] < candidates.least())) candidates.offer(uppers[i], lowers[i], slot + i);
+}
+
+// Offers the words of a row to `count` heads from `first` on.
+template <Size count>
+void sketched_heads(const uint8_t* sketch, Size written, const Keys<float>& keys, Size first,
+                    std::vector<Candidates>& candidates) {
+  const Size bytes = block_bytes(keys.word), pairs = pairs_of(keys.word);
+  Vector<float> sums[side_by_side][count];
+  std::vector<SketchedKey> sketched;
+  for (Size h = 0; h < count; ++h) sketched.emplace_back(keys.key(first + h), keys.word);
+  for (Size start = 0; start < written; start += block_words, sketch += bytes)
+    for (Size part = 0; part < block_words; part += side_by_side * lanes<float>) {
+      products<count>(reinterpret_cast<const int8_t*>(sketch + 8 * block_words) + 2 * part,
+                      sketched.data(), pairs, sums);
+      MEMNETS_UNROLL
+      for (Size v = 0; v < side_by_side; ++v) {
+        const Size lane = part + v * lanes<float>, left = written - start - lane;
+        if (left <= 0) break;
+        const float* scales = reinterpret_cast<const float*>(sketch) + lane;
+        const Vector<float> scale = load(scales), norms = load(scales + block_words);
+        MEMNETS_UNROLL
+        for (Size h = 0; h < count; ++h)
+          offer(sums[v][h], Vector<float>(sketched[h].slack), keys.cosine(first + h, scale, norms), start + lane,
+                std::min(left, lanes<float>), candidates[first + h]);
+      }
+    }
+}
+
+inline bool can_sketch(const Keys<float>& keys) {
+  for (const float square : keys.squares)
+    if (!(square >= 1e-12f && square <= 1e14f)) return false;
+  return true;
+}
+
+inline void sketched_scan(const float* words, const uint8_t* sketch, Size written,
+                          const Keys<float>& keys, Size count, std::vector<Best<float>>& best) {
+  std::vector<Candidates> candidates(keys.heads, Candidates(count));
+  Size head = 0;
+  for (; head + 4 <= keys.heads; head += 4) sketched_heads<4>(sketch, written, keys, head, candidates);
+  for (; head < keys.heads; ++head) sketched_heads<1>(sketch, written, keys, head, candidates);
+  for (Size h = 0; h < keys.heads; ++h) {
+    Ranked<float> ranked(keys, h, best[h]);
+    for (const auto& one : candidates[h].kept()) ranked.offer(words + one.slot * keys.word, one.slot);
+    ranked.finish();
+  }
+}
+
+}  // namespace memnets
