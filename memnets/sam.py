@@ -87,8 +87,7 @@ def step(
         Read vectors [B, R, W], and the memory after the step.
     """
     done = write(parameters, state, addressing, scans)
-    slots, weights, read, words = read_by_content(parameters, done, addressing, scans)
-    vectors = (weights[..., None, :] @ read).squeeze(-2)
+    slots, weights, vectors, words = read_by_content(parameters, done, addressing, scans)
     accessed = access_times(state, done, words, slots, weights, addressing.threshold)
     return vectors, SAMMemory(
         words if isinstance(words, InPlace) else words.values,

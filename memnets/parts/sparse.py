@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from memnets.checks import check_epsilons, check_limit, check_name, check_numbers, check_sizes
 from memnets.interface import ADD_RANGES, STRENGTHS, Field, Table, real, unit
@@ -57,6 +59,98 @@ def write_weights(read_weights: Tensor, write_gates: Tensor, reuse_gates: Tensor
     """
     gates = reuse_gates[..., None]
     return write_gates[..., None] * torch.cat([gates * read_weights, 1 - gates], dim=-1)
+
+
+def read_words(
+    words: Tensor, keys: Tensor, strengths: Tensor, epsilon: float = 1e-6
+) -> tuple[Tensor, Tensor]:
+    """The weights of the words that were found, as `sparse_weights`, and their sum [B, R, W]."""
+    weights = sparse_weights(words, keys, strengths, epsilon)
+    return weights, (weights[..., None, :] @ words).squeeze(-2)
+
+
+def added_words(
+    read_weights: Tensor, write_gates: Tensor, reuse_gates: Tensor, vectors: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The weights of a write, as `write_weights`, and what it adds to each word (eq. 3).
+
+    Args:
+        read_weights, write_gates, reuse_gates: see `write_weights`.
+        vectors: [B, H, W].
+
+    Returns:
+        [B, H, K + 1], and [B, H, K + 1, W].
+    """
+    weights = write_weights(read_weights, write_gates, reuse_gates)
+    return weights, weights[..., None] * vectors[:, :, None]
+
+
+# Where words are changed in place, the graph of a long sequence is most of what is kept, and there
+# is no second derivative anyway: two nodes a step stand for some thirty.
+
+
+class _Reads(Function):
+    """`read_words` as one node of the graph, which keeps less than its equations would."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, words: Tensor, keys: Tensor, strengths: Tensor, epsilon: float
+    ) -> tuple[Tensor, Tensor]:
+        weights, vectors = read_words(words, keys, strengths, epsilon)
+        ctx.epsilon = epsilon
+        ctx.save_for_backward(words, keys, strengths, weights)
+        return weights, vectors
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, d_weights: Tensor, d_vectors: Tensor
+    ) -> tuple[Any, ...]:
+        words, keys, strengths, weights = ctx.saved_tensors
+        norms, square = torch.linalg.vecdot(words, words), torch.linalg.vecdot(keys, keys)
+        square = square[..., None]
+        inverse = torch.rsqrt(square * norms + ctx.epsilon)
+        alike = (words @ keys[..., None]).squeeze(-1) * inverse
+        d_weights = d_weights + (words @ d_vectors[..., None]).squeeze(-1)
+        d_x = weights * (d_weights - (weights * d_weights).sum(-1, keepdim=True))
+        d_t = strengths[..., None] * d_x * inverse
+        d_q = -0.5 * d_t * alike * inverse
+        d_keys = (d_t[..., None, :] @ words).squeeze(-2)
+        d_keys = d_keys + 2 * (d_q * norms).sum(-1, keepdim=True) * keys
+        d_words = weights[..., None] * d_vectors[..., None, :] + d_t[..., None] * keys[..., None, :]
+        d_words = d_words + 2 * (d_q * square)[..., None] * words
+        return d_words, d_keys, (d_x * alike).sum(-1), None
+
+
+class _Adds(Function):
+    """`added_words` as one node of the graph."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        last: Tensor,
+        write_gates: Tensor,
+        reuse_gates: Tensor,
+        vectors: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        weights, added = added_words(last, write_gates, reuse_gates, vectors)
+        ctx.save_for_backward(last, write_gates, reuse_gates, vectors)
+        return weights, added
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, d_weights: Tensor, d_added: Tensor
+    ) -> tuple[Any, ...]:
+        last, write_gates, reuse_gates, vectors = ctx.saved_tensors
+        gate, reuse = write_gates[..., None], reuse_gates[..., None]
+        shares = torch.cat([reuse * last, 1 - reuse], dim=-1)
+        d_vectors = ((gate * shares)[..., None, :] @ d_added).squeeze(-2)
+        d_weights = d_weights + (d_added @ vectors[..., None]).squeeze(-1)
+        d_shares = gate * d_weights
+        d_last = d_shares[..., :-1]
+        d_reuse = (d_last * last).sum(-1) - d_shares[..., -1]
+        return reuse * d_last, (d_weights * shares).sum(-1), d_reuse, d_vectors
 
 
 class SparseParameters(NamedTuple):
@@ -167,8 +261,12 @@ def write(parameters: Any, state: Any, addressing: Sparse, scans: Scans = TORCH)
     place = torch.cat([state.read_slots[:, :heads], unused[..., None]], dim=-1)
     fresh = state.read_slots[:, :heads] >= state.written[:, None, None]
     last_read = state.read_weights[:, :heads].masked_fill(fresh, 0.0)
-    weights = write_weights(last_read, parameters.write_gates, parameters.reuse_gates)
-    added = weights[..., None] * parameters.write_vectors[:, :, None]
+    gates = parameters.write_gates, parameters.reuse_gates
+    arguments = last_read, *gates, parameters.write_vectors
+    if isinstance(words, InPlace):
+        weights, added = _Adds.apply(*arguments)
+    else:
+        weights, added = added_words(*arguments)
     words = words.write(unused, place.flatten(1), added.flatten(1, 2))
     written = torch.maximum(state.written, unused.amax(1) + 1)
     return Written(words, place, weights, written, until)
@@ -186,15 +284,19 @@ def read_by_content(
         scans: what finds the words.
 
     Returns:
-        Slots [B, R, K], their weights and their words [B, R, K, W], and what is read next.
+        Slots and their weights [B, R, K], the read vectors [B, R, W], and what is read next.
     """
     epsilon, keys = addressing.similarity_epsilon, parameters.read_keys
     count, until = addressing.top_k, done.until
     found = scans.nearest(done.words, done.written, keys, count, until, epsilon)
     read, words = done.words.read(found.flatten(1))
     read = read.view(*found.shape, -1)
-    weights = sparse_weights(read, keys, parameters.read_strengths, epsilon)
-    return found, weights, read, words
+    arguments = read, keys, parameters.read_strengths, epsilon
+    if isinstance(words, InPlace):
+        weights, vectors = _Reads.apply(*arguments)
+    else:
+        weights, vectors = read_words(*arguments)
+    return found, weights, vectors, words
 
 
 def access_times(

@@ -13,7 +13,14 @@ from memnets.parts.buffer import own_copy
 from memnets.parts.content import content_weights
 from memnets.parts.last_access import least_recent, total_weights
 from memnets.parts.search import largest
-from memnets.parts.sparse import Sparse, SparseParameters
+from memnets.parts.sparse import (
+    Sparse,
+    SparseParameters,
+    _Adds,
+    _Reads,
+    added_words,
+    read_words,
+)
 from memnets.parts.store import InPlace, Words
 from memnets.sam import SAMMemory, step
 from tests import samples
@@ -298,3 +305,31 @@ def test_the_weights_of_equal_slots_count_together() -> None:
 def test_heads_that_cannot_be(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         memnets.SAM(3, 2, **{"memory_size": 8, **options})
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 5), samples.seeds)
+def test_the_nodes_have_the_gradients_of_their_equations(
+    heads: int, count: int, word: int, seed: int
+) -> None:
+    """Also where a word or a key is 0, and for each result alone."""
+    random = np.random.default_rng(seed)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        numbers = random.normal(size=(2, heads, *shape))
+        return tensor(numbers * (random.random(numbers.shape) < 0.8)).requires_grad_()
+
+    cases = [
+        (_Reads, read_words, (drawn(count, word), drawn(word), drawn(), 1e-6)),
+        (_Adds, added_words, (drawn(count), drawn(), drawn(), drawn(word))),
+    ]
+    for node, equations, arguments in cases:
+        wanted = [one for one in arguments if isinstance(one, torch.Tensor)]
+        found, expected = node.apply(*arguments), equations(*arguments)
+        for one, other in zip(found, expected, strict=True):
+            assert torch.equal(one, other)
+            given_ = torch.randn_like(one)
+            options = {"materialize_grads": True, "retain_graph": True}
+            pair = [torch.autograd.grad(y, wanted, given_, **options) for y in (one, other)]
+            for left, right in zip(*pair, strict=True):
+                scale = max(1.0, float(right.abs().max()))
+                assert float((left - right).abs().max()) <= 1e-10 * scale
