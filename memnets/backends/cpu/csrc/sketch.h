@@ -104,7 +104,7 @@ struct SketchedKey {
 
 constexpr Size side_by_side = 2;  // vectors of words: with four heads, as many sums as wait for nobody
 
-// The sums of bytes times the keys of `count` heads.
+// The sums of bytes times the keys of `count` heads, raised by the slack of each.
 template <Size count>
 MEMNETS_INLINE void products(const int8_t* bytes, const SketchedKey* keys, Size pairs,
                              Vector<float> (&found)[side_by_side][count]) {
@@ -130,31 +130,42 @@ MEMNETS_INLINE void products(const int8_t* bytes, const SketchedKey* keys, Size 
   MEMNETS_UNROLL
   for (Size v = 0; v < side_by_side; ++v)
     MEMNETS_UNROLL
-    for (Size h = 0; h < count; ++h) found[v][h] = as_floats(sums[v][h]) * Vector<float>(keys[h].step);
+    for (Size h = 0; h < count; ++h)
+      found[v][h] = multiply_add(as_floats(sums[v][h]), Vector<float>(keys[h].step),
+                                 Vector<float>(keys[h].slack));
 }
 
-// Offers as many words as a vector has numbers, from `slot` on, to a head, by the sums of their bytes.
-inline void offer(Vector<float> sums, Vector<float> slack, Vector<float> unit, Size slot, Size count,
+// Offers as many words as a vector has numbers, from `slot` on, to a head, by their raised sums.
+inline void offer(Vector<float> raised, float slack, Vector<float> unit, Size slot, Size count,
                   Candidates& candidates) {
-  // Not below zero by what rounds to it
-  const Vector<float> small(1e-30f), upper = multiply_add(unit, sums + slack, small);
-  if (all_below(upper, Vector<float>(candidates.least()))) return;
+  const Vector<float> small(1e-30f);  // Not below zero by what rounds to it
   float uppers[lanes<float>], lowers[lanes<float>];
-  store(upper, uppers);
-  store(unit * (sums - slack) - small, lowers);
+  store(multiply_add(unit, raised, small), uppers);
+  store(unit * (raised - Vector<float>(2 * slack)) - small, lowers);
   for (Size i = 0; i < count; ++i)
     if (!(uppers[i] < candidates.least())) candidates.offer(uppers[i], lowers[i], slot + i);
 }
 
 // Offers the words of a row to `count` heads from `first` on.
+//
+// Of most words it is enough to know that s (t p . q + slack) / sqrt(|m|^2 + epsilon / |k|^2), which is
+// the upper bound times |k|, is below what the head looks for, times |k|: with the |k| of the longest
+// key in the root it is not less, and the same for all heads.
 template <Size count>
 void sketched_heads(const uint8_t* sketch, Size written, const Keys<float>& keys, Size first,
                     std::vector<Candidates>& candidates) {
   const Size bytes = block_bytes(keys.word), pairs = pairs_of(keys.word);
-  Vector<float> sums[side_by_side][count];
+  const float* squares = keys.squares.data() + first;
+  const Vector<float> epsilon(keys.epsilon / *std::max_element(squares, squares + count));
+  Vector<float> sums[side_by_side][count], least[count];
   std::vector<SketchedKey> sketched;
-  for (Size h = 0; h < count; ++h) sketched.emplace_back(keys.key(first + h), keys.word);
-  for (Size start = 0; start < written; start += block_words, sketch += bytes)
+  for (Size h = 0; h < count; ++h) {
+    sketched.emplace_back(keys.key(first + h), keys.word);
+    least[h] = Vector<float>(-std::numeric_limits<float>::infinity());
+  }
+  for (Size start = 0; start < written; start += block_words, sketch += bytes) {
+    // The processor's own prefetching ends at each page.
+    for (Size line = 0; line < bytes; line += 64) __builtin_prefetch(sketch + 4 * bytes + line);
     for (Size part = 0; part < block_words; part += side_by_side * lanes<float>) {
       products<count>(reinterpret_cast<const int8_t*>(sketch + 8 * block_words) + 2 * part,
                       sketched.data(), pairs, sums);
@@ -164,12 +175,20 @@ void sketched_heads(const uint8_t* sketch, Size written, const Keys<float>& keys
         if (left <= 0) break;
         const float* scales = reinterpret_cast<const float*>(sketch) + lane;
         const Vector<float> scale = load(scales), norms = load(scales + block_words);
+        const Vector<float> common = scale * (norms + epsilon).inverse_root();
         MEMNETS_UNROLL
-        for (Size h = 0; h < count; ++h)
-          offer(sums[v][h], Vector<float>(sketched[h].slack), keys.cosine(first + h, scale, norms), start + lane,
-                std::min(left, lanes<float>), candidates[first + h]);
+        for (Size h = 0; h < count; ++h) {
+          if (all_below(common * sums[v][h], least[h])) continue;
+          Candidates& wanted = candidates[first + h];
+          offer(sums[v][h], sketched[h].slack, keys.cosine(first + h, scale, norms), start + lane,
+                std::min(left, lanes<float>), wanted);
+          // The last factor is for what is rounded; a bound of 0 or less says nothing here.
+          if (wanted.least() > 0)
+            least[h] = Vector<float>(wanted.least() * std::sqrt(squares[h]) * (1 - 1e-5f));
+        }
       }
     }
+  }
 }
 
 inline bool can_sketch(const Keys<float>& keys) {
