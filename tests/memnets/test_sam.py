@@ -333,3 +333,16 @@ def test_the_nodes_have_the_gradients_of_their_equations(
             for left, right in zip(*pair, strict=True):
                 scale = max(1.0, float(right.abs().max()))
                 assert float((left - right).abs().max()) <= 1e-10 * scale
+
+
+def test_the_bias_of_the_reuse_gates() -> None:
+    """It is added to the bias of these gates alone."""
+    biases = []
+    for bias in (0.0, -3.0):
+        torch.manual_seed(0)
+        layer = memnets.SAM(3, 2, memory_size=9, word_size=4, addressing=Sparse(reuse_bias=bias))
+        biases.append(layer.interface.linear.bias.detach())
+    keys_strength_and_write_gate = 4 + 1 + 1
+    expected = torch.zeros(len(biases[0]))
+    expected[keys_strength_and_write_gate] = -3.0
+    torch.testing.assert_close(biases[1] - biases[0], expected)
