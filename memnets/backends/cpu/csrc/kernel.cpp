@@ -131,8 +131,8 @@ void search(const Search& search) {
     if constexpr (std::is_same_v<T, float>) {
       sketched = search.sketch && can_sketch(keys);
       if (sketched)
-        sketched_scan(words, static_cast<const uint8_t*>(search.sketch) + b * search.sketch_row, written,
-                      keys, search.count, best);
+        sketched_scan(words, static_cast<const uint8_t*>(search.sketch) + b * search.sketch_row,
+                      written, keys, search.count, best);
     }
     if (!sketched) plain_scan(words, written, keys, best);
     offer_unwritten(words, written, search, keys, best);

@@ -232,6 +232,8 @@ template <class V, class T>
 inline void stream(V a, T* to) {
   std::memcpy(to, &a, sizeof(a));
 }
+// Ints are pairs of small integers, as many as there are lanes of float, or an integer in each lane;
+// add_pairs is sum + a low * b low + a high * b high.
 #if defined(MEMNETS_SSE2)
 using Ints = __m128i;
 inline Ints widened(const int8_t* from) {
@@ -403,14 +405,6 @@ inline Vector<T> absolute(Vector<T> value) {
   constexpr Bits<T> sign = Bits<T>(1) << (8 * sizeof(T) - 1);
   return from_bits<T>(bits(value) & ~sign);
 }
-
-// Pairs of small integers, as many as there are lanes of float; or an integer in each lane.
-using Integers = native::Ints;
-inline Integers widened(const int8_t* from) { return native::widened(from); }
-inline Integers everywhere(int32_t pair) { return native::everywhere(pair); }
-// sum + a low * b low + a high * b high
-inline Integers add_pairs(Integers a, Integers b, Integers sum) { return native::add_pairs(a, b, sum); }
-inline Vector<float> as_floats(Integers a) { return native::as_floats(a); }
 
 // Whether each number is below its fellow; not where one of the two is NaN.
 inline bool all_below(Vector<float> a, Vector<float> b) { return native::all_below(a.raw, b.raw); }

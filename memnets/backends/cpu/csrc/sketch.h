@@ -84,7 +84,8 @@ struct SketchedKey {
     float largest = 0;
     for (Size j = 0; j < word; ++j) largest = std::max(largest, std::abs(key[j]));
     // The sum of W products is below 2^31.
-    const Size most = std::min<Size>(32767, ((Size(1) << 31) - 1) / (largest_byte * 2 * pairs_of(word)));
+    constexpr Size largest_sum = (Size(1) << 31) - 1;
+    const Size most = std::min<Size>(32767, largest_sum / (largest_byte * 2 * pairs_of(word)));
     step = largest / float(most);
     double size = 0, error = 0;
     for (Size j = 0; j < word; ++j) {
@@ -108,37 +109,39 @@ constexpr Size side_by_side = 2;  // vectors of words: with four heads, as many 
 template <Size count>
 MEMNETS_INLINE void products(const int8_t* bytes, const SketchedKey* keys, Size pairs,
                              Vector<float> (&found)[side_by_side][count]) {
-  Integers sums[side_by_side][count];
+  native::Ints sums[side_by_side][count];
   const int32_t* key_pairs[count];
   MEMNETS_UNROLL
   for (Size h = 0; h < count; ++h) key_pairs[h] = keys[h].pairs.data();
   MEMNETS_UNROLL
   for (Size v = 0; v < side_by_side; ++v)
     MEMNETS_UNROLL
-    for (Size h = 0; h < count; ++h) sums[v][h] = everywhere(0);
+    for (Size h = 0; h < count; ++h) sums[v][h] = native::everywhere(0);
   for (Size j = 0; j < pairs; ++j, bytes += 2 * block_words) {
-    Integers values[side_by_side];
+    native::Ints values[side_by_side];
     MEMNETS_UNROLL
-    for (Size v = 0; v < side_by_side; ++v) values[v] = widened(bytes + 2 * v * lanes<float>);
+    for (Size v = 0; v < side_by_side; ++v) values[v] = native::widened(bytes + 2 * v * lanes<float>);
     MEMNETS_UNROLL
     for (Size h = 0; h < count; ++h) {
-      const Integers key = everywhere(key_pairs[h][j]);
+      const native::Ints key = native::everywhere(key_pairs[h][j]);
       MEMNETS_UNROLL
-      for (Size v = 0; v < side_by_side; ++v) sums[v][h] = add_pairs(values[v], key, sums[v][h]);
+      for (Size v = 0; v < side_by_side; ++v)
+        sums[v][h] = native::add_pairs(values[v], key, sums[v][h]);
     }
   }
   MEMNETS_UNROLL
   for (Size v = 0; v < side_by_side; ++v)
     MEMNETS_UNROLL
-    for (Size h = 0; h < count; ++h)
-      found[v][h] = multiply_add(as_floats(sums[v][h]), Vector<float>(keys[h].step),
-                                 Vector<float>(keys[h].slack));
+    for (Size h = 0; h < count; ++h) {
+      const Vector<float> sum(native::as_floats(sums[v][h]));
+      found[v][h] = multiply_add(sum, Vector<float>(keys[h].step), Vector<float>(keys[h].slack));
+    }
 }
 
 // Offers as many words as a vector has numbers, from `slot` on, to a head, by their raised sums.
 inline void offer(Vector<float> raised, float slack, Vector<float> unit, Size slot, Size count,
                   Candidates& candidates) {
-  const Vector<float> small(1e-30f);  // Not below zero by what rounds to it
+  const Vector<float> small(1e-30f);  // more than what is too small to be a normal number
   float uppers[lanes<float>], lowers[lanes<float>];
   store(multiply_add(unit, raised, small), uppers);
   store(unit * (raised - Vector<float>(2 * slack)) - small, lowers);
