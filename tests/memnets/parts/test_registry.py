@@ -18,6 +18,7 @@ from memnets.parts.heads import Heads, ReadHead, WriteHead
 from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation, Location
 from memnets.parts.normalised_interface import NormalisedInterface
+from memnets.parts.product_keys import ProductKeys
 from memnets.parts.registry import PARTS, as_data, from_data, register
 from memnets.parts.sparse import Sparse
 from memnets.parts.start import Start
@@ -45,6 +46,7 @@ CHANGED = [
     Allocation(epsilon=1e-3, resolution=2**-4, stop_gradient=True, wipe=True),
     Linkage(sharpened=True, sharpen_epsilon=1e-4),
     Sparse(sharpness_limit=9.0),
+    ProductKeys(sharpness_limit=9.0),
     EraseAdd(add_range="real"),
     Start(memory=0.1, learned=True, spread=0.3),
     Stack(cell="gru", hidden_size=7, num_layers=3, skip_connections=True, residual=True),
