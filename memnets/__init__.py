@@ -2,8 +2,8 @@
 
 from torch.serialization import add_safe_globals as _add_safe_globals
 
-from memnets import bidirectional as _bidirectional
 from memnets import (
+    associative,
     dnc,
     interface,
     neural_stack,
@@ -15,6 +15,7 @@ from memnets import (
     sharing,
     state,
 )
+from memnets import bidirectional as _bidirectional
 from memnets import stacked as _stacked
 from memnets.backends.registry import Backend, Choice, PerformanceWarning
 from memnets.bidirectional import Bidirectional, BidirectionalState
@@ -99,6 +100,7 @@ __all__ = [
     "Stream",
     "Trace",
     "WriteHead",
+    "associative",
     "controllers",
     "detach",
     "dnc",
