@@ -23,6 +23,7 @@ from tasks.binary_multiplication import BinaryMultiplication
 from tasks.bucket_sort import BucketSort
 from tasks.compute_sqrt import ComputeSqrt
 from tasks.copy import Copy
+from tasks.copy_or_reverse import CopyOrReverse
 from tasks.costs import BITS, SYMBOLS, Cost, squared_error
 from tasks.cycle_navigation import CycleNavigation
 from tasks.duplicated import Duplicated
@@ -62,6 +63,7 @@ __all__ = [
     "BucketSort",
     "ComputeSqrt",
     "Copy",
+    "CopyOrReverse",
     "Cost",
     "CycleNavigation",
     "Duplicated",

@@ -315,6 +315,14 @@ TABLE = {
         tiny={"max_length": 3},
         evaluations={f"length_{length}": 3 * length + 1 for length in (40, 100, 500)},
     ),
+    "copy_or_reverse": Row(
+        tasks.CopyOrReverse(),
+        lambda batch: ((len(batch.mask) - 1) // 2,),
+        [(length,) for length in range(1, 11)],
+        copy_sizes(),
+        tiny={"bits": 2, "max_length": 3},
+        evaluations={f"length_{length}": 2 * length + 1 for length in (10, 20, 50)},
+    ),
     "odds_first": Row(
         tasks.OddsFirst(),
         lambda batch: ((len(batch.mask) - 1) // 2,),

@@ -53,6 +53,19 @@ def test_strings_by_hand(name, answer):
     assert torch.equal(said, vectors[torch.tensor(answer) - 1])
 
 
+def test_copy_or_reverse_by_hand():
+    task = tasks.make("copy_or_reverse", bits=2)
+    shown = [[1, 0], [1, 1], [0, 1]]
+    inputs = torch.zeros(7, 2, 4)
+    inputs[:3, :, :2] = torch.tensor(shown).float()[:, None]
+    inputs[3, :, 2] = 1
+    inputs[3, 1, 3] = 1  # backwards
+    blank = [[0, 0]] * 4
+    assert task.solve(inputs).transpose(0, 1).tolist() == [blank + shown, blank + shown[::-1]]
+    batch = task.sample(200, generator())
+    assert 70 < batch.inputs[..., 3].sum() < 130
+
+
 @pytest.mark.parametrize("name", ["reverse", "duplicated", "odds_first"])
 def test_strings_are_binary_and_up_to_40_long_as_in_the_paper(name):
     task = tasks.make(name)
