@@ -115,10 +115,10 @@ class Told(NamedTuple):
 
 
 class HistoryCompressor(nn.Module):
-    """Two levels: the chunker sees only what the automatizer did not expect (section 3).
+    """Two levels: the chunker sees only what the automatizer did not expect.
 
     The automatizer learns to predict the next symbol, and to have the chunker's state at every
-    step, so that in the end it can do alone what the chunker could (section 4). The chunker
+    step, so that in the end it can do alone what the chunker could. The chunker
     learns to predict what is unexpected next. It is not told when something happened.
     """
 

@@ -92,7 +92,7 @@ def hopfield_recall(weights: Tensor, states: Tensor, sweeps: int = 100) -> Tenso
 
 
 def bam_weights(keys: Tensor, values: Tensor) -> Tensor:
-    """Store pairs in a bidirectional associative memory: `W = X^T Y` (1988, section III).
+    """Store pairs in a bidirectional associative memory: `W = X^T Y` (1988).
 
     Args:
         keys: X, [pairs, key units], of -1 and 1.
@@ -105,7 +105,7 @@ def bam_weights(keys: Tensor, values: Tensor) -> Tensor:
 
 
 def bam_energy(weights: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """`E = -x^T W y` (1988, section II), which updating all keys or all values never raises.
+    """`E = -x^T W y` (1988), which updating all keys or all values never raises.
 
     Args:
         weights: W, [key units, value units].

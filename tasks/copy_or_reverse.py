@@ -31,7 +31,7 @@ class CopyOrReverse:
     """Show random vectors and a sign that says which; the answer is the vectors, or backwards.
 
     Two tasks in turn, each of which wants a program of its own, as those that Le et al. 2020 put
-    one after the other for their stored programs (arXiv 1906.08862, section 4.2). Which it is, is
+    one after the other for their stored programs (arXiv 1906.08862). Which it is, is
     drawn for each sequence. T = 2 length + 1 steps: the vectors, the delimiter, the answer without
     any input. Inputs [T, B, bits + 2]: vectors, delimiter, and with it a 1 if the vectors are
     wanted backwards. Targets [T, B, bits].
