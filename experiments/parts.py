@@ -53,7 +53,7 @@ def _dnc(name: str, flags: str, task: str = COPY, sequences: int = 48_000) -> Pa
     return Part(name, f"{task} {DNC} --run.sequences {sequences} {flags}")
 
 
-def _ntm(name: str, flags: str, sequences: int = 12_000) -> Part:
+def _ntm(name: str, flags: str, sequences: int = 20_000) -> Part:
     return Part(name, f"{COPY} {NTM} --run.sequences {sequences} {flags}")
 
 
@@ -72,11 +72,11 @@ PARTS = (
     _dnc("wiping", "--model.allocation.wipe True"),
     _dnc("sharpened links", "--model.linkage.sharpened True"),
     _dnc("no linkage", "--model.linkage none"),
-    _ntm("delta rule", "--model.writing delta-rule", 20_000),
-    _ntm("gated delta", "--model.writing gated-delta"),
+    _ntm("delta rule", "--model.writing delta-rule"),
+    _ntm("gated delta", "--model.writing gated-delta", 12_000),
     _ntm("gated delta 2", "--model.writing gated-delta2"),
     _ntm("decay and add", "--model.writing decay-add"),
-    _ntm("mLSTM", "--model.writing mlstm"),
+    _ntm("mLSTM", "--model.writing mlstm", 12_000),
     _ntm("Titans", "--model.writing titans"),
     _ntm("modern Hopfield", "--model.heads.read hopfield"),
     _ntm("jordan", "--model.controller jordan"),
