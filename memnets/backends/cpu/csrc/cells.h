@@ -119,7 +119,7 @@ inline void feedforward(const CellRow<T>& row, T* h) {
 
 template <class T>
 inline void feedforward_backward(const CellRow<T>& row, const T* d_h, T* d_gates) {
-  for (Size n = 0; n < row.hidden; ++n) d_gates[n] = row.gates[n] > 0 ? d_h[n] : T(0);
+  each_alone(row.hidden, [&](Size n) { d_gates[n] = row.gates[n] > 0 ? d_h[n] : T(0); });
 }
 
 // The interface's numbers into their ranges.
@@ -130,7 +130,7 @@ inline void field_values(const Field* fields, Size count, const T* raw, T* value
     const T* from = raw + field.start;
     T* to = values + field.start;
     switch (static_cast<Range>(field.range)) {
-      case Range::real: std::memcpy(to, from, field.count * sizeof(T)); break;
+      case Range::real: copy(to, from, field.count); break;
       case Range::unit:
         each<T>(field.count,
                 [&](Size n, Size part) { store(sigmoid(load(from + n, part)), to + n, part); });
@@ -145,27 +145,30 @@ inline void field_values(const Field* fields, Size count, const T* raw, T* value
                 [&](Size n, Size part) { store(softplus(load(from + n, part)), to + n, part); });
         break;
       case Range::simplex:
-        for (Size start = 0; start < field.count; start += field.group) {
+        each_alone(field.count / field.group, [&](Size index) {
+          const Size start = index * field.group, end = start + field.group;
           T largest = from[start], sum = 0;
-          for (Size n = 1; n < field.group; ++n) largest = std::max(largest, from[start + n]);
-          for (Size n = start; n < start + field.group; ++n)
-            sum += to[n] = exponential(from[n] - largest);
-          for (Size n = start; n < start + field.group; ++n) to[n] /= sum;
-        }
+          for (Size n = start + 1; n < end; ++n) largest = std::max(largest, from[n]);
+          for (Size n = start; n < end; ++n) sum += to[n] = exponential(from[n] - largest);
+          for (Size n = start; n < end; ++n) to[n] /= sum;
+        });
         break;
       case Range::bounded:
         each<T>(field.count,
                 [&](Size n, Size part) { store(tanh(load(from + n, part)), to + n, part); });
         break;
     }
+    // A simplex has no limit: each lane finds its own numbers here.
     if (std::isfinite(field.limit))
-      for (Size n = 0; n < field.count; ++n) to[n] = to[n] > T(field.limit) ? T(field.limit) : to[n];
+      each_alone(field.count,
+                 [&](Size n) { to[n] = to[n] > T(field.limit) ? T(field.limit) : to[n]; });
   }
 }
 
 template <class T>
 inline void field_values_backward(const Field* fields, Size count, const T* raw, const T* values,
                                   const T* d_values, T* d_raw) {
+  barrier();  // d_values has numbers of all lanes
   for (Size f = 0; f < count; ++f) {
     const Field& field = fields[f];
     const T* y = values + field.start;
@@ -173,28 +176,29 @@ inline void field_values_backward(const Field* fields, Size count, const T* raw,
     const T* dy = d_values + field.start;
     T* dx = d_raw + field.start;
     switch (static_cast<Range>(field.range)) {
-      case Range::real: std::memcpy(dx, dy, field.count * sizeof(T)); break;
+      case Range::real: copy(dx, dy, field.count); break;
       case Range::unit:
-        for (Size n = 0; n < field.count; ++n) dx[n] = dy[n] * y[n] * (1 - y[n]);
+        each_alone(field.count, [&](Size n) { dx[n] = dy[n] * y[n] * (1 - y[n]); });
         break;
       case Range::oneplus:
       case Range::positive:
-        for (Size n = 0; n < field.count; ++n) dx[n] = dy[n] * sigmoid(x[n]);
+        each_alone(field.count, [&](Size n) { dx[n] = dy[n] * sigmoid(x[n]); });
         break;
       case Range::simplex:
-        for (Size start = 0; start < field.count; start += field.group) {
+        each_alone(field.count / field.group, [&](Size index) {
+          const Size start = index * field.group, end = start + field.group;
           T mean = 0;
-          for (Size n = start; n < start + field.group; ++n) mean += y[n] * dy[n];
-          for (Size n = start; n < start + field.group; ++n) dx[n] = y[n] * (dy[n] - mean);
-        }
+          for (Size n = start; n < end; ++n) mean += y[n] * dy[n];
+          for (Size n = start; n < end; ++n) dx[n] = y[n] * (dy[n] - mean);
+        });
         break;
       case Range::bounded:
-        for (Size n = 0; n < field.count; ++n) dx[n] = dy[n] * (1 - y[n] * y[n]);
+        each_alone(field.count, [&](Size n) { dx[n] = dy[n] * (1 - y[n] * y[n]); });
         break;
     }
     // A number that came to the limit exactly has no gradient here, and torch's clamp gives it one.
     if (std::isfinite(field.limit))
-      for (Size n = 0; n < field.count; ++n) dx[n] = y[n] >= T(field.limit) ? T(0) : dx[n];
+      each_alone(field.count, [&](Size n) { dx[n] = y[n] >= T(field.limit) ? T(0) : dx[n]; });
   }
 }
 

@@ -139,7 +139,7 @@ template <class T, class Body>
 MEMNETS_INLINE void similarity_backward(Shape shape, Query<T> query, Content<T> content, T* d_weights,
                                         T* d_strength, Body body) {
   softmax_backward(content.weights, d_weights, d_weights, shape.length);
-  *d_strength = dot(d_weights, content.similarity, shape.length);
+  put(d_strength, 0, dot(d_weights, content.similarity, shape.length));
   const Vector<T> scale(query.strength), half(T(-0.5));
   for (Size n = 0; n < shape.length; n += lanes<T>) {
     const Vector<T> inverse = load(content.inverse + n);
@@ -191,7 +191,7 @@ MEMNETS_INLINE void memory_backward(Shape shape, const T* memory, const Query<T>
       store(d_value, d_slots + n);
     }
     MEMNETS_UNROLL
-    for (Size h = 0; h < heads; ++h) d[h].key[w] += total(sums[h]);
+    for (Size h = 0; h < heads; ++h) add_to(d[h].key, w, total(sums[h]));
   }
 }
 
@@ -218,7 +218,7 @@ MEMNETS_INLINE void cosine_similarity_backward(Shape shape, const T* memory, con
             store(load(read.weights + h * shape.length + n), column.read_weights[h]);
         });
     const T twice = 2 * total(to_norm);
-    for (Size w = 0; w < shape.word; ++w) d[h].key[w] = twice * queries[h].key[w];
+    each_alone(shape.word, [&](Size w) { d[h].key[w] = twice * queries[h].key[w]; });
   }
   memory_backward<T, reading>(shape, memory, queries, d, read.d_vectors, columns, d_memory);
 }
@@ -245,15 +245,16 @@ MEMNETS_INLINE void masked_similarity_backward(Shape shape, const T* memory, Que
       squared = multiply_add(root, value, squared);
       store(load(d_slots + n) + multiply_add(k, product, twice_norm * root), d_slots + n);
     }
-    d.key[w] = total(along);
-    d.mask[w] = total(squared);
-    d_norm += passes * d.mask[w];
+    const T sum = total(squared);
+    put(d.key, w, total(along));
+    put(d.mask, w, sum);
+    d_norm += passes * sum;
   }
-  for (Size w = 0; w < shape.word; ++w) {
+  each_alone(shape.word, [=](Size w) {
     const T k = query.key[w], mask = query.mask[w], along = d.key[w];
     d.key[w] = mask * mask * (along + 2 * k * d_norm);
     d.mask[w] = 2 * mask * (k * along + norm * d.mask[w] + k * k * d_norm);
-  }
+  });
 }
 
 // From d_weights [heads, length], which are lost: the queries' gradients are set, and d_memory is added

@@ -1,9 +1,6 @@
 // The memory of a DNC: one step of one row, forward and backward (docs/fused.md, section 4).
 #pragma once
 
-#include <numeric>
-#include <vector>
-
 #include "content.h"
 #include "links.h"
 #include "problem.h"
@@ -19,23 +16,26 @@ namespace memnets {
 //   backward R * L, forward R * L (reader by reader), and both again as sharpened, where they are
 // The links themselves are held apart, [L * N, length], and updated in place: they stay in the cache,
 // while records go to memory. Of every few steps a backward is left a copy (docs/fused.md).
-template <class T>
+//
+// `Given` is a Problem, or one whose sizes the compiler knows.
+template <class T, class Given = Problem>
 class DncMemory {
  public:
-  explicit DncMemory(const Problem& problem)
+  // `work`: work_size() zeros; for its sizes alone it needs none.
+  explicit DncMemory(const Given& problem, T* work = nullptr)
       : problem_(problem),
         places_(*problem.dnc),
         shape_{problem.slots, padded<T>(problem.slots), problem.word},
         readers_(problem.read_heads),
         writers_(problem.write_heads),
         links_(places_.read_modes < 0 ? 0 : writers_),
-        sharpened_(places_.sharpenings >= 0) {
-    if (places_.wipe) wiped_.assign((shape_.word + 2) * shape_.length, T(0));
-    columns_.assign(link_columns * shape_.length, T(0));
-    d_contents_.assign(readers_ * shape_.length, T(0));
-    scratch_.assign((6 + 2 * readers_ * links_ + 2 * writers_) * shape_.length, T(0));
-  }
+        sharpened_(places_.sharpenings >= 0),
+        scratch_(work) {}
 
+  Size work_size() const {
+    const Size wiped = places_.wipe ? shape_.word + 2 : 0;
+    return (scratch_rows() + link_columns + readers_ + wiped) * shape_.length;
+  }
   Size running_size() const { return links_ * shape_.slots * shape_.length; }
   Size state_size() const { return (shape_.word + 2 + links_ + readers_ + writers_) * shape_.length; }
   Size written_size() const { return 0; }  // its link would have to be, too
@@ -55,7 +55,7 @@ class DncMemory {
     memory_in(shape_, part(parts, 0, row), record, at(record, shape_.word));
     rows_in(shape_, 1, part(parts, 1, row), usage(record));
     start_running(parts, row, running);
-    if (begun.links) std::memcpy(begun.links, running, running_size() * sizeof(T));
+    if (begun.links) copy(begun.links, running, running_size());
     rows_in(shape_, links_, part(parts, 3, row), precedence(record));
     rows_in(shape_, readers_, part(parts, 4, row), read_weights(record));
     rows_in(shape_, writers_, part(parts, 5, row), write_weights(record));
@@ -68,14 +68,16 @@ class DncMemory {
 
   // Go on from a record.
   void go_on(Record<T> record, T* running) const {
-    std::memcpy(running, record.links, running_size() * sizeof(T));
+    copy(running, record.links, running_size());
     list_slots(record.kept);
   }
 
   // A free list to begin sorting from, where no step came before.
   void list_slots(T* record) const {
-    for (Size h = 0; h < writers_; ++h)
-      std::iota(free_list(record, h), free_list(record, h) + shape_.slots, 0);
+    for (Size h = 0; h < writers_; ++h) {
+      int32_t* list = free_list(record, h);
+      each_alone(shape_.slots, [=](Size n) { list[n] = static_cast<int32_t>(n); });
+    }
   }
 
   void end(Size row, Record<T> ended, const T* running) const {
@@ -89,7 +91,7 @@ class DncMemory {
   }
 
   void start_backward(Size row, T* carry) {
-    memory_in(shape_, part(problem_.d_end, 0, row), carry, scratch_.data());
+    memory_in(shape_, part(problem_.d_end, 0, row), carry, scratch_);
     rows_in(shape_, 1, part(problem_.d_end, 1, row), d_usage(carry));
     rows_in(shape_, links_ * shape_.slots, part(problem_.d_end, 2, row), d_link(carry, 0));
     rows_in(shape_, links_, part(problem_.d_end, 3, row), d_precedence(carry));
@@ -116,7 +118,7 @@ class DncMemory {
     write_weighting(values, before, after);
     const T* old = before;
     if (places_.wipe) {
-      T* kept = scratch_.data();
+      T* kept = scratch_;
       retention(shape_, usage_update(values, before), kept);
       wipe_freed(shape_, before, kept, after);
       old = after;
@@ -129,7 +131,7 @@ class DncMemory {
                   links_ * length);
       const T* w = write_weights(after) + h * length;
       T* fresh = precedence(after) + h * length;
-      std::memcpy(fresh, w, length * sizeof(T));
+      copy(fresh, w, length);
       add_scaled(fresh, 1 - sum(w), precedence(before) + h * length, length);
     }
     groups(readers_, [&](Size first, auto count) MEMNETS_ALWAYS {
@@ -150,7 +152,7 @@ class DncMemory {
                        T* carry, const T* d_read_vectors) {
     T *before = from.kept, *after = to.kept;
     const Size length = shape_.length;
-    T* d_directional = scratch_.data() + 6 * length;
+    T* d_directional = scratch_ + 6 * length;
     reads_backward(values, d_values, after, carry, d_read_vectors, d_directional);
     // From here the read weights' gradients are those of the step before.
     fill(d_read_weights(carry), readers_ * length);
@@ -166,11 +168,11 @@ class DncMemory {
       update_link_backward(shape_, readers_, links(before, after, h), before_links(past, h), d);
     }
     const T* old = before;
-    T *kept = wiped_.data() + shape_.word * length, *d_kept = nullptr;
+    T *kept = wiped() + shape_.word * length, *d_kept = nullptr;
     if (places_.wipe) {
       retention(shape_, usage_update(values, before), kept);
-      wipe_freed(shape_, before, kept, wiped_.data());
-      old = wiped_.data();
+      wipe_freed(shape_, before, kept, wiped());
+      old = wiped();
     }
     write_backward(shape_, writes(values, after), old, carry, d_write_weights(carry),
                    d_values + problem_.erase_vectors, d_values + problem_.write_vectors);
@@ -186,6 +188,13 @@ class DncMemory {
   }
 
  private:
+  Size scratch_rows() const { return 6 + 2 * readers_ * links_ + 2 * writers_; }
+  // What a pass takes of the slots side by side.
+  T* columns() const { return scratch_ + scratch_rows() * shape_.length; }
+  // [R, length]
+  T* d_contents() const { return columns() + link_columns * shape_.length; }
+  // The memory as freed slots are wiped, and two rows more.
+  T* wiped() const { return d_contents() + readers_ * shape_.length; }
   T* at(T* record, Size row) const { return record + row * shape_.length; }
   T* usage(T* record) const { return at(record, shape_.word + 1); }
   T* precedence(T* record) const { return at(record, shape_.word + 2); }
@@ -234,7 +243,7 @@ class DncMemory {
                           links_ * slots * slots, links_ * slots,
                           readers_ * slots,       writers_ * slots};
     T* whole = static_cast<T*>(parts[index]);
-    return whole ? whole + row * sizes[index] : nullptr;
+    return whole ? whole + int64_t(row) * sizes[index] : nullptr;
   }
 
   T sum(const T* row) const {
@@ -269,7 +278,7 @@ class DncMemory {
   }
   Links<T> links(T* before, T* after, Size h) {
     return {write_weights(after) + h * shape_.length, precedence(before) + h * shape_.length,
-            read_weights(before), columns_.data()};
+            read_weights(before), columns()};
   }
   PastLink<T> before_links(const Past<T>& past, Size h) const {
     PastLink<T> found{past.links + h * shape_.slots * shape_.length, past.steps, {}, {}};
@@ -283,15 +292,15 @@ class DncMemory {
   // w = g_w (g_a a + (1 - g_a) c), head after head: each sees the usage that those before left.
   void write_weighting(const T* values, T* before, T* after) {
     const Size length = shape_.length;
-    T* seen = scratch_.data();
-    std::memcpy(seen, usage(after), length * sizeof(T));
+    T* seen = scratch_;
+    copy(seen, usage(after), length);
     for (Size h = 0; h < writers_; ++h) {
       const T by_usage = values[places_.allocation_gates + h], gate = values[places_.write_gates + h];
       const Content<T> content = write_content(after, h);
       content_weights(shape_, before, at(before, shape_.word), {write_query(values, h)}, {content});
-      std::memcpy(free_list(after, h), free_list(before, h), shape_.slots * sizeof(int32_t));
+      copy(free_list(after, h), free_list(before, h), shape_.slots);
       T* allocated = allocation_row(after, h);
-      memnets::allocation(shape_, rule(), seen, free_list(after, h), scratch_.data() + length,
+      memnets::allocation(shape_, rule(), seen, free_list(after, h), scratch_ + length,
                           allocated);
       T* weights = write_weights(after) + h * length;
       fill(weights, length);
@@ -312,12 +321,12 @@ class DncMemory {
 
   void write_weighting_backward(const T* values, T* d_values, T* before, T* after, T* carry) {
     const Size length = shape_.length;
-    T* d_allocated = scratch_.data();
-    T* d_content = scratch_.data() + length;
-    T* d_seen = scratch_.data() + 2 * length;
-    T* spare = scratch_.data() + 3 * length;  // three rows
-    T* seen = scratch_.data() + (6 + 2 * readers_ * links_) * length;
-    std::memcpy(seen, usage(after), length * sizeof(T));
+    T* d_allocated = scratch_;
+    T* d_content = scratch_ + length;
+    T* d_seen = scratch_ + 2 * length;
+    T* spare = scratch_ + 3 * length;  // three rows
+    T* seen = scratch_ + (6 + 2 * readers_ * links_) * length;
+    copy(seen, usage(after), length);
     for (Size h = 0; h + 1 < writers_; ++h)
       raise(seen + h * length, values[places_.allocation_gates + h] * values[places_.write_gates + h],
             allocation_row(after, h), seen + (h + 1) * length);
@@ -336,8 +345,8 @@ class DncMemory {
       fill(d_weights, length);  // nothing else of this step needs it; what follows is the step before's
       const T d_joint =
           raise_backward(seen + h * length, gate * by_usage, allocated, d_seen, d_allocated);
-      d_values[places_.write_gates + h] = by_usage * (along + d_joint) + (1 - by_usage) * across;
-      d_values[places_.allocation_gates + h] = gate * (along + d_joint - across);
+      put(d_values, places_.write_gates + h, by_usage * (along + d_joint) + (1 - by_usage) * across);
+      put(d_values, places_.allocation_gates + h, gate * (along + d_joint - across));
       memnets::allocation_backward(shape_, rule(), seen + h * length, free_list(after, h), allocated,
                                    d_allocated, spare, d_seen);
       content_weights_backward(
@@ -370,7 +379,7 @@ class DncMemory {
     read_weights_backward(shape_, readers_, after, d_read_vectors, d_weights);
     for (Size r = 0; r < readers_; ++r)
       mix_backward(values, d_values, after, r, d_weights + r * length, d_directional,
-                   d_contents_.data() + r * length);
+                   d_contents() + r * length);
     groups(readers_, [&](Size first, auto count) MEMNETS_ALWAYS {
       constexpr Size heads = decltype(count)::value;
       Query<T> queries[heads];
@@ -384,7 +393,7 @@ class DncMemory {
       }
       const Reading<T> read{read_weights(after) + first * length, d_read_vectors + first * shape_.word};
       content_weights_backward<T, true>(shape_, after, at(after, shape_.word), queries, contents,
-                                        d_contents_.data() + first * length, carry, d, columns_.data(),
+                                        d_contents() + first * length, carry, d, columns(),
                                         read);
     });
   }
@@ -395,7 +404,7 @@ class DncMemory {
     T* weights = read_weights(after) + r * length;
     const T* by_content = read_content(after, r).weights;
     if (!links_) {
-      std::memcpy(weights, by_content, length * sizeof(T));
+      copy(weights, by_content, length);
       return;
     }
     fill(weights, length);
@@ -405,7 +414,7 @@ class DncMemory {
         T* row = along(after, direction, r, h);
         if (sharpened_)
           sharpen(shape_, directional_row(after, direction, r, h), T(places_.sharpen_epsilon),
-                  values[sharpening(direction, r, h)], row, scratch_.data());
+                  values[sharpening(direction, r, h)], row, scratch_);
         add_scaled(weights, modes[direction * links_ + h], row, length);
       }
     add_scaled(weights, modes[2 * links_], by_content, length);
@@ -415,7 +424,7 @@ class DncMemory {
                     T* d_content) const {
     const Size length = shape_.length;
     if (!links_) {
-      std::memcpy(d_content, d_weights, length * sizeof(T));
+      copy(d_content, d_weights, length);
       return;
     }
     const Size first = places_.read_modes + r * (2 * links_ + 1);
@@ -424,18 +433,18 @@ class DncMemory {
         const Size mode = first + direction * links_ + h;
         T* d_row = at(d_directional, (direction * readers_ + r) * links_ + h);
         const T* row = along(after, direction, r, h);
-        d_values[mode] = dot(d_weights, row, length);
+        put(d_values, mode, dot(d_weights, row, length));
         fill(d_row, length);
         add_scaled(d_row, values[mode], d_weights, length);
         if (sharpened_) {
           const Size power = sharpening(direction, r, h);
-          d_values[power] =
+          put(d_values, power,
               sharpen_backward(shape_, directional_row(after, direction, r, h),
-                               T(places_.sharpen_epsilon), values[power], row, d_row);
+                               T(places_.sharpen_epsilon), values[power], row, d_row));
         }
       }
     const Size mode = first + 2 * links_;
-    d_values[mode] = dot(d_weights, read_content(after, r).weights, length);
+    put(d_values, mode, dot(d_weights, read_content(after, r).weights, length));
     fill(d_content, length);
     add_scaled(d_content, values[mode], d_weights, length);
   }
@@ -455,12 +464,12 @@ class DncMemory {
     zero_padding(d_weights, shape_.slots, length);
   }
 
-  const Problem& problem_;
+  const Given& problem_;
   const DncPlaces& places_;
   Shape shape_;
   Size readers_, writers_, links_;
   bool sharpened_;
-  Buffer<T> scratch_, wiped_, columns_, d_contents_;
+  T* scratch_;
 };
 
 }  // namespace memnets

@@ -6,9 +6,7 @@
 // `python -m tests.stress.coefficients` prints.
 #pragma once
 
-#include <limits>
-
-#include "simd.h"
+#include "instructions.h"
 
 namespace memnets {
 
@@ -195,11 +193,11 @@ MEMNETS_INLINE Vector<T> softplus(Vector<T> x) {
 // Of one number.
 template <class T>
 inline T exponential(T x) {
-  return exponential(Vector<T>(x)).raw[0];
+  return first(exponential(Vector<T>(x)));
 }
 template <class T>
 inline T sigmoid(T x) {
-  return sigmoid(Vector<T>(x)).raw[0];
+  return first(sigmoid(Vector<T>(x)));
 }
 
 }  // namespace memnets

@@ -9,6 +9,7 @@
 #include "ntm.h"
 #include "sequence.h"
 #include "sketch.h"
+#include "weights.h"
 
 namespace memnets {
 
@@ -64,7 +65,9 @@ void run(const Problem& problem, bool forward) {
     const Size end = problem.batch * (index + 1) / threads;
     const Size most = rows_at_once<T, Memory>(problem);
     for (Size first = problem.batch * index / threads; first < end; first += most) {
-      Rows<T, Memory> rows(problem, weights, first, std::min(most, end - first));
+      Arena<T> arena;
+      Rows<T, Problem, Memory, Weights<T>> rows(problem, weights, first, std::min(most, end - first),
+                                                arena);
       forward ? rows.forward() : rows.backward();
     }
   });

@@ -3,8 +3,6 @@
 // back. This is where a DNC's time goes: N * N numbers in, N * N out.
 #pragma once
 
-#include <array>
-
 #include "memory.h"
 
 namespace memnets {
@@ -15,19 +13,11 @@ constexpr Size together = 2;
 // Whether a vector of slots holds one of the rows at hand: there a slot meets itself.
 enum class Meets { no, yes };
 
-// One vector of ones, then a zero, then ones: shifted by i - n it is zero where slot i meets itself.
-template <class T>
-constexpr std::array<T, 2 * lanes<T>> all_but_one = [] {
-  std::array<T, 2 * lanes<T>> table{};
-  for (Size n = 0; n < 2 * lanes<T>; ++n) table[n] = n != lanes<T>;
-  return table;
-}();
-
 // `value` of slots n, n + 1, ... for slot i, which has no link to itself.
 template <class T, Meets meets>
 MEMNETS_INLINE Vector<T> off_diagonal(Vector<T> value, Size i, Size n) {
   if constexpr (meets == Meets::no) return value;
-  return value * load(all_but_one<T>.data() + lanes<T> - (i - n));
+  return value * all_but_one<T>(i - n);
 }
 
 // Calls body(n, meets) for every vector of slots; those of rows first ... are in one.
@@ -110,7 +100,7 @@ MEMNETS_INLINE void link_rows(Shape shape, Links<T> links, Size first, T* kept_l
   MEMNETS_UNROLL
   for (Size i = 0; i < rows; ++i)
     MEMNETS_UNROLL
-    for (Size r = 0; r < count; ++r) forward[r * stride + first + i] = total(ahead[i][r]);
+    for (Size r = 0; r < count; ++r) put(forward + r * stride, first + i, total(ahead[i][r]));
 }
 
 template <class T, Size count, Pass pass>
@@ -151,6 +141,7 @@ inline void link_chunk(Size count, Shape shape, Links<T> links, T* kept, T* link
 template <class T>
 inline void update_link(Shape shape, Size readers, Links<T> links, T* kept, T* link, T* backward,
                         T* forward, Size stride) {
+  barrier();  // all lanes take the weights of a row's slot
   for (Size r = 0; r < readers; r += 4) {
     const Size count = std::min<Size>(4, readers - r);
     if (r > 0)
@@ -235,7 +226,7 @@ MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, const PastLi
     MEMNETS_UNROLL
     for (Size i = 0; i < rows; ++i) {
       const Size at = i * shape.length + n;
-      __builtin_prefetch(before + at + 2 * rows * shape.length);
+      prefetch(before + at + 2 * rows * shape.length);
       old[i] = load(before + at);
       MEMNETS_UNROLL
       for (Size step = 0; step < past; ++step) {
@@ -277,10 +268,10 @@ MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, const PastLi
   });
   MEMNETS_UNROLL
   for (Size i = 0; i < rows; ++i) {
-    d.write_weights[first + i] += total(sums[i]);
+    add_to(d.write_weights, first + i, total(sums[i]));
     MEMNETS_UNROLL
     for (Size r = 0; r < count; ++r)
-      d.read_weights[r * shape.length + first + i] += total(to_reads[i][r]);
+      add_to(d.read_weights + r * shape.length, first + i, total(to_reads[i][r]));
   }
 }
 
@@ -347,11 +338,14 @@ inline void link_chunks_backward(Shape shape, Size readers, Links<T> links, cons
 template <class T>
 inline void update_link_backward(Shape shape, Size readers, Links<T> links, const PastLink<T>& from,
                                  LinkGradients<T> d) {
+  barrier();  // all lanes take the weights of a row's slot
   static_assert(most_past == 3);
-  if (from.steps == 0) return link_chunks_backward<T, 0>(shape, readers, links, from, d);
-  if (from.steps == 1) return link_chunks_backward<T, 1>(shape, readers, links, from, d);
-  if (from.steps == 2) return link_chunks_backward<T, 2>(shape, readers, links, from, d);
-  link_chunks_backward<T, 3>(shape, readers, links, from, d);
+  if constexpr (remakes_links) {
+    if (from.steps == 1) return link_chunks_backward<T, 1>(shape, readers, links, from, d);
+    if (from.steps == 2) return link_chunks_backward<T, 2>(shape, readers, links, from, d);
+    if (from.steps == 3) return link_chunks_backward<T, 3>(shape, readers, links, from, d);
+  }
+  link_chunks_backward<T, 0>(shape, readers, links, from, d);
 }
 
 }  // namespace memnets

@@ -53,7 +53,7 @@ MEMNETS_INLINE void read_words(Shape shape, const T* memory, const T* weights, S
   MEMNETS_UNROLL
   for (Size i = 0; i < words; ++i)
     MEMNETS_UNROLL
-    for (Size h = 0; h < heads; ++h) vectors[h * shape.word + w + i] = total(sums[i][h]);
+    for (Size h = 0; h < heads; ++h) put(vectors + h * shape.word, w + i, total(sums[i][h]));
 }
 
 // r = M^T w (fused.md 2.1)
@@ -185,8 +185,8 @@ MEMNETS_INLINE void write_one_head_backward(Shape shape, Write<T> parameters, co
       store(multiply_add(d, add - erase * old, load(d_weights + n)), d_weights + n);
       store(d * (one - erase * weight), d_slots + n);
     }
-    d_add[w] = total(added);
-    d_erase[w] = -total(erased);
+    put(d_add, w, total(added));
+    put(d_erase, w, -total(erased));
   }
 }
 
@@ -197,7 +197,7 @@ MEMNETS_INLINE void write_backward(Shape shape, Write<T> parameters, const T* be
   if (parameters.heads == 1)
     return write_one_head_backward(shape, parameters, before, d_memory, d_weights, d_erase, d_add);
   const Vector<T> one(1);
-  std::vector<Vector<T>> kept(parameters.heads), after(parameters.heads + 1), erased(parameters.heads),
+  HeadVectors<T> kept(parameters.heads), after(parameters.heads + 1), erased(parameters.heads),
       added(parameters.heads);
   for (Size w = 0; w < shape.word; ++w) {
     for (Size h = 0; h < parameters.heads; ++h) erased[h] = added[h] = Vector<T>(0);
@@ -225,8 +225,8 @@ MEMNETS_INLINE void write_backward(Shape shape, Write<T> parameters, const T* be
       store(d * after[0], place);
     }
     for (Size h = 0; h < parameters.heads; ++h) {
-      d_add[h * shape.word + w] = total(added[h]);
-      d_erase[h * shape.word + w] = -total(erased[h]);
+      put(d_add + h * shape.word, w, total(added[h]));
+      put(d_erase + h * shape.word, w, -total(erased[h]));
     }
   }
 }
@@ -236,18 +236,22 @@ template <class T>
 MEMNETS_INLINE void memory_in(Shape shape, const T* from, T* memory, T* squares) {
   fill(memory, shape.word * shape.length);
   fill(squares, shape.length);
-  for (Size n = 0; n < shape.slots; ++n)
+  each_alone(shape.slots, [=](Size n) {
+    T sum = 0;
     for (Size w = 0; w < shape.word; ++w) {
       const T value = from ? from[n * shape.word + w] : T(0);
       memory[w * shape.length + n] = value;
-      squares[n] += value * value;
+      sum += value * value;
     }
+    squares[n] = sum;
+  });
 }
 
 template <class T>
 MEMNETS_INLINE void memory_out(Shape shape, const T* memory, T* to) {
-  for (Size n = 0; n < shape.slots; ++n)
+  each_alone(shape.slots, [=](Size n) {
     for (Size w = 0; w < shape.word; ++w) to[n * shape.word + w] = memory[w * shape.length + n];
+  });
 }
 
 // Between [count, N] and [count, length].
@@ -256,13 +260,13 @@ MEMNETS_INLINE void rows_in(Shape shape, Size count, const T* from, T* to) {
   fill(to, count * shape.length);
   if (!from) return;
   for (Size i = 0; i < count; ++i)
-    std::memcpy(to + i * shape.length, from + i * shape.slots, shape.slots * sizeof(T));
+    copy(to + i * shape.length, from + i * shape.slots, shape.slots);
 }
 
 template <class T>
 MEMNETS_INLINE void rows_out(Shape shape, Size count, const T* from, T* to) {
   for (Size i = 0; i < count; ++i)
-    std::memcpy(to + i * shape.slots, from + i * shape.length, shape.slots * sizeof(T));
+    copy(to + i * shape.slots, from + i * shape.length, shape.slots);
 }
 
 }  // namespace memnets

@@ -1,8 +1,6 @@
 // The memory of an NTM: one step of one row, forward and backward (docs/fused.md, section 3).
 #pragma once
 
-#include <vector>
-
 #include "content.h"
 #include "problem.h"
 
@@ -12,20 +10,23 @@ namespace memnets {
 //   what can be written again: memory [W, length], squares [length]
 //   what is kept: weights [R + H, length] (read heads first)
 //   and for each head: content (3 rows), shifted + epsilon, its logarithm.
-template <class T>
+//
+// `Given` is a Problem, or one whose sizes the compiler knows.
+template <class T, class Given = Problem>
 class NtmMemory {
  public:
-  explicit NtmMemory(const Problem& problem)
+  // `work`: work_size() zeros; for its sizes alone it needs none.
+  explicit NtmMemory(const Given& problem, T* work = nullptr)
       : problem_(problem),
         shape_{problem.slots, padded<T>(problem.slots), problem.word},
-        heads_(problem.read_heads + problem.write_heads) {
+        heads_(problem.read_heads + problem.write_heads),
+        scratch_(work) {
     Size reach = 0;
-    for (Size i = 0; i < heads_; ++i) reach = std::max(reach, problem.heads[i].shift_range);
-    around_.assign(shape_.length + 2 * reach + lanes<T>, T(0));
-    around_d_.assign(around_.size(), T(0));
-    scratch_.assign(5 * shape_.length, T(0));
+    for (Size i = 0; i < heads_; ++i) reach = std::max(reach, Size(problem.heads[i].shift_range));
+    around_size_ = padded<T>(shape_.length + 2 * reach + lanes<T>);
   }
 
+  Size work_size() const { return 5 * shape_.length + 2 * around_size_; }
   Size running_size() const { return 0; }  // nothing is updated in place
   Size written_size() const { return (shape_.word + 1) * shape_.length; }
   Size state_size() const { return heads_ * shape_.length; }
@@ -52,7 +53,7 @@ class NtmMemory {
 
   // The carry holds gradients: of the memory [W, length], of the weights [R + H, length].
   void start_backward(Size row, T* carry) {
-    memory_in(shape_, part(problem_.d_end, 0, row), carry, scratch_.data());
+    memory_in(shape_, part(problem_.d_end, 0, row), carry, scratch_);
     rows_in(shape_, problem_.read_heads, part(problem_.d_end, 1, row), d_weights(carry, 0));
     rows_in(shape_, problem_.write_heads, part(problem_.d_end, 2, row),
             d_weights(carry, problem_.read_heads));
@@ -104,9 +105,11 @@ class NtmMemory {
     const Size sizes[] = {shape_.slots * shape_.word, problem_.read_heads * shape_.slots,
                           problem_.write_heads * shape_.slots};
     T* whole = static_cast<T*>(parts[index]);
-    return whole ? whole + row * sizes[index] : nullptr;
+    return whole ? whole + int64_t(row) * sizes[index] : nullptr;
   }
 
+  T* around() const { return scratch_ + 5 * shape_.length; }
+  T* around_d() const { return around() + around_size_; }
   T* squares(Record<T> record) const { return record.written + shape_.word * shape_.length; }
   T* weights(Record<T> record, Size head) const { return record.kept + head * shape_.length; }
   T* d_weights(T* carry, Size head) const { return carry + (shape_.word + head) * shape_.length; }
@@ -120,13 +123,15 @@ class NtmMemory {
   }
 
   // around = the row with its ends repeated on either side, so that a shift is an offset.
-  void wrap(const T* row, Size reach, Buffer<T>& around) const {
+  void wrap(const T* row, Size reach, T* around) const {
     const Size slots = shape_.slots;
-    std::memcpy(around.data() + reach, row, slots * sizeof(T));
-    for (Size i = 0; i < reach; ++i) {
+    barrier();
+    copy(around + reach, row, slots);
+    each_alone(reach, [=](Size i) {
       around[reach - 1 - i] = row[slots - 1 - i % slots];
       around[reach + slots + i] = row[i % slots];
-    }
+    });
+    barrier();
   }
 
   // g c + (1 - g) w(t-1), or what of it the head has.
@@ -134,12 +139,11 @@ class NtmMemory {
     if (head.key < 0) return previous;
     if (head.gate < 0) return content.weights;
     const Vector<T> gate(values[head.gate]);
-    T* to = scratch_.data();
     for (Size n = 0; n < shape_.length; n += lanes<T>) {
       const Vector<T> old = load(previous + n);
-      store(multiply_add(gate, load(content.weights + n) - old, old), to + n);
+      store(multiply_add(gate, load(content.weights + n) - old, old), scratch_ + n);
     }
-    return to;
+    return scratch_;
   }
 
   Query<T> query(const Head& head, const T* values) const {
@@ -160,18 +164,18 @@ class NtmMemory {
       content_weights(shape_, seen.written, squares(seen), {query(head, values)}, {content});
     const T* row = interpolate(head, values, content, weights(before, index));
     if (head.shifts < 0) {
-      std::memcpy(result, row, shape_.length * sizeof(T));
+      copy(result, row, shape_.length);
       return;
     }
     const Size reach = head.shift_range;
     T* shifted = rows + Content<T>::rows * shape_.length;
     T* logarithm = shifted + shape_.length;
-    wrap(row, reach, around_);
+    wrap(row, reach, around());
     const Vector<T> least(T(head.sharpen_epsilon));
     for (Size n = 0; n < shape_.length; n += lanes<T>) {
       Vector<T> sum = least;
       for (Size j = 0; j <= 2 * reach; ++j)
-        sum = multiply_add(Vector<T>(values[head.shifts + j]), load(around_.data() + n + 2 * reach - j),
+        sum = multiply_add(Vector<T>(values[head.shifts + j]), load(around() + n + 2 * reach - j),
                            sum);
       if (n + lanes<T> > shape_.slots) sum = Vector<T>::set(Vector<T>(1), sum, shape_.slots - n);
       store(sum, shifted + n);
@@ -196,10 +200,10 @@ class NtmMemory {
       if (d_vector) read_memory_backward(shape_, weights(after, index), d_vector, carry);
       return;
     }
-    T* d_content = scratch_.data() + shape_.length;
+    T* d_content = scratch_ + shape_.length;
     const T* previous = weights(before, index);
     if (head.gate < 0) {
-      std::memcpy(d_content, d_row, shape_.length * sizeof(T));
+      copy(d_content, d_row, shape_.length);
       fill(d_row, shape_.length);
     } else {
       const Vector<T> gate(values[head.gate]), rest(1 - values[head.gate]);
@@ -210,12 +214,12 @@ class NtmMemory {
         store(gate * d, d_content + n);
         store(rest * d, d_row + n);
       }
-      d_values[head.gate] = total(sum);
+      put(d_values, head.gate, total(sum));
     }
     const Query<T> queries[] = {query(head, values)};
     const Content<T> contents[] = {content};
     const QueryGradients<T> d[] = {query_gradients(head, d_values)};
-    T* scratch = scratch_.data() + 2 * shape_.length;
+    T* scratch = scratch_ + 2 * shape_.length;
     if (d_vector)
       content_weights_backward<T, true>(shape_, seen.written, squares(seen), queries, contents, d_content,
                                         carry, d, scratch, {weights(after, index), d_vector});
@@ -230,23 +234,23 @@ class NtmMemory {
     const Size reach = head.shift_range;
     const T* shifted = rows + Content<T>::rows * shape_.length;
     const T* logarithm = shifted + shape_.length;
-    wrap(row, reach, around_);
+    wrap(row, reach, around());
     softmax_backward(result, d_row, d_row, shape_.length);
-    d_values[head.sharpening] = dot(d_row, logarithm, shape_.length);
+    put(d_values, head.sharpening, dot(d_row, logarithm, shape_.length));
     const Vector<T> gamma(values[head.sharpening]);
     for (Size n = 0; n < shape_.length; n += lanes<T>)
       store(gamma * load(d_row + n) / load(shifted + n), d_row + n);
     for (Size j = 0; j <= 2 * reach; ++j) {
       Vector<T> sum(0);
       for (Size n = 0; n < shape_.length; n += lanes<T>)
-        sum = multiply_add(load(d_row + n), load(around_.data() + n + 2 * reach - j), sum);
-      d_values[head.shifts + j] = total(sum);
+        sum = multiply_add(load(d_row + n), load(around() + n + 2 * reach - j), sum);
+      put(d_values, head.shifts + j, total(sum));
     }
-    wrap(d_row, reach, around_d_);
+    wrap(d_row, reach, around_d());
     for (Size n = 0; n < shape_.length; n += lanes<T>) {
       Vector<T> sum(0);
       for (Size j = 0; j <= 2 * reach; ++j)
-        sum = multiply_add(Vector<T>(values[head.shifts + j]), load(around_d_.data() + n + j), sum);
+        sum = multiply_add(Vector<T>(values[head.shifts + j]), load(around_d() + n + j), sum);
       store(sum, d_row + n);
     }
     zero_padding(d_row, shape_.slots, shape_.length);
@@ -261,10 +265,10 @@ class NtmMemory {
     }
   }
 
-  const Problem& problem_;
+  const Given& problem_;
   Shape shape_;
-  Size heads_;
-  Buffer<T> around_, around_d_, scratch_;
+  Size heads_, around_size_;
+  T* scratch_;
 };
 
 }  // namespace memnets

@@ -3,7 +3,8 @@
 //
 // Axes: B batch, T time, N memory slots, W word, R read heads, H write heads, I input. Every tensor
 // is contiguous unless strides are given; `kept` tensors have T (or T + 1) times when a backward
-// will need them and one, with a time stride of 0, when none will.
+// will need them and one, with a time stride of 0, when none will. Numbers are int64_t here, whatever a
+// Size is.
 #pragma once
 
 #include "vectors.h"
@@ -18,19 +19,19 @@ constexpr Size state_parts = 6;
 // One layer of the controller. Its recurrent input z holds, in this order and each where it has
 // any: the read vectors, the output of the layer below, its own output of the step before.
 struct Layer {
-  Size width;         // of z
-  Size reads;         // where they stand in z; -1 for nowhere
-  Size below;
-  Size own;
-  Size rows;          // of the product: gates * hidden (4 * hidden of a GRU)
-  Size inputs;        // numbers of x that it sees: columns of input_weights before z's
-  Size input_stride;  // of input_weights
+  int64_t width;         // of z
+  int64_t reads;         // where they stand in z; -1 for nowhere
+  int64_t below;
+  int64_t own;
+  int64_t rows;          // of the product: gates * hidden (4 * hidden of a GRU)
+  int64_t inputs;        // numbers of x that it sees: columns of input_weights before z's
+  int64_t input_stride;  // of input_weights
   void* input_weights;  // [rows, inputs + width - hidden]; of a GRU 3 blocks, the first three
   void* own_weights;    // [rows, hidden], null without `own`; of a GRU its blocks 1, 2 and 4
   void* bias_ih;        // [rows]; of a GRU 3 blocks; all of it of a cell without bias_hh
   void* bias_hh;        // null, or [rows]; of a GRU 3 blocks
   void* from_input;   // what z does not hold: input and biases, [T * B, rows]; null where x is given
-  Size from_input_row;  // stride; 0 where all rows are the same
+  int64_t from_input_row;  // stride; 0 where all rows are the same
   void* z;            // kept [T + 1, B, width]
   void* gates;        // kept [T, B, rows], activated
   void* cell;         // kept [T + 1, B, hidden], of an LSTM
@@ -55,35 +56,35 @@ struct Layer {
 
 // A run of the interface's numbers with one range; a simplex comes in groups.
 struct Field {
-  Size start;
-  Size count;
-  Size range;
-  Size group;
+  int64_t start;
+  int64_t count;
+  int64_t range;
+  int64_t group;
   double limit;       // what is above is set to it; infinity: none
 };
 
 // Where a head of an NTM finds its parameters among the interface's numbers; -1: it has none.
 struct Head {
-  Size key;
-  Size mask;
-  Size strength;
-  Size gate;
-  Size shifts;
-  Size sharpening;
-  Size shift_range;
+  int64_t key;
+  int64_t mask;
+  int64_t strength;
+  int64_t gate;
+  int64_t shifts;
+  int64_t sharpening;
+  int64_t shift_range;
   double similarity_epsilon;
   double sharpen_epsilon;
 };
 
 // Where the DNC finds its parameters, and its settings.
 struct DncPlaces {
-  Size read_keys, read_strengths, write_keys, write_strengths;
-  Size free_gates, allocation_gates, write_gates;
-  Size read_modes;               // -1 without a linkage
-  Size read_masks, write_masks;  // -1 where content is compared whole
-  Size sharpenings;              // -1 where the ways along the link are taken as they are
-  Size wipe;                     // 1 where what is freed is wiped
-  Size stop_usage_gradient;
+  int64_t read_keys, read_strengths, write_keys, write_strengths;
+  int64_t free_gates, allocation_gates, write_gates;
+  int64_t read_modes;               // -1 without a linkage
+  int64_t read_masks, write_masks;  // -1 where content is compared whole
+  int64_t sharpenings;              // -1 where the ways along the link are taken as they are
+  int64_t wipe;                     // 1 where what is freed is wiped
+  int64_t stop_usage_gradient;
   double similarity_epsilon;
   double allocation_epsilon;
   double usage_resolution;
@@ -91,21 +92,21 @@ struct DncPlaces {
 };
 
 struct Problem {
-  Size time, batch, slots, word, read_heads, write_heads;
-  Size hidden, depth, cell, skip;  // skip: the output is that of all layers side by side
-  Size threads, times_kept;        // times_kept: 1 where tensors marked kept have all times, else 0
-  Size segment;                    // memory records are kept for this many steps at once,
-  Size span;                       // and what of them can be written again for this many;
-  Size links_every;                // links are kept every so many steps, at most most_past + 1; it
+  int64_t time, batch, slots, word, read_heads, write_heads;
+  int64_t hidden, depth, cell, skip;  // skip: the output is that of all layers side by side
+  int64_t threads, times_kept;        // times_kept: 1 where tensors marked kept have all times, else 0
+  int64_t segment;                    // memory records are kept for this many steps at once,
+  int64_t span;                       // and what of them can be written again for this many;
+  int64_t links_every;                // links are kept every so many steps, at most most_past + 1; it
                                    // divides a segment that is not the whole sequence
-  Size direct;                     // the weights are read where they are: packing them costs more
+  int64_t direct;                     // the weights are read where they are: packing them costs more
                                    // than a few steps of a few rows
   Layer* layers;
-  Size* lengths;                   // [B], or null where every row is T long
+  int64_t* lengths;                   // [B], or null where every row is T long
   uint8_t* starts;                 // [T, B]: 1 where a row begins anew before a step, 0 past its
                                    // length; or null
 
-  Size numbers, fields_count;      // of the interface
+  int64_t numbers, fields_count;      // of the interface
   Field* fields;
   void* interface_weights;         // [numbers, outputs]
   void* interface_bias;
@@ -119,7 +120,7 @@ struct Problem {
   void* x;                         // [T, B, I]; null where a forward is given `from_input`
   void* h;                         // [T, B, outputs]
   void* read_vectors;              // [T, B, R * W]
-  Size logits;                     // O; 0 where the readout is left to the caller
+  int64_t logits;                     // O; 0 where the readout is left to the caller
   void* readout_weights;           // [O, outputs + R * W]
   void* readout_bias;
   void* y;                         // [T, B, O]
@@ -137,13 +138,13 @@ struct Problem {
 
   Head* heads;                     // R + H, reads first; null for a DNC
   DncPlaces* dnc;                  // null for an NTM
-  Size read_first;
-  Size erase_vectors, write_vectors;
+  int64_t read_first;
+  int64_t erase_vectors, write_vectors;
 
   void* records;                   // [B, segment + 1, kept]
   void* written;                   // [B, span + 1, written]
   void* links;                     // kept [B, segment / links_every + 1, links]
-  Size records_spent;              // a backward before this one has overwritten the last span
+  int64_t records_spent;              // a backward before this one has overwritten the last span
   void* checkpoints;               // [B, spans, state], where there are several spans
   void* fresh;                     // [B, record]: that of a row that begins anew, where any may
   void* start[state_parts];        // null: zero

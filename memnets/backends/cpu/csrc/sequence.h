@@ -1,24 +1,24 @@
-// The loop over time, for a thread's own rows of the batch: forward, then backward.
+// The loop over time, for a thread's own rows of the batch: forward, then backward. On a GPU a block of
+// warps stands for a thread, and each of its rows is one warp's; it has no more rows than warps.
 //
 // Rows do not see each other, so that a thread takes its rows through all steps without waiting for
 // another. The controller's products are for all of a thread's rows at once; the memory runs row by
 // row. Gradients of weights come after the loop: they are products over all steps at once (gradients.h).
 #pragma once
 
-#include <vector>
-
 #include "cells.h"
-#include "weights.h"
 
 namespace memnets {
 
-template <class T, class Memory>
+// `Given` is a Problem, or one whose sizes the compiler knows; `Weights` as in weights.h.
+template <class T, class Given, class Memory, class Weights>
 class Rows {
  public:
-  Rows(const Problem& problem, const Weights<T>& weights, Size first, Size count)
+  Rows(const Given& problem, const Weights& weights, Size first, Size count, Arena<T>& arena)
       : p_(problem),
         weights_(weights),
-        memory_(problem),
+        arena_(arena),
+        memory_(problem, arena.take_for_each(Memory(problem).work_size())),
         first_(first),
         count_(count),
         outputs_(problem.hidden * (problem.skip ? problem.depth : 1)),
@@ -31,56 +31,78 @@ class Rows {
   // what can be written again for `span` steps; where the next segment or span begins, the state that
   // it begins from is kept for all.
   void forward() {
-    running_.resize(count_ * memory_.running_size());
+    running_ = arena_.take(count_ * memory_.running_size());
     begin();
     for (Size t = 0; t < p_.time; ++t) {
-      for (Size b = first_; b < first_ + count_; ++b)
-        if (starts(t, b)) begin_anew(t, b);
+      if (p_.starts)
+        each_row([&](Size b) {
+          if (starts(t, b)) begin_anew(t, b);
+        });
       if (p_.checkpoints && t % p_.span == 0) keep(t);
       for (Size l = 0; l < p_.depth; ++l) layer_forward(t, l);
       interface_forward(t);
-      for (Size b = first_; b < first_ + count_; ++b)
+      each_row([&](Size b) {
         if (t < length(b)) memory_forward(t, b);
-      if (p_.logits) readout(t);
+      });
+      if constexpr (Weights::inputs_and_readout)
+        if (p_.logits) readout(t);
     }
   }
 
   void backward() {
     const Size hidden = p_.hidden;
-    carry_.assign(count_ * memory_.carry_size(), T(0));
-    d_reads_.assign(count_ * reads_, T(0));
-    d_values_.assign(p_.numbers, T(0));
-    d_outputs_.assign(count_ * outputs_, T(0));
-    d_below_.assign(count_ * hidden, T(0));
-    d_own_.assign(p_.depth * count_ * hidden, T(0));
-    d_c_.assign(p_.depth * count_ * hidden, T(0));
-    if (p_.starts) d_fresh_.assign(carry_.size(), T(0));
+    carry_ = arena_.take(count_ * memory_.carry_size());
+    d_reads_ = arena_.take(count_ * reads_);
+    d_values_ = arena_.take_for_each(p_.numbers);
+    d_outputs_ = arena_.take(count_ * outputs_);
+    d_below_ = arena_.take(count_ * hidden);
+    d_own_ = arena_.take(p_.depth * count_ * hidden);
+    d_c_ = arena_.take(p_.depth * count_ * hidden);
+    if (p_.starts) d_fresh_ = arena_.take(count_ * memory_.carry_size());
     Size widest = 0;
-    for (Size l = 0; l < p_.depth; ++l) widest = std::max(widest, p_.layers[l].width);
-    d_z_.assign(count_ * widest, T(0));
-    zeros_.assign(std::max(widest, outputs_ + reads_), T(0));
-    if (p_.d_y) d_seen_.assign(count_ * (outputs_ + reads_), T(0));
+    for (Size l = 0; l < p_.depth; ++l) widest = std::max(widest, Size(p_.layers[l].width));
+    d_z_ = arena_.take(count_ * widest);
+    zeros_ = arena_.take(std::max(widest, outputs_ + reads_));
+    if (p_.d_y) d_seen_ = arena_.take(count_ * (outputs_ + reads_));
+    if (p_.checkpoints) {
+      running_ = arena_.take(count_ * memory_.running_size());
+      unused_ = arena_.take_for_each(reads_);
+    }
     for (Size t = p_.time - 1; t >= 0; --t) {
       // The forward left the records of the last span; those of the others are made again.
       const bool last = t == p_.time - 1;
       const bool gone = last ? p_.records_spent != 0 : p_.checkpoints && (t + 1) % p_.span == 0;
       if (gone) repeat(t - t % p_.span, t + 1);
-      if (p_.d_y) readout_backward(t);
-      for (Size b = first_; b < first_ + count_; ++b) memory_backward(t, b);
+      if constexpr (Weights::inputs_and_readout)
+        if (p_.d_y) readout_backward(t);
+      each_row([&](Size b) { memory_backward(t, b); });
       interface_backward(t);
       for (Size l = p_.depth - 1; l >= 0; --l) layer_backward(t, l);
-      for (Size b = first_; b < first_ + count_; ++b)
-        if (starts(t, b)) begin_anew_backward(b);
+      if (p_.starts)
+        each_row([&](Size b) {
+          if (starts(t, b)) begin_anew_backward(b);
+        });
     }
     finish();
   }
 
  private:
+  // Calls body(b) for each row; when it returns, all rows are done.
+  template <class Body>
+  MEMNETS_INLINE void each_row(Body body) const {
+    for (Size b = first_ + worker(); b < first_ + count_; b += workers()) body(b);
+    block_barrier();
+  }
   Size length(Size b) const { return p_.lengths ? p_.lengths[b] : p_.time; }
   // Whether the row begins anew before step t.
-  bool starts(Size t, Size b) const { return p_.starts && p_.starts[t * p_.batch + b]; }
-  Size kept(Size t) const { return t * p_.times_kept; }
-  static T* at(void* base, Size row, Size width) { return static_cast<T*>(base) + row * width; }
+  bool starts(Size t, Size b) const { return p_.starts && p_.starts[int64_t(t) * p_.batch + b]; }
+  bool began_anew_before(Size t, Size b) const {
+    for (Size earlier = t - 1; earlier >= 0; --earlier)
+      if (starts(earlier, b)) return true;
+    return false;
+  }
+  int64_t kept(Size t) const { return t * p_.times_kept; }
+  static T* at(void* base, int64_t row, Size width) { return static_cast<T*>(base) + row * width; }
   T* z(const Layer& layer, Size t, Size b) const {
     return at(layer.z, kept(t) * p_.batch + b, layer.width);
   }
@@ -113,7 +135,7 @@ class Rows {
     return found;
   }
   // What the row's steps update in place.
-  T* running(Size b) { return running_.data() + (b - first_) * memory_.running_size(); }
+  T* running(Size b) { return running_ + (b - first_) * memory_.running_size(); }
   // Whether all that is kept is kept for every step.
   bool whole() const { return p_.span < p_.segment; }
   Size state_size() const { return written_ + (whole() ? 0 : memory_.state_size() + links_); }
@@ -123,63 +145,57 @@ class Rows {
   }
 
   void begin() {
-    begun_.assign(count_, 0);
-    for (Size b = first_; b < first_ + count_; ++b) {
+    each_row([&](Size b) {
       memory_.start(p_.start, b, record(0, b), running(b));
       for (Size l = 0; l < p_.depth; ++l) {
         const Layer& layer = p_.layers[l];
         begin_z(layer, 0, b, p_.start_reads, layer.start_h);
         if (layer.cell)
-          std::memcpy(at(layer.cell, b, p_.hidden), at(layer.start_c, b, p_.hidden),
-                      p_.hidden * sizeof(T));
+          copy(at(layer.cell, b, p_.hidden), at(layer.start_c, b, p_.hidden), p_.hidden);
       }
-    }
+    });
   }
 
   void begin_z(const Layer& layer, Size t, Size b, void* reads, void* h) const {
     if (layer.reads >= 0)
-      std::memcpy(z(layer, t, b) + layer.reads, at(reads, b, reads_), reads_ * sizeof(T));
+      copy(z(layer, t, b) + layer.reads, at(reads, b, reads_), reads_);
     if (layer.own >= 0)
-      std::memcpy(z(layer, t, b) + layer.own, at(h, b, p_.hidden), p_.hidden * sizeof(T));
+      copy(z(layer, t, b) + layer.own, at(h, b, p_.hidden), p_.hidden);
   }
 
   // The state before step t becomes the one to begin from (docs/derivations.md, begin_anew).
   // `before` and `cell_row` find the memory and c where they are.
   void begin_anew(Size t, Size b) {
-    char& begun = begun_[b - first_];
-    if (begun)
+    if (began_anew_before(t, b))
       memory_.start_running(p_.restart, b, running(b));
     else
       memory_.start(p_.restart, b, fresh(b), running(b));
-    begun = 1;
     for (Size l = 0; l < p_.depth; ++l)
       begin_z(p_.layers[l], t, b, p_.restart_reads, p_.layers[l].restart_h);
   }
 
   void keep(Size t) {
-    for (Size b = first_; b < first_ + count_; ++b) {
-      if (t >= length(b)) continue;
+    each_row([&](Size b) {
+      if (t >= length(b)) return;
       const Record<T> state = record(t, b);
       T* to = checkpoint(t, b);
-      std::memcpy(to, state.written, written_ * sizeof(T));
-      if (whole()) continue;
-      std::memcpy(to + written_, state.kept, memory_.state_size() * sizeof(T));
-      std::memcpy(to + written_ + memory_.state_size(), state.links, links_ * sizeof(T));
-    }
+      copy(to, state.written, written_);
+      if (whole()) return;
+      copy(to + written_, state.kept, memory_.state_size());
+      copy(to + written_ + memory_.state_size(), state.links, links_);
+    });
   }
 
   // The records of the steps from `from` to `to`, from the state at `from` and the kept values.
   void repeat(Size from, Size to) {
-    Buffer<T> unused(reads_);
-    running_.resize(count_ * memory_.running_size());
-    for (Size b = first_; b < first_ + count_; ++b) {
-      if (from >= length(b)) continue;
+    each_row([&](Size b) {
+      if (from >= length(b)) return;
       const Record<T> begun = record(from, b);
       const T* kept = checkpoint(from, b);
-      std::memcpy(begun.written, kept, written_ * sizeof(T));
+      copy(begun.written, kept, written_);
       if (!whole()) {
-        std::memcpy(begun.kept, kept + written_, memory_.state_size() * sizeof(T));
-        std::memcpy(begun.links, kept + written_ + memory_.state_size(), links_ * sizeof(T));
+        copy(begun.kept, kept + written_, memory_.state_size());
+        copy(begun.links, kept + written_ + memory_.state_size(), links_);
         memory_.go_on(begun, running(b));
       }
       for (Size t = from; t < std::min(to, length(b)); ++t) {
@@ -188,9 +204,9 @@ class Rows {
           continue;
         }
         if (starts(t, b)) memory_.go_on(fresh(b), running(b));
-        memory_.access(values(t, b), before(t, b), record(t + 1, b), running(b), unused.data());
+        memory_.access(values(t, b), before(t, b), record(t + 1, b), running(b), unused_);
       }
-    }
+    });
   }
 
   T* values(Size t, Size b) const { return at(p_.values, kept(t) * p_.batch + b, p_.numbers); }
@@ -208,30 +224,34 @@ class Rows {
     return {p_.hidden, gates(layer, t, b), own, c_before, cell(layer, t + 1, b)};
   }
   T* output(Size t, Size b, Size l) const {
-    return at(p_.h, t * p_.batch + b, outputs_) + (p_.skip ? l * p_.hidden : 0);
+    return at(p_.h, int64_t(t) * p_.batch + b, outputs_) + (p_.skip ? l * p_.hidden : 0);
   }
 
   // What the gates take: the biases, of x, and of z.
   void gates_forward(Size t, Size l) {
     const Layer& layer = p_.layers[l];
     T* to = gates(layer, t, first_);
-    const T* from = p_.x ? weights_.biases[l].data()
-                         : at(layer.from_input, t * p_.batch + first_, layer.from_input_row);
-    Size stride = p_.x ? 0 : layer.from_input_row;
-    if (p_.x && layer.inputs) {
-      weights_.inputs[l].multiply(count_, at(p_.x, t * p_.batch + first_, layer.inputs), layer.inputs,
-                                  from, stride, to, layer.rows);
-      from = to;
-      stride = layer.rows;
-    }
+    const T* from = at(layer.from_input, int64_t(t) * p_.batch + first_, layer.from_input_row);
+    Size stride = layer.from_input_row;
+    if constexpr (Weights::inputs_and_readout)
+      if (p_.x) {
+        from = weights_.biases[l].data();
+        stride = 0;
+        if (layer.inputs) {
+          weights_.inputs[l].multiply(count_, at(p_.x, int64_t(t) * p_.batch + first_, layer.inputs),
+                                      layer.inputs, from, stride, to, layer.rows);
+          from = to;
+          stride = layer.rows;
+        }
+      }
     weights_.layers[l].multiply(count_, z(layer, t, first_), layer.width, from, stride, to, layer.rows);
   }
 
   void layer_forward(Size t, Size l) {
     const Layer& layer = p_.layers[l];
     gates_forward(t, l);
-    for (Size b = first_; b < first_ + count_; ++b) {
-      if (t >= length(b)) continue;
+    each_row([&](Size b) {
+      if (t >= length(b)) return;
       // Without skip connections the output is the last layer's: earlier ones write theirs there first.
       T* h = output(t, b, l);
       const CellRow<T> row = cell_row(layer, t, b);
@@ -242,109 +262,111 @@ class Rows {
         case Cell::feedforward_tanh: elman(row, h); break;
         case Cell::feedforward: feedforward(row, h); break;
       }
-      if (layer.own >= 0) std::memcpy(z(layer, t + 1, b) + layer.own, h, p_.hidden * sizeof(T));
+      if (layer.own >= 0) copy(z(layer, t + 1, b) + layer.own, h, p_.hidden);
       if (l + 1 < p_.depth) {
         const Layer& above = p_.layers[l + 1];
-        std::memcpy(z(above, t, b) + above.below, h, p_.hidden * sizeof(T));
+        copy(z(above, t, b) + above.below, h, p_.hidden);
       }
       if (t + 1 == length(b)) {
-        if (layer.end_h) std::memcpy(at(layer.end_h, b, p_.hidden), h, p_.hidden * sizeof(T));
-        if (layer.end_c) std::memcpy(at(layer.end_c, b, p_.hidden), row.c, p_.hidden * sizeof(T));
+        if (layer.end_h) copy(at(layer.end_h, b, p_.hidden), h, p_.hidden);
+        if (layer.end_c) copy(at(layer.end_c, b, p_.hidden), row.c, p_.hidden);
       }
-    }
+    });
   }
 
   void interface_forward(Size t) {
     weights_.interface_part.multiply(count_, output(t, first_, 0), outputs_, at(p_.interface_bias, 0, 0),
                                      0, raw(t, first_), p_.numbers);
-    for (Size b = first_; b < first_ + count_; ++b)
-      field_values(p_.fields, p_.fields_count, raw(t, b), values(t, b));
+    each_row(
+        [&](Size b) { field_values(p_.fields, p_.fields_count, raw(t, b), values(t, b)); });
   }
 
   // y = W_y [h, r] + b_y
   void readout(Size t) {
-    T* y = at(p_.y, t * p_.batch + first_, p_.logits);
+    T* y = at(p_.y, int64_t(t) * p_.batch + first_, p_.logits);
     weights_.readout[0].multiply(count_, output(t, first_, 0), outputs_, at(p_.readout_bias, 0, 0), 0, y,
                                  p_.logits);
-    weights_.readout[1].multiply(count_, at(p_.read_vectors, t * p_.batch + first_, reads_), reads_, y,
+    weights_.readout[1].multiply(count_, at(p_.read_vectors, int64_t(t) * p_.batch + first_, reads_), reads_, y,
                                  p_.logits, y, p_.logits);
   }
 
   void memory_forward(Size t, Size b) {
-    T* vectors = at(p_.read_vectors, t * p_.batch + b, reads_);
+    T* vectors = at(p_.read_vectors, int64_t(t) * p_.batch + b, reads_);
     memory_.access(values(t, b), before(t, b), record(t + 1, b), running(b), vectors);
+    barrier();  // each head's vector is a row of its own
     for (Size l = 0; l < p_.depth; ++l) {
       const Layer& layer = p_.layers[l];
-      if (layer.reads >= 0) std::memcpy(z(layer, t + 1, b) + layer.reads, vectors, reads_ * sizeof(T));
+      if (layer.reads >= 0) copy(z(layer, t + 1, b) + layer.reads, vectors, reads_);
     }
     if (t + 1 == length(b)) {
       memory_.end(b, record(t + 1, b), running(b));
-      std::memcpy(at(p_.end_reads, b, reads_), vectors, reads_ * sizeof(T));
+      copy(at(p_.end_reads, b, reads_), vectors, reads_);
     }
   }
 
   // The gradients of what the readout takes: of h, and of the read vectors.
   void readout_backward(Size t) {
-    weights_.readout[0].multiply(count_, at(p_.d_y, t * p_.batch + first_, p_.logits), p_.logits,
-                                 zeros_.data(), 0, d_seen_.data(), outputs_ + reads_);
+    weights_.readout[0].multiply(count_, at(p_.d_y, int64_t(t) * p_.batch + first_, p_.logits), p_.logits,
+                                 zeros_, 0, d_seen_, outputs_ + reads_);
   }
 
   void memory_backward(Size t, Size b) {
-    T* d_raw = at(p_.d_raw, t * p_.batch + b, p_.numbers);
+    T* d_raw = at(p_.d_raw, int64_t(t) * p_.batch + b, p_.numbers);
     if (t >= length(b)) return fill(d_raw, p_.numbers);
-    T* carry = carry_.data() + (b - first_) * memory_.carry_size();
-    T* d_reads = d_reads_.data() + (b - first_) * reads_;
+    T* carry = carry_ + (b - first_) * memory_.carry_size();
+    T* d_reads = d_reads_ + (b - first_) * reads_;
     if (t + 1 == length(b)) start_backward(b, carry, d_reads);
     if (p_.d_read_vectors) {
-      add(d_reads, at(p_.d_read_vectors, t * p_.batch + b, reads_), reads_);
+      add(d_reads, at(p_.d_read_vectors, int64_t(t) * p_.batch + b, reads_), reads_);
     }
-    if (p_.d_y) add(d_reads, d_seen_.data() + (b - first_) * (outputs_ + reads_) + outputs_, reads_);
-    memory_.access_backward(values(t, b), d_values_.data(), before(t, b), record(t + 1, b), past(t, b),
-                            carry, d_reads);
+    if (p_.d_y) add(d_reads, d_seen_ + (b - first_) * (outputs_ + reads_) + outputs_, reads_);
+    barrier();  // all lanes take all of d_reads
+    memory_.access_backward(values(t, b), d_values_, before(t, b), record(t + 1, b), past(t, b), carry,
+                            d_reads);
+    field_values_backward(p_.fields, p_.fields_count, raw(t, b), values(t, b), d_values_, d_raw);
     fill(d_reads, reads_);
-    field_values_backward(p_.fields, p_.fields_count, raw(t, b), values(t, b), d_values_.data(), d_raw);
   }
 
   // A row's backward begins at its own last step, from the gradient of its final state.
   void start_backward(Size b, T* carry, T* d_reads) {
     memory_.start_backward(b, carry);
-    if (p_.d_end_reads) std::memcpy(d_reads, at(p_.d_end_reads, b, reads_), reads_ * sizeof(T));
+    if (p_.d_end_reads) copy(d_reads, at(p_.d_end_reads, b, reads_), reads_);
     for (Size l = 0; l < p_.depth; ++l) {
       const Layer& layer = p_.layers[l];
       const Size place = (l * count_ + b - first_) * p_.hidden;
       if (layer.d_end_h)
-        std::memcpy(d_own_.data() + place, at(layer.d_end_h, b, p_.hidden), p_.hidden * sizeof(T));
+        copy(d_own_ + place, at(layer.d_end_h, b, p_.hidden), p_.hidden);
       if (layer.d_end_c)
-        std::memcpy(d_c_.data() + place, at(layer.d_end_c, b, p_.hidden), p_.hidden * sizeof(T));
+        copy(d_c_ + place, at(layer.d_end_c, b, p_.hidden), p_.hidden);
     }
   }
 
   void interface_backward(Size t) {
-    const T* from = p_.d_y ? d_seen_.data() : zeros_.data();
+    const T* from = p_.d_y ? d_seen_ : zeros_;
     const Size stride = p_.d_y ? outputs_ + reads_ : 0;
-    weights_.interface_part.multiply(count_, at(p_.d_raw, t * p_.batch + first_, p_.numbers),
-                                     p_.numbers, from, stride, d_outputs_.data(), outputs_);
-    if (p_.d_h) add(d_outputs_.data(), at(p_.d_h, t * p_.batch + first_, outputs_), count_ * outputs_);
+    weights_.interface_part.multiply(count_, at(p_.d_raw, int64_t(t) * p_.batch + first_, p_.numbers),
+                                     p_.numbers, from, stride, d_outputs_, outputs_);
+    if (p_.d_h)
+      each_row([&](Size b) {
+        add(d_outputs_ + (b - first_) * outputs_, at(p_.d_h, int64_t(t) * p_.batch + b, outputs_), outputs_);
+      });
   }
 
   void layer_backward(Size t, Size l) {
     const Layer& layer = p_.layers[l];
     const Size hidden = p_.hidden;
-    for (Size b = first_; b < first_ + count_; ++b) {
-      T* d_gates = at(layer.d_gates, t * p_.batch + b, layer.rows);
-      if (t >= length(b)) {
-        fill(d_gates, layer.rows);
-        continue;
-      }
+    each_row([&](Size b) {
+      T* d_gates = at(layer.d_gates, int64_t(t) * p_.batch + b, layer.rows);
+      if (t >= length(b)) return fill(d_gates, layer.rows);
       const Size i = b - first_;
-      T* d_h = d_own_.data() + (l * count_ + i) * hidden;  // so far from the step after
+      T* d_h = d_own_ + (l * count_ + i) * hidden;  // so far from the step after
       if (p_.skip || l == p_.depth - 1)
-        add(d_h, d_outputs_.data() + i * outputs_ + (p_.skip ? l * hidden : 0), hidden);
-      if (l + 1 < p_.depth) add(d_h, d_below_.data() + i * hidden, hidden);
+        add(d_h, d_outputs_ + i * outputs_ + (p_.skip ? l * hidden : 0), hidden);
+      if (l + 1 < p_.depth) add(d_h, d_below_ + i * hidden, hidden);
       const CellRow<T> row = cell_row(layer, t, b);
       switch (static_cast<Cell>(p_.cell)) {
         case Cell::lstm:
-          lstm_backward(row, d_h, d_c_.data() + (l * count_ + i) * hidden, d_gates);
+          lstm_backward(row, d_h, d_c_ + (l * count_ + i) * hidden, d_gates);
           fill(d_h, hidden);
           break;
         case Cell::gru: gru_backward(row, d_h, d_h, d_gates); break;
@@ -358,20 +380,17 @@ class Rows {
           fill(d_h, hidden);
           break;
       }
-    }
-    weights_.layers[l].multiply(count_, at(layer.d_gates, t * p_.batch + first_, layer.rows),
-                                layer.rows, zeros_.data(), 0, d_z_.data(), layer.width);
-    for (Size i = 0; i < count_; ++i) {
-      const T* d_z = d_z_.data() + i * layer.width;
-      if (layer.reads >= 0) add(d_reads_.data() + i * reads_, d_z + layer.reads, reads_);
+    });
+    weights_.layers[l].multiply(count_, at(layer.d_gates, int64_t(t) * p_.batch + first_, layer.rows),
+                                layer.rows, zeros_, 0, d_z_, layer.width);
+    each_row([&](Size b) {
+      const Size i = b - first_;
+      const T* d_z = d_z_ + i * layer.width;
+      if (layer.reads >= 0) add(d_reads_ + i * reads_, d_z + layer.reads, reads_);
       if (layer.below >= 0)
-        std::memcpy(d_below_.data() + i * hidden, d_z + layer.below, hidden * sizeof(T));
-      if (layer.own >= 0) add(d_own_.data() + (l * count_ + i) * hidden, d_z + layer.own, hidden);
-    }
-  }
-
-  void add(T* to, const T* from, Size count) const {
-    for (Size n = 0; n < count; ++n) to[n] += from[n];
+        copy(d_below_ + i * hidden, d_z + layer.below, hidden);
+      if (layer.own >= 0) add(d_own_ + (l * count_ + i) * hidden, d_z + layer.own, hidden);
+    });
   }
 
   // The gradient of the state before a step at which the row begins anew is added to that of the
@@ -379,44 +398,44 @@ class Rows {
   void begin_anew_backward(Size b) {
     const Size i = b - first_, hidden = p_.hidden;
     const auto hand_over = [](T* from, void* to, Size row, Size size) {
-      if (to)
-        for (Size n = 0; n < size; ++n) at(to, row, size)[n] += from[n];
+      if (to) add(at(to, row, size), from, size);
       fill(from, size);
     };
     const Size size = memory_.carry_size();
-    hand_over(carry_.data() + i * size, d_fresh_.data(), i, size);
-    hand_over(d_reads_.data() + i * reads_, p_.d_restart_reads, b, reads_);
+    hand_over(carry_ + i * size, d_fresh_, i, size);
+    hand_over(d_reads_ + i * reads_, p_.d_restart_reads, b, reads_);
     for (Size l = 0; l < p_.depth; ++l) {
       const Layer& layer = p_.layers[l];
-      hand_over(d_own_.data() + (l * count_ + i) * hidden, layer.d_restart_h, b, hidden);
-      hand_over(d_c_.data() + (l * count_ + i) * hidden, layer.d_restart_c, b, hidden);
+      hand_over(d_own_ + (l * count_ + i) * hidden, layer.d_restart_h, b, hidden);
+      hand_over(d_c_ + (l * count_ + i) * hidden, layer.d_restart_c, b, hidden);
     }
   }
 
   void finish() {
-    for (Size b = first_; b < first_ + count_; ++b) {
+    each_row([&](Size b) {
       const Size i = b - first_;
       const Size carry = i * memory_.carry_size();
-      memory_.end_backward(p_.d_start, b, carry_.data() + carry);
-      if (p_.starts) memory_.end_backward(p_.d_restart, b, d_fresh_.data() + carry);
-      std::memcpy(at(p_.d_start_reads, b, reads_), d_reads_.data() + i * reads_, reads_ * sizeof(T));
+      memory_.end_backward(p_.d_start, b, carry_ + carry);
+      if (p_.starts) memory_.end_backward(p_.d_restart, b, d_fresh_ + carry);
+      copy(at(p_.d_start_reads, b, reads_), d_reads_ + i * reads_, reads_);
       for (Size l = 0; l < p_.depth; ++l) {
         const Layer& layer = p_.layers[l];
         const Size place = (l * count_ + i) * p_.hidden;
         if (layer.d_start_h)
-          std::memcpy(at(layer.d_start_h, b, p_.hidden), d_own_.data() + place, p_.hidden * sizeof(T));
+          copy(at(layer.d_start_h, b, p_.hidden), d_own_ + place, p_.hidden);
         if (layer.d_start_c)
-          std::memcpy(at(layer.d_start_c, b, p_.hidden), d_c_.data() + place, p_.hidden * sizeof(T));
+          copy(at(layer.d_start_c, b, p_.hidden), d_c_ + place, p_.hidden);
       }
-    }
+    });
   }
 
-  const Problem& p_;
-  const Weights<T>& weights_;
+  const Given& p_;
+  const Weights& weights_;
+  Arena<T>& arena_;
   Memory memory_;
   Size first_, count_, outputs_, reads_, written_, links_, kept_;
-  Buffer<T> running_, carry_, d_reads_, d_values_, d_outputs_, d_below_, d_seen_, zeros_, d_own_, d_c_, d_z_, d_fresh_;
-  std::vector<char> begun_;  // whether the row has begun anew, so that its fresh record is there
+  T *running_, *carry_, *d_reads_, *d_values_, *d_outputs_, *d_below_, *d_seen_, *zeros_, *d_own_, *d_c_,
+      *d_z_, *d_fresh_, *unused_;
 };
 
 }  // namespace memnets

@@ -416,6 +416,11 @@ inline Vector<T> with_sign(Vector<T> magnitude, Vector<T> sign_of) {
   return from_bits<T>((bits(magnitude) & ~sign) | (bits(sign_of) & sign));
 }
 
+template <class T>
+inline T first(Vector<T> value) {
+  return value.raw[0];
+}
+
 // Folds a vector in halves, the widest apart first; `fold` takes two vectors of any width.
 template <class T, class Fold>
 inline T folded(Vector<T> value, Fold fold) {

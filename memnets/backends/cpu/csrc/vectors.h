@@ -1,44 +1,13 @@
 // Rows of numbers: what the kernels are written in. Lengths that are no multiple of a vector's
 // lanes are padded (N) or end in a part of a vector.
+//
+// Number n of a row is loaded and stored by the lane n % lanes alone, so that loops over rows need no
+// barrier. barrier() stands where a lane needs what another has stored.
 #pragma once
-
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <new>
-#include <type_traits>
-#include <vector>
 
 #include "functions.h"
 
-// Before a loop of a few constant turns over an array of vectors: only unrolled does the array live in
-// registers.
-#if defined(__clang__)
-#define MEMNETS_UNROLL _Pragma("unroll")
-#else
-#define MEMNETS_UNROLL _Pragma("GCC unroll 16")
-#endif
-
 namespace memnets {
-
-// Memory that begins where a vector does: one that lies across two cache lines costs twice.
-template <class T>
-struct Aligned {
-  using value_type = T;
-  static constexpr std::align_val_t line{64};
-  Aligned() = default;
-  template <class U>
-  Aligned(const Aligned<U>&) {}
-  T* allocate(std::size_t count) {
-    return static_cast<T*>(::operator new(count * sizeof(T), line));
-  }
-  void deallocate(T* place, std::size_t) { ::operator delete(place, line); }
-  bool operator==(const Aligned&) const { return true; }
-};
-
-template <class T>
-using Buffer = std::vector<T, Aligned<T>>;
 
 template <class T>
 constexpr Size padded(Size count) {
@@ -51,6 +20,20 @@ MEMNETS_INLINE void each(Size length, Body body) {
   Size start = 0;
   for (; start + lanes<T> <= length; start += lanes<T>) body(start, lanes<T>);
   if (start < length) body(start, length - start);
+}
+
+// Calls body(n) for every n: each is one lane's.
+template <class Body>
+MEMNETS_INLINE void each_alone(Size count, Body body) {
+  for (Size n = lane(); n < count; n += lanes_apart) body(n);
+}
+
+// to += from
+template <class T>
+MEMNETS_INLINE void add(T* to, const T* from, Size length) {
+  each<T>(length, [=](Size n, Size count) MEMNETS_ALWAYS {
+    store(load(to + n, count) + load(from + n, count), to + n, count);
+  });
 }
 
 // All that follows takes rows whose length is padded to whole vectors.
@@ -89,11 +72,6 @@ MEMNETS_INLINE T dot(const T* a, const T* b, Size length) {
   return total(sum);
 }
 
-template <class T>
-inline void fill(T* to, Size length, T value = 0) {
-  std::fill(to, to + length, value);
-}
-
 // to += factor * from
 template <class T>
 MEMNETS_INLINE void add_scaled(T* to, T factor, const T* from, Size length) {
@@ -104,7 +82,9 @@ MEMNETS_INLINE void add_scaled(T* to, T factor, const T* from, Size length) {
 
 template <class T>
 inline void zero_padding(T* row, Size used, Size length) {
-  for (Size n = used; n < length; ++n) row[n] = 0;
+  if (used == length) return;
+  T* last = row + length - lanes<T>;
+  store(Vector<T>::set(Vector<T>(0), load(last), used - (length - lanes<T>)), last);
 }
 
 // to = softmax(scale * from) over `used` numbers; the padding becomes 0. `to` may be `from`. The
@@ -112,15 +92,11 @@ inline void zero_padding(T* row, Size used, Size length) {
 // exponential can take where the scale is 1e10 (float32).
 template <class T>
 MEMNETS_INLINE void softmax(const T* from, T scale, T* to, Size used, Size length) {
-  T largest = -std::numeric_limits<T>::infinity();
-  {
-    Vector<T> most(largest);
-    Size n = 0;
-    for (; n + lanes<T> <= used; n += lanes<T>) most = maximum(most, load(from + n));
-    if (n) largest = largest_of(most);
-    for (; n < used; ++n) largest = std::max(largest, from[n]);
-  }
-  const Vector<T> factor(scale), top(largest);
+  Vector<T> most(-std::numeric_limits<T>::infinity());
+  Size whole = 0;
+  for (; whole + lanes<T> <= used; whole += lanes<T>) most = maximum(most, load(from + whole));
+  if (whole < used) most = maximum(most, Vector<T>::set(most, load(from + whole), used - whole));
+  const Vector<T> factor(scale), top(largest_of(most));
   Vector<T> sum(0);
   for (Size n = 0; n < length; n += lanes<T>) {
     Vector<T> power = exponential(factor * (load(from + n) - top));

@@ -49,6 +49,7 @@ class Product {
 
 template <class T>
 struct Weights {
+  static constexpr bool inputs_and_readout = true;  // it has those too
   std::vector<Product<T>> layers;
   Product<T> interface_part;
   std::vector<Product<T>> inputs;  // of x, where a step multiplies it: [I] to [rows],
