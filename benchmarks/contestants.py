@@ -106,10 +106,11 @@ def lstm(case: Case) -> Contestant:
 def timed_backends(backends: Mapping[str, object] = BACKENDS) -> list[str]:
     """The backends that do not run the reference's own code, and so have a time of their own.
 
-    `auto` has none: it takes one of the others.
+    `auto` has none: it takes one of the others. `cuda` is timed by `benchmarks.gpu`.
     """
+    others = "auto", "cuda"
     reference = backends["reference"]
-    return [name for name, run in backends.items() if run is not reference and name != "auto"]
+    return [name for name, run in backends.items() if run is not reference and name not in others]
 
 
 def inputs(case: Case, dtype: torch.dtype = torch.float32) -> Tensor:

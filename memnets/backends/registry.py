@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from memnets.backends import cpu as fused
+from memnets.backends import cuda
 from memnets.backends.compiled import compiled
 from memnets.backends.cpu import graphs
 from memnets.backends.cpu.scanning import SCANS
@@ -52,7 +53,7 @@ class Backend:
     """
 
     name: str = "auto"
-    """`auto`, `reference`, `compiled` or `fused`: see docs/backends.md"""
+    """`auto`, `reference`, `compiled`, `fused` or `cuda`: see docs/backends.md"""
     checkpoint_every: int | None = None
     """to train in less memory, segments of this many steps are computed again in the backward;
     None keeps everything"""
@@ -80,8 +81,10 @@ def choose(layer: Steps, x: Tensor, state: State) -> Choice:
     """Say which backend runs a layer over x [T, B, I] from a state.
 
     Raises:
-        ValueError: if the layer's backend is `fused` and cannot serve the call.
+        ValueError: if the layer's backend is `fused` or `cuda` and cannot serve the call.
     """
+    if layer.backend == "cuda":
+        _check_cuda(layer, x, state, None)
     if layer.backend not in ("auto", "fused"):
         return Choice(layer.backend, None)
     if graphs.in_graph():
@@ -161,6 +164,31 @@ def _on_kernel(
     return reason
 
 
+def by_cuda(
+    layer: Steps,
+    x: Tensor,
+    state: State | None,
+    lengths: Tensor | None,
+    checkpoint_every: int | None = None,
+    starts: Starts | None = None,
+) -> Unrolled:
+    """Run the whole sequence as one kernel on a GPU: see `memnets.backends.cuda`.
+
+    Raises:
+        ValueError: if the kernel cannot serve the call, with the reason.
+    """
+    _check_cuda(layer, x, state, starts)
+    return cuda.run(layer, x, state, lengths, checkpoint_every, starts)
+
+
+def _check_cuda(layer: Steps, x: Tensor, state: State | None, starts: Starts | None) -> None:
+    reason = cuda.supports(layer, x, state, starts)
+    if reason is not None:
+        raise ValueError(
+            f'backend="cuda" cannot serve this call. {reason} Use backend="auto" or "compiled".'
+        )
+
+
 def auto(
     layer: Steps,
     x: Tensor,
@@ -229,6 +257,7 @@ BACKENDS: dict[str, Unroll] = {
     "reference": reference,
     "compiled": compiled,
     "fused": by_kernel,
+    "cuda": by_cuda,
 }
 
 

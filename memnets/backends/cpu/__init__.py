@@ -42,6 +42,7 @@ __all__ = [
     "RECORD_BUDGET",
     "Stepper",
     "UnavailableError",
+    "cast",
     "knows_states",
     "makes_constants",
     "reason_against",
@@ -49,6 +50,7 @@ __all__ = [
     "stepper",
     "supports",
     "threads",
+    "unserved",
 ]
 
 
@@ -58,13 +60,25 @@ def supports(
     state: State | None,
     starts: Starts | None = None,
 ) -> str | None:
-    """Say in a sentence why the kernel cannot serve this call; None where it can.
+    """Say in a sentence why the kernel cannot serve a call; None where it can: see `unserved`."""
+    return unserved(layer, x, state, starts) or reason_against(layer.some_weight.dtype)
+
+
+def unserved(
+    layer: Steps,
+    x: Tensor,
+    state: State | None,
+    starts: Starts | None,
+    device: torch.device | None = None,
+) -> str | None:
+    """Say in a sentence what of a call a kernel cannot serve; None if it can serve all of it.
 
     Args:
         layer: as the class has it, or changed.
         x: [T, B, I].
         state: with the batch axis; None is the layer's own, which `makes_constants`.
         starts: where rows begin anew, and from what.
+        device: where all tensors must be; None is the CPU.
     """
     modules = inner_modules(layer)
     known = planned(layer, modules)
@@ -86,15 +100,17 @@ def supports(
         if reason is not None:
             return reason
         shown += carried
+    cast = torch.is_autocast_enabled("cpu" if device is None else device.type)
     return (
-        reason_in_tensors(parameters, dtype)
-        or reason_in_tensors(shown, None if torch.is_autocast_enabled("cpu") else dtype)
-        or (None if starts is None else _reason_in_starts(layer, x, starts, known))
-        or reason_against(dtype)
+        reason_in_tensors(parameters, dtype, device)
+        or reason_in_tensors(shown, None if cast else dtype, device)
+        or (None if starts is None else _reason_in_starts(layer, x, starts, known, device))
     )
 
 
-def _reason_in_starts(layer: Steps, x: Tensor, starts: Starts, known: Planned) -> str | None:
+def _reason_in_starts(
+    layer: Steps, x: Tensor, starts: Starts, known: Planned, device: torch.device | None
+) -> str | None:
     """Say what of the starts the kernel cannot take: the mask, or the state to begin from."""
     form, restart = form_of(starts.state)
     if form != known.form:
@@ -102,10 +118,10 @@ def _reason_in_starts(layer: Steps, x: Tensor, starts: Starts, known: Planned) -
     if starts.mask.shape != x.shape[:2]:
         shapes = tuple(x.shape[:2]), tuple(starts.mask.shape)
         return f"It knows starts [T, B] = {shapes[0]}; these are {shapes[1]}."
-    dtype = None if torch.is_autocast_enabled("cpu") else layer.some_weight.dtype
+    cast = torch.is_autocast_enabled("cpu" if device is None else device.type)
     return (
-        reason_in_tensors([starts.mask], torch.bool)
-        or reason_in_tensors(restart, dtype)
+        reason_in_tensors([starts.mask], torch.bool, device)
+        or reason_in_tensors(restart, None if cast else layer.some_weight.dtype, device)
         or _reason_in_form(restart, shapes_of(known, x.shape[1]))
     )
 
@@ -140,11 +156,12 @@ def run(
     dtype = layer.some_weight.dtype
     with torch.autocast("cpu", enabled=False):
         started = map_tensors(lambda tensor: tensor.to(dtype), started)
-        begun = _cast(starts, dtype)
+        begun = cast(starts, dtype)
         return _run(layer, x.to(dtype), started, lengths, checkpoint_every, begun, False)
 
 
-def _cast(starts: Starts | None, dtype: torch.dtype) -> Starts | None:
+def cast(starts: Starts | None, dtype: torch.dtype) -> Starts | None:
+    """Give the state of the starts another dtype."""
     if starts is None:
         return None
     return starts._replace(state=map_tensors(lambda tensor: tensor.to(dtype), starts.state))

@@ -66,7 +66,7 @@ def gradients(
             "The layer was changed between the forward and a backward with create_graph=True, "
             'which runs it again; change it after the backward, or use backend="reference".'
         )
-    with torch.enable_grad(), torch.autocast("cpu", enabled=False):
+    with torch.enable_grad(), torch.autocast(tensors.x.device.type, enabled=False):
         # Views, so that a tensor which was given in two places gets the gradient of each place.
         views = [tensor.view_as(tensor) for tensor in tensors.flat()]
         made_again = outputs(call, type(tensors).of(views, call.plan, call.readout))

@@ -207,8 +207,13 @@ def _expected_shapes(layer: Any) -> dict[nn.Module, dict[str, tuple[int, ...]]]:
 # ----------------------------------------------------------------------- the tensors
 
 
-def reason_in_tensors(tensors: Iterable[Tensor], dtype: torch.dtype | None = None) -> str | None:
-    """Say what the kernel cannot take of tensors, which it takes by their address; else None."""
+def reason_in_tensors(
+    tensors: Iterable[Tensor], dtype: torch.dtype | None = None, device: torch.device | None = None
+) -> str | None:
+    """Say what the kernel cannot take of tensors, which it takes by their address; else None.
+
+    `device` is where all must be; None is the CPU.
+    """
     strided, has_storage = torch.strided, torch._C._has_storage
     for tensor in tensors:
         if type(tensor) not in PLAIN:
@@ -219,8 +224,9 @@ def reason_in_tensors(tensors: Iterable[Tensor], dtype: torch.dtype | None = Non
             return "It takes tensors that hold their numbers; one is a lazy view."
         if not tensor.data_ptr() and tensor.is_cpu and tensor.numel():
             return "It takes tensors that hold their numbers; the storage of one is freed."
-        if not tensor.is_cpu:
-            return f"It runs on the CPU; the layer, its input or its state is on {tensor.device}."
+        if not (tensor.is_cpu if device is None else tensor.device == device):
+            place = "the CPU" if device is None else device
+            return f"It runs on {place}; the layer, its input or its state is on {tensor.device}."
         if dtype is not None and tensor.dtype is not dtype:
             return f"All parameters must be of one dtype; one is {tensor.dtype}, another {dtype}."
     return None

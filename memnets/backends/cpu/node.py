@@ -21,7 +21,8 @@ from memnets.backends.cpu.problems import MANY, NARROW, Call, Problems, Tensors
 from memnets.checks import full_precision
 
 
-def _fresh(tensor: Tensor) -> Tensor:
+def fresh(tensor: Tensor) -> Tensor:
+    """A tensor of the same form, contiguous, whose numbers are not set."""
     return torch.empty_like(tensor, memory_format=torch.contiguous_format)
 
 
@@ -59,9 +60,9 @@ def forward(
     make = x.new_empty if call.lengths is None else x.new_zeros
     h = make((time, batch, tensors.interface_weights.shape[1]))
     read_vectors = make((time, batch, problem.read_heads * problem.word))
-    end_reads = _fresh(tensors.start_reads)
-    ends = [[_fresh(part) for part in state] for state in tensors.controller]
-    end_memory = [_fresh(part) for part in tensors.memory]
+    end_reads = fresh(tensors.start_reads)
+    ends = [[fresh(part) for part in state] for state in tensors.controller]
+    end_memory = [fresh(part) for part in tensors.memory]
     problem.h, problem.read_vectors = run.address(h), run.address(read_vectors)
     logits = [make((time, batch, len(weight))) for weight in tensors.readout[:1]]
     if logits:
@@ -160,25 +161,25 @@ def backward(
     run.divide(buffer)
     problem.records_spent = int(spent and problem.checkpoints is not None)
     d_readout = _readout_backward(run, tensors, d_outputs, outputs) if tensors.readout else []
-    _point_to_outputs(run, d_outputs, call.plan)
+    point_to_outputs(run, d_outputs, call.plan)
     h = outputs[0]
-    d_reads = _fresh(tensors.start_reads)
-    d_states = [[_fresh(part) for part in state] for state in tensors.controller]
+    d_reads = fresh(tensors.start_reads)
+    d_states = [[fresh(part) for part in state] for state in tensors.controller]
     d_memory = [
-        _fresh(part) if want else None
+        fresh(part) if want else None
         for part, want in zip(tensors.memory, wanted.memory, strict=True)
     ]
     problem.d_start_reads = run.address(d_reads)
     run.controller("d_start", d_states)
     run.parts("d_start", d_memory)
-    d_restart = _begin_backward(run, tensors, wanted, call.plan)
+    d_restart = begin_backward(run, tensors, wanted, call.plan)
     steps = problem.time * problem.batch
     d_raw = h.new_empty(steps, problem.numbers)
     problem.d_raw = run.address(d_raw)
     d_gates = [h.new_empty(steps, layer.rows) for layer in run.layers]
     for layer, gradient in zip(run.layers, d_gates, strict=True):
         layer.d_gates = run.address(gradient)
-    d_weights, d_bias = _fresh(tensors.interface_weights), _fresh(tensors.interface_bias)
+    d_weights, d_bias = fresh(tensors.interface_weights), fresh(tensors.interface_bias)
     problem.d_interface_weights = run.address(d_weights)
     problem.d_interface_bias = run.address(d_bias)
     problem.x, problem.h = run.address(tensors.x), run.address(h)
@@ -187,7 +188,7 @@ def backward(
         for layer, parameters in zip(run.layers, tensors.cells, strict=True)
     ]
     run.library.memnets_backward(run.reference)
-    d_x = _input_gradient(run, tensors, d_gates) if wanted.x else None
+    d_x = input_gradient(run, tensors, d_gates) if wanted.x else None
     return Tensors(
         d_x, d_weights, d_bias, d_reads, d_cells, d_states, d_memory, d_restart, d_readout
     ).flat()
@@ -195,7 +196,7 @@ def backward(
 
 def _weight_gradients(run: Problems, layer: Layer, parameters: Sequence[Tensor]) -> list[Tensor]:
     """Make the gradients of a layer's parameters, and point to them."""
-    made = [_fresh(parameter) for parameter in parameters]
+    made = [fresh(parameter) for parameter in parameters]
     weights, biases = made[: len(made) // 2], made[len(made) // 2 :]
     if len(biases) == 2 and run.problem.cell != GRU:
         biases[1] = made[-1] = biases[0]  # both are added to the same sum
@@ -205,7 +206,8 @@ def _weight_gradients(run: Problems, layer: Layer, parameters: Sequence[Tensor])
     return made
 
 
-def _input_gradient(run: Problems, tensors: Tensors, d_gates: Sequence[Tensor]) -> Tensor:
+def input_gradient(run: Problems, tensors: Tensors, d_gates: Sequence[Tensor]) -> Tensor:
+    """The gradient of x, from those of what the layers' activations take."""
     parts = [
         products.to_input(parameters, gradient, layer.inputs)
         for layer, parameters, gradient in zip(run.layers, tensors.cells, d_gates, strict=True)
@@ -225,14 +227,14 @@ def _readout_backward(
     if d_logits is None:
         return [None, None]
     run.readout(tensors.readout)
-    found = [_fresh(parameter) for parameter in tensors.readout]
+    found = [fresh(parameter) for parameter in tensors.readout]
     problem = run.problem
     problem.d_readout_weights, problem.d_readout_bias = map(run.address, found)
     problem.d_y, problem.read_vectors = run.address(d_logits), run.address(outputs[1])
     return found
 
 
-def _begin_backward(
+def begin_backward(
     run: Problems, tensors: Tensors, wanted: Tensors, plan: Plan
 ) -> Sequence[Tensor | None]:
     """Point to gradients of what rows begin anew from, all 0, which the kernel adds to."""
@@ -248,7 +250,7 @@ def _begin_backward(
     return gradients
 
 
-def _point_to_outputs(run: Problems, d_outputs: Sequence[Tensor | None], plan: Plan) -> None:
+def point_to_outputs(run: Problems, d_outputs: Sequence[Tensor | None], plan: Plan) -> None:
     """Point to the gradients of what the forward returned; None of them is no gradient."""
     problem, states = run.problem, plan.states
     d_h, d_read_vectors, d_end_reads, *rest = d_outputs

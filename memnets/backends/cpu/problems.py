@@ -9,6 +9,7 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from memnets.backends.cpu import again, products
@@ -135,7 +136,7 @@ class Problems:
     def __init__(self, call: Call, tensors: Tensors, direct: bool | None = None) -> None:
         """`direct`: whether weights are read where they are; None: where that is faster."""
         plan = call.plan
-        self.library: ctypes.CDLL = load(tensors.x.dtype)
+        self.library: Any = self._library(tensors.x.dtype)
         problem = Problem.from_buffer_copy(plan.problem)
         self.problem: Problem = problem
         self.layers: ctypes.Array[Layer] = type(plan.layers).from_buffer_copy(plan.layers)
@@ -163,6 +164,10 @@ class Problems:
             layer.inputs = inputs if layer.reads != ABSENT else 0
             layer.own_weights = self.address(parameters[1]) if layer.own != ABSENT else None
             layer.bias_ih, layer.bias_hh = map(self.address, products.biases_of(parameters))
+
+    def _library(self, dtype: torch.dtype) -> Any:
+        """What runs it."""
+        return load(dtype)
 
     def address(self, tensor: Tensor | None) -> int | None:
         """The address of a tensor's numbers, made contiguous first; None of none and of empty."""

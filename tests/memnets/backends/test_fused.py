@@ -51,10 +51,10 @@ def results(layer, backend, x, lengths=None, checkpoint_every=None, starts=None)
     return [one.detach() for one in (*made, *gradients)]
 
 
-def assert_agree(layer, x, lengths=None, checkpoint_every=None, starts=None):
+def assert_agree(layer, x, lengths=None, checkpoint_every=None, starts=None, backend="fused"):
     """In float32 also as far as the reference is from itself in float64: some cases round badly."""
     expected = results(layer, "reference", x, lengths, None, starts)
-    actual = results(layer, "fused", x, lengths, checkpoint_every, starts)
+    actual = results(layer, backend, x, lengths, checkpoint_every, starts)
     exact = results(copy.deepcopy(layer).double(), "reference", x.double(), lengths, None, starts)
     sizes = [float(one.abs().max()) if one.numel() else 0.0 for one in expected]
     for one, other, best, size in zip(actual, expected, exact, sizes, strict=True):

@@ -1,0 +1,229 @@
+// Who works on rows of the batch, on a GPU: a vector is a warp, of which each thread holds one number, and
+// what a thread is on a processor is a block of warps. It has what simd.h and thread.h have, from the words
+// of CUDA, which nvrtc.h or an emulator bring.
+#pragma once
+
+namespace memnets {
+
+using Size = DeviceSize;
+
+template <class T>
+constexpr Size lanes = 32;
+constexpr unsigned all_lanes = 0xffffffffu;
+// Of one kind that a kernel for the device can have.
+constexpr Size most_heads = 16;
+
+template <class T>
+struct BitsOf;
+template <>
+struct BitsOf<float> {
+  using type = uint32_t;
+};
+template <>
+struct BitsOf<double> {
+  using type = uint64_t;
+};
+template <class T>
+using Bits = typename BitsOf<T>::type;
+template <class T>
+using Raw = T;
+
+namespace native {
+
+template <class T>
+inline T larger(T a, T b) {
+  return a > b ? a : b;
+}
+template <class T>
+inline T smaller(T a, T b) {
+  return a < b ? a : b;
+}
+
+}  // namespace native
+
+inline Size lane() { return threadIdx.x % 32; }
+constexpr Size lanes_apart = 32;
+inline Size worker() { return threadIdx.x / 32; }
+inline Size workers() { return blockDim.x / 32; }
+inline void barrier() { __syncwarp(); }
+inline void block_barrier() { __syncthreads(); }
+inline void prefetch(const void*) {}
+
+template <class T>
+class Vector {
+ public:
+  T raw;
+
+  Vector() = default;
+  Vector(T value) : raw(value) {}
+
+  Vector sqrt() const { return ::sqrt(raw); }
+  Vector inverse_root() const { return T(1) / ::sqrt(raw); }
+
+  // a with the first `count` numbers of b.
+  static Vector set(Vector a, Vector b, Size count) { return lane() < count ? b : a; }
+
+  friend Vector operator+(Vector a, Vector b) { return a.raw + b.raw; }
+  friend Vector operator-(Vector a, Vector b) { return a.raw - b.raw; }
+  friend Vector operator*(Vector a, Vector b) { return a.raw * b.raw; }
+  friend Vector operator/(Vector a, Vector b) { return a.raw / b.raw; }
+  friend bool operator<(Vector a, Vector b) { return a.raw < b.raw; }
+  friend bool operator==(Vector a, Vector b) { return a.raw == b.raw; }
+};
+
+template <class T>
+using Mask = bool;
+
+template <class T>
+inline Vector<T> select(bool mask, Vector<T> yes, Vector<T> no) {
+  return mask ? yes : no;
+}
+
+template <class T>
+inline Bits<T> bits(Vector<T> value) {
+  return __builtin_bit_cast(Bits<T>, value.raw);
+}
+
+template <class T>
+inline Vector<T> from_bits(Bits<T> value) {
+  return __builtin_bit_cast(T, value);
+}
+
+template <class T>
+inline Vector<T> load(const T* from) {
+  return from[lane()];
+}
+
+// Numbers past `count` are 0.
+template <class T>
+inline Vector<T> load(const T* from, Size count) {
+  return lane() < count ? from[lane()] : T(0);
+}
+
+template <class T>
+inline void store(Vector<T> value, T* to) {
+  to[lane()] = value.raw;
+}
+
+template <class T>
+inline void store(Vector<T> value, T* to, Size count) {
+  if (lane() < count) to[lane()] = value.raw;
+}
+
+template <class T>
+inline void store_away(Vector<T> value, T* to) {
+  store(value, to);
+}
+
+template <class T>
+inline Vector<T> multiply_add(Vector<T> a, Vector<T> b, Vector<T> c) {
+  return fma(a.raw, b.raw, c.raw);
+}
+
+// NaN where one of the two is.
+template <class T>
+inline Vector<T> maximum(Vector<T> a, Vector<T> b) {
+  return a == a ? native::larger(a.raw, b.raw) : a.raw;
+}
+
+template <class T>
+inline Vector<T> absolute(Vector<T> value) {
+  return fabs(value.raw);
+}
+
+// The magnitude of the one with the sign of the other.
+template <class T>
+inline Vector<T> with_sign(Vector<T> magnitude, Vector<T> sign_of) {
+  return copysign(magnitude.raw, sign_of.raw);
+}
+
+// Of this lane: all have the same where a number became a vector.
+template <class T>
+inline T first(Vector<T> value) {
+  return value.raw;
+}
+
+// What `fold` makes of all numbers: in halves, so that every lane has the same to the last bit.
+template <class T, class Fold>
+inline T folded(Vector<T> value, Fold fold) {
+  T result = value.raw;
+  MEMNETS_UNROLL
+  for (int step = 16; step; step >>= 1) result = fold(result, __shfl_xor_sync(all_lanes, result, step));
+  return result;
+}
+
+template <class T>
+inline T total(Vector<T> value) {
+  return folded(value, [](T a, T b) { return a + b; });
+}
+
+template <class T>
+inline T largest_of(Vector<T> value) {
+  return folded(value, [](T a, T b) { return a < b ? b : a; });
+}
+
+// Stores, and adds, a number that all lanes know: by the lane whose place it is.
+template <class T>
+inline void put(T* row, Size n, T value) {
+  if (lane() == n % 32) row[n] = value;
+}
+template <class T>
+inline void add_to(T* row, Size n, T value) {
+  if (lane() == n % 32) row[n] += value;
+}
+
+template <class T>
+inline void fill(T* to, Size length, T value = 0) {
+  for (Size n = lane(); n < length; n += 32) to[n] = value;
+}
+
+template <class T>
+inline void copy(T* to, const T* from, Size length) {
+  for (Size n = lane(); n < length; n += 32) to[n] = from[n];
+}
+
+// One vector of ones, but for a zero at a place of it.
+template <class T>
+inline Vector<T> all_but_one(Size place) {
+  return lane() == place ? T(0) : T(1);
+}
+
+// Each of the ways over the links would take as long to compile as all else: all links are kept.
+constexpr bool remakes_links = false;
+
+// A vector for each head.
+template <class T>
+class HeadVectors {
+ public:
+  explicit HeadVectors(Size count, Vector<T> value = Vector<T>(0)) {
+    for (Size h = 0; h < count; ++h) content_[h] = value;
+  }
+  Vector<T>& operator[](Size head) { return content_[head]; }
+
+ private:
+  Vector<T> content_[most_heads + 1];
+};
+
+// Numbers to work with, zeros at first: a block's, taken one part after the other by all its threads.
+template <class T>
+class Arena {
+ public:
+  explicit Arena(T* place) : place_(place) {}
+  T* take(Size count) {
+    T* taken = place_;
+    place_ += (count + 31) / 32 * 32;
+    for (Size n = threadIdx.x; n < count; n += blockDim.x) taken[n] = 0;
+    block_barrier();
+    return taken;
+  }
+  // For each of the warps its own.
+  T* take_for_each(Size count) {
+    const Size whole = (count + 31) / 32 * 32;
+    return take(workers() * whole) + worker() * whole;
+  }
+
+ private:
+  T* place_;
+};
+
+}  // namespace memnets

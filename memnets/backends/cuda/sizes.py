@@ -1,0 +1,130 @@
+"""How many numbers the kernel keeps and works with, and where each part of them begins.
+
+`memory_sizes` says of a memory what csrc/ntm.h and csrc/dnc.h do, for vectors of 32 numbers; a test
+compares the two.
+
+Axes: B batch, T time, N memory slots, W word, R read heads, H write heads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import NamedTuple
+
+from memnets.backends.cpu.plan import ABSENT, LSTM, Layer, Problem
+
+LANES = 32
+LINE = 64
+"""Bytes: each part of what is kept begins at a multiple of them."""
+LINK_COLUMNS = 22
+"""Rows that a pass over a link takes (csrc/links.h)."""
+TILE = 4
+"""Rows that a product takes at once (csrc/block_products.h)."""
+
+
+class MemorySizes(NamedTuple):
+    """Numbers of one row of the batch."""
+
+    running: int
+    """What its steps update in place."""
+    written: int
+    kept: int
+    """Of a record, and in that of the state:"""
+    state: int
+    carry: int
+    """The gradients that a backward carries."""
+    work: int
+    """What a warp works with."""
+
+    def times(self, length: int) -> MemorySizes:
+        """Of rows, the numbers."""
+        return MemorySizes(*(length * rows for rows in self))
+
+
+def padded(count: int) -> int:
+    """A count of numbers in whole vectors."""
+    return -(-count // LANES) * LANES
+
+
+def memory_sizes(problem: Problem) -> MemorySizes:
+    """The sizes of a memory."""
+    slots, word = problem.slots, problem.word
+    readers, writers = problem.read_heads, problem.write_heads
+    length = padded(slots)
+    if not problem.dnc:
+        heads = readers + writers
+        reach = max(problem.heads[index].shift_range for index in range(heads))
+        rows = MemorySizes(0, word + 1, 6 * heads, heads, word + heads, 5).times(length)
+        return rows._replace(work=rows.work + 2 * padded(length + 2 * reach + LANES))
+    places = problem.dnc.contents
+    links = 0 if places.read_modes == ABSENT else writers
+    running = links * slots
+    state = word + 2 + links + readers + writers
+    ways = 2 * readers * links
+    kept = state + 5 * writers + 3 * readers + ways * (1 if places.sharpenings == ABSENT else 2)
+    carry = word + 1 + links + readers + writers + running
+    work = 6 + ways + 2 * writers + LINK_COLUMNS + readers + (word + 2 if places.wipe else 0)
+    return MemorySizes(running, 0, kept, state, carry, work).times(length)
+
+
+def bytes_a_step(problem: Problem, batch: int, size: int) -> int:
+    """How many bytes a step of training keeps of the memory, for numbers of `size` bytes."""
+    memory = memory_sizes(problem)
+    return batch * (memory.kept + memory.written + memory.running) * size
+
+
+def divide(problem: Problem, layers: ctypes.Array[Layer], address: int | None, size: int) -> int:
+    """Point to the parts of what is kept, as csrc/kernel.cpp does; return how many numbers.
+
+    Args:
+        problem: whose pointers are set.
+        layers: of its controller.
+        address: where it begins; None to ask for the size alone.
+        size: of a number, in bytes.
+    """
+    used, line, memory = 0, LINE // size, memory_sizes(problem)
+
+    def take(count: int) -> int | None:
+        nonlocal used
+        place = None if address is None or not count else address + used * size
+        used += -(-count // line) * line
+        return place
+
+    batch, times = problem.batch, problem.time if problem.times_kept else 1
+    spans = -(-problem.time // problem.span)
+    problem.raw = take(times * batch * problem.numbers)
+    problem.values = take(times * batch * problem.numbers)
+    for layer in layers:
+        layer.z = take((times + 1) * batch * layer.width)
+        layer.gates = take(times * batch * layer.rows)
+        layer.cell = take((times + 1) * batch * problem.hidden if problem.cell == LSTM else 0)
+    problem.records = take(batch * (problem.segment + 1) * memory.kept)
+    problem.written = take(batch * (problem.span + 1) * memory.written)
+    links = memory.running if problem.times_kept else 0
+    problem.links = take(batch * (problem.segment // problem.links_every + 1) * links)
+    several = problem.times_kept and spans > 1
+    problem.checkpoints = take(
+        batch * spans * (memory.written + memory.state + links) if several else 0
+    )
+    problem.fresh = take(batch * (memory.written + memory.kept + links) if problem.starts else 0)
+    return used
+
+
+def arena_size(
+    problem: Problem, layers: ctypes.Array[Layer], rows: int, threads: int, forward: bool
+) -> int:
+    """How many numbers a block of `threads` takes to work with, for `rows` rows of the batch."""
+    memory, warps, hidden = memory_sizes(problem), threads // LANES, problem.hidden
+    parts = [TILE * threads, warps * padded(memory.work)]
+    if forward:
+        return sum(map(padded, [*parts, rows * memory.running]))
+    reads = problem.read_heads * problem.word
+    outputs = hidden * (problem.depth if problem.skip else 1)
+    widest = max(layer.width for layer in layers)
+    parts += [rows * memory.carry, rows * reads, warps * padded(problem.numbers), rows * outputs]
+    parts += [rows * hidden, *2 * [problem.depth * rows * hidden]]
+    parts += [rows * memory.carry if problem.starts else 0]
+    parts += [rows * widest, max(widest, outputs + reads)]
+    if problem.checkpoints:
+        parts += [rows * memory.running, warps * padded(reads)]
+    return sum(map(padded, parts))

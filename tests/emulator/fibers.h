@@ -1,0 +1,226 @@
+// The words of CUDA that the kernel uses, for a C++ compiler: every thread of a block is a fiber, which runs
+// alone until it waits for others. In which order they run is chosen: where a barrier is missing, a result
+// depends on it.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <math.h>
+#include <memory>
+#include <random>
+#include <type_traits>
+#include <vector>
+
+#define MEMNETS_ALWAYS __attribute__((always_inline))
+#define MEMNETS_INLINE inline
+#define MEMNETS_UNROLL
+
+using DeviceSize = int64_t;  // as the sizes of a Problem, which are not known here when it is compiled
+
+// Compiled with -fsanitize=thread, each fiber is a thread to the sanitizer, which only barriers order:
+// shuffles promise nothing of memory. What two lanes do in no order, of which one writes, is a race.
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#define MEMNETS_UNSEEN __attribute__((noinline, no_sanitize("thread")))
+#else
+#define MEMNETS_UNSEEN
+#endif
+
+struct Index {
+  int x;
+};
+
+namespace emulator {
+
+inline Index thread{0}, block_of_grid{0}, block_size{32};
+MEMNETS_UNSEEN inline Index current(const Index& one) { return one; }
+
+#if defined(__SANITIZE_THREAD__)
+inline void* watched() { return __tsan_create_fiber(0); }
+inline void watch(void* fiber) { __tsan_switch_to_fiber(fiber, __tsan_switch_to_fiber_no_sync); }
+inline void forget(void* fiber) { __tsan_destroy_fiber(fiber); }
+inline void* this_one() { return __tsan_get_current_fiber(); }
+inline void release_to(void* meeting) { __tsan_release(meeting); }
+inline void acquire_from(void* meeting) { __tsan_acquire(meeting); }
+#else
+inline void* watched() { return nullptr; }
+inline void watch(void*) {}
+inline void forget(void*) {}
+inline void* this_one() { return nullptr; }
+inline void release_to(void*) {}
+inline void acquire_from(void*) {}
+#endif
+
+enum class Wait { no, warp, block, ended };
+enum Order { ascending, descending };  // or the seed of a shuffle at every turn
+
+extern "C" void memnets_switch(void** leave, void* enter);
+// Saves the registers that a call must leave as they were, and goes on with another stack.
+asm(R"(
+.text
+.hidden memnets_switch
+.type memnets_switch, @function
+memnets_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size memnets_switch, . - memnets_switch
+)");
+
+struct Fiber {
+  std::unique_ptr<char[]> memory;
+  void* stack = nullptr;
+  void* watched = nullptr;
+  Wait wait = Wait::no;
+  bool exchanges = false, meetings[2] = {};  // which of two comes next: of warp and of block
+};
+
+struct Block {
+  std::vector<Fiber> fibers;
+  std::function<void()> work;
+  void *scheduler = nullptr, *watched = this_one();
+  uint64_t exchanged[2][1024];
+  // What those who wait for each other have in common, and what they have the next time: some may be
+  // there before others have left.
+  char meetings[2], warp_meetings[2][32];
+};
+inline Block* block = nullptr;
+
+MEMNETS_UNSEEN inline void yield(Wait wait) {
+  Fiber& fiber = block->fibers[thread.x];
+  fiber.wait = wait;
+  watch(block->watched);
+  memnets_switch(&fiber.stack, block->scheduler);
+}
+
+MEMNETS_UNSEEN inline void meet(Wait wait) {
+  const bool all = wait == Wait::block, next = block->fibers[thread.x].meetings[all] ^= true;
+  void* meeting = all ? &block->meetings[next] : &block->warp_meetings[next][thread.x / 32];
+  release_to(meeting);
+  yield(wait);
+  acquire_from(meeting);
+}
+
+MEMNETS_UNSEEN inline void enter() {
+  acquire_from(block);
+  block->work();
+  release_to(block);
+  yield(Wait::ended);
+}
+
+// Those of a group that wait go on when all of it are there.
+MEMNETS_UNSEEN inline void release(std::vector<Fiber>& fibers, size_t first, size_t end, Wait kind) {
+  for (size_t i = first; i < end; ++i)
+    if (fibers[i].wait != kind) return;
+  for (size_t i = first; i < end; ++i) fibers[i].wait = Wait::no;
+}
+
+inline void begin(Fiber& fiber) {
+  constexpr size_t size = 256 << 10, saved = 6;
+  if (!fiber.memory) fiber.memory.reset(new char[size]);
+  const uintptr_t top = reinterpret_cast<uintptr_t>(fiber.memory.get() + size) & ~uintptr_t(63);
+  void** stack = reinterpret_cast<void**>(top) - 1;  // as a call leaves it: 8 bytes off a multiple of 16
+  *--stack = reinterpret_cast<void*>(&enter);
+  for (size_t i = 0; i < saved; ++i) *--stack = nullptr;
+  fiber.stack = stack;
+  if (!fiber.watched) fiber.watched = watched();
+  fiber.wait = Wait::no;
+  fiber.exchanges = fiber.meetings[0] = fiber.meetings[1] = false;
+}
+
+MEMNETS_UNSEEN inline void run_turn(Block& running, const std::vector<int>& turn) {
+  bool moved = false;
+  for (int i : turn) {
+    Fiber& fiber = running.fibers[i];
+    if (fiber.wait != Wait::no) continue;
+    moved = true;
+    thread.x = i;
+    watch(fiber.watched);
+    memnets_switch(&running.scheduler, fiber.stack);
+  }
+  if (!moved) {
+    std::fprintf(stderr, "emulator: threads wait for each other for ever\n");
+    std::abort();
+  }
+  for (size_t first = 0; first < turn.size(); first += 32)
+    release(running.fibers, first, first + 32, Wait::warp);
+  release(running.fibers, 0, turn.size(), Wait::block);
+}
+
+inline void launch(int blocks, int threads, int order, std::function<void()> work) {
+  Block running;
+  running.fibers.resize(threads);
+  running.work = std::move(work);
+  block = &running;
+  block_size.x = threads;
+  std::mt19937 generator(order);
+  std::vector<int> turn(threads);
+  for (int i = 0; i < threads; ++i) turn[i] = order == descending ? threads - 1 - i : i;
+  for (block_of_grid.x = 0; block_of_grid.x < blocks; ++block_of_grid.x) {
+    for (Fiber& fiber : running.fibers) begin(fiber);
+    release_to(&running);
+    const auto ended = [](const Fiber& fiber) { return fiber.wait == Wait::ended; };
+    while (!std::all_of(running.fibers.begin(), running.fibers.end(), ended)) {
+      if (order > descending) std::shuffle(turn.begin(), turn.end(), generator);
+      run_turn(running, turn);
+    }
+    acquire_from(&running);
+  }
+  for (Fiber& fiber : running.fibers) forget(fiber.watched);
+  block = nullptr;
+}
+
+// What the thread `from` of the same warp gives; its own where there is none.
+template <class T>
+MEMNETS_UNSEEN inline T exchange(T value, int from) {
+  const int me = thread.x;
+  const bool next = block->fibers[me].exchanges ^= true;
+  std::memcpy(&block->exchanged[next][me], &value, sizeof(T));
+  yield(Wait::warp);
+  const int other = from >= 0 && from / 32 == me / 32 ? from : me;
+  std::memcpy(&value, &block->exchanged[next][other], sizeof(T));
+  return value;
+}
+
+}  // namespace emulator
+
+#define threadIdx emulator::current(emulator::thread)
+#define blockIdx emulator::current(emulator::block_of_grid)
+#define blockDim emulator::current(emulator::block_size)
+
+inline void __syncwarp() { emulator::meet(emulator::Wait::warp); }
+inline void __syncthreads() { emulator::meet(emulator::Wait::block); }
+template <class T>
+inline T __shfl_xor_sync(unsigned, T value, int step) {
+  return emulator::exchange(value, threadIdx.x ^ step);
+}
+template <class T>
+inline T __shfl_up_sync(unsigned, T value, int step) {
+  return emulator::exchange(value, threadIdx.x - step);
+}
+template <class T>
+inline T __shfl_down_sync(unsigned, T value, int step) {
+  return emulator::exchange(value, threadIdx.x + step);
+}
+template <class T>
+inline T __shfl_sync(unsigned, T value, int from) {
+  return emulator::exchange(value, threadIdx.x / 32 * 32 + from);
+}
