@@ -1,0 +1,99 @@
+"""The kernel for a GPU compiled for the architectures it is for, and what of a GPU it takes.
+
+    pip install nvidia-cuda-nvrtc
+    python -m tests.stress.cubins
+
+Needs no GPU. Ends with status 1 where a kernel spills, or has a stack of more bytes, than the table
+of docs/gpu.md allows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from typing import Any, NamedTuple
+
+import torch
+
+import memnets
+from memnets.backends.cpu.plan import Plan
+from memnets.backends.cuda import nvrtc
+from memnets.backends.cuda.sources import NUMBERS, Sources, sources
+
+ARCHITECTURES = ("sm_80", "sm_90")
+MOST_STACK = {"NTM": 256, "DNC": 1024}
+"""Bytes of a thread's stack, where what does not fit into registers goes too."""
+ASKED = "--ptxas-options=--verbose"
+
+
+class Usage(NamedTuple):
+    """What a thread of one kernel takes."""
+
+    kernel: str
+    registers: int
+    stack: int
+    """Bytes, as are the two that follow."""
+    stores: int
+    """Of registers to the stack."""
+    loads: int
+
+
+def usages(said: str) -> list[Usage]:
+    """What the compiler says of its kernels.
+
+    >>> usages("Function properties for memnets_forward 8 bytes stack frame, 4 bytes spill stores, "
+    ...        "4 bytes spill loads Used 64 registers")
+    [Usage(kernel='memnets_forward', registers=64, stack=8, stores=4, loads=4)]
+    """
+    pattern = (
+        r"Function properties for (memnets_\w+).*?(\d+) bytes stack frame, (\d+) bytes spill "
+        r"stores, (\d+) bytes spill loads.*?Used (\d+) registers"
+    )
+    return [
+        Usage(name, int(registers), int(stack), int(stores), int(loads))
+        for name, stack, stores, loads, registers in re.findall(pattern, said, re.DOTALL)
+    ]
+
+
+def verbose(made_of: Sources) -> Sources:
+    """The same, of which the compiler says what a kernel takes."""
+    return made_of._replace(options=(*made_of.options, ASKED))
+
+
+def rows(kind: str, layer: Any, dtype: torch.dtype, architecture: str) -> list[str]:
+    """Compile a layer's kernels; their rows of the table."""
+    start = time.perf_counter()
+    cubin, said = nvrtc.compiled(verbose(sources(Plan(layer.spec), dtype)), architecture)
+    seconds = time.perf_counter() - start
+    assert len(cubin) > 0
+    found = []
+    for one in usages(said):
+        words = [kind, NUMBERS[dtype], architecture, one.kernel.removeprefix("memnets_")]
+        numbers = [one.registers, one.stack, one.stores, one.loads, round(seconds)]
+        bad = one.stack > MOST_STACK[kind]
+        found.append(f"| {' | '.join([*words, *map(str, numbers)])} |{' too much' if bad else ''}")
+    assert len(found) == 2, said
+    return found
+
+
+def main() -> int:
+    """Compile all; print the table; return how the program ends."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--architectures", nargs="+", default=ARCHITECTURES)
+    options = parser.parse_args()
+    names = ("layer", "number", "architecture", "kernel", "registers", "stack", "spill stores")
+    print(f"| {' | '.join((*names, 'spill loads', 'seconds for both'))} |\n|{'---|' * 9}")
+    failed = False
+    for kind, layer in (("NTM", memnets.NTM(9, 8)), ("DNC", memnets.DNC(9, 8))):
+        for dtype in NUMBERS:
+            for architecture in options.architectures:
+                for row in rows(kind, layer, dtype, architecture):
+                    print(row, flush=True)
+                    failed |= row.endswith("too much")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
