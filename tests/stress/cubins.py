@@ -3,8 +3,8 @@
     pip install nvidia-cuda-nvrtc
     python -m tests.stress.cubins
 
-Needs no GPU. Ends with status 1 where a kernel spills, or has a stack of more bytes, than the table
-of docs/gpu.md allows.
+Needs no GPU. Ends with status 1 where a thread has a stack of more bytes than docs/gpu.md allows;
+what is spilled of its registers lies there too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from memnets.backends.cuda import nvrtc
 from memnets.backends.cuda.sources import NUMBERS, Sources, sources
 
 ARCHITECTURES = ("sm_80", "sm_90")
-MOST_STACK = {"NTM": 256, "DNC": 1024}
+MOST_STACK = {"NTM": 256, "DNC": 2048}
 """Bytes of a thread's stack, where what does not fit into registers goes too."""
 ASKED = "--ptxas-options=--verbose"
 

@@ -106,6 +106,9 @@ MEMNETS_INLINE Vector<T> all_but_one(Size place) {
   return load(ones_and_zero<T>.data() + lanes<T> - place);
 }
 
+// Whether several heads pass over a memory at once.
+constexpr bool heads_at_once = true;
+
 // Whether a backward makes again the links that were not kept: it has several ways over them then.
 constexpr bool remakes_links = true;
 

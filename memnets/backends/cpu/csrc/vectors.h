@@ -54,11 +54,15 @@ MEMNETS_INLINE void blocks(Size length, Body body) {
 template <class Body>
 MEMNETS_INLINE void groups(Size heads, Body body) {
   Size first = 0;
-  for (; first + 4 <= heads; first += 4) body(first, Count<4>());
-  switch (heads - first) {
-    case 3: return body(first, Count<3>());
-    case 2: return body(first, Count<2>());
-    case 1: return body(first, Count<1>());
+  if constexpr (heads_at_once) {
+    for (; first + 4 <= heads; first += 4) body(first, Count<4>());
+    switch (heads - first) {
+      case 3: return body(first, Count<3>());
+      case 2: return body(first, Count<2>());
+      case 1: return body(first, Count<1>());
+    }
+  } else {
+    for (; first < heads; ++first) body(first, Count<1>());
   }
 }
 

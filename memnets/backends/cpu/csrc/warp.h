@@ -188,7 +188,9 @@ inline Vector<T> all_but_one(Size place) {
   return lane() == place ? T(0) : T(1);
 }
 
-// Each of the ways over the links would take as long to compile as all else: all links are kept.
+// More ways over the memory and its links would each take long to compile: heads pass one by one, and all
+// links are kept.
+constexpr bool heads_at_once = false;
 constexpr bool remakes_links = false;
 
 // A vector for each head.
