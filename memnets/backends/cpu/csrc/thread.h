@@ -69,16 +69,16 @@ constexpr Size lane() { return 0; }
 constexpr Size lanes_apart = 1;
 
 // Until all lanes are here, and see what the others stored; until all who share rows are.
-inline void barrier() {}
-inline void block_barrier() {}
+MEMNETS_INLINE void barrier() {}
+MEMNETS_INLINE void block_barrier() {}
 
 // Stores, and adds, a number that all lanes know.
 template <class T>
-inline void put(T* row, Size n, T value) {
+MEMNETS_INLINE void put(T* row, Size n, T value) {
   row[n] = value;
 }
 template <class T>
-inline void add_to(T* row, Size n, T value) {
+MEMNETS_INLINE void add_to(T* row, Size n, T value) {
   row[n] += value;
 }
 
@@ -88,7 +88,7 @@ inline void fill(T* to, Size length, T value = 0) {
 }
 
 template <class T>
-inline void copy(T* to, const T* from, Size length) {
+MEMNETS_INLINE void copy(T* to, const T* from, Size length) {
   std::memcpy(to, from, length * sizeof(T));
 }
 
@@ -112,6 +112,6 @@ constexpr bool heads_at_once = true;
 // Whether a backward makes again the links that were not kept: it has several ways over them then.
 constexpr bool remakes_links = true;
 
-inline void prefetch(const void* place) { __builtin_prefetch(place); }
+MEMNETS_INLINE void prefetch(const void* place) { __builtin_prefetch(place); }
 
 }  // namespace memnets
