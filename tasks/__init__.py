@@ -20,12 +20,14 @@ from tasks.babi import Babi
 from tasks.base import Axis, Batch, Rows, Task, bits_per_sequence, draw, exact_match, wrong_bits
 from tasks.binary_addition import BinaryAddition
 from tasks.binary_multiplication import BinaryMultiplication
+from tasks.binary_sum import BinarySum
 from tasks.bucket_sort import BucketSort
 from tasks.compute_sqrt import ComputeSqrt
 from tasks.copy import Copy
 from tasks.copy_or_reverse import CopyOrReverse
 from tasks.costs import BITS, SYMBOLS, Cost, squared_error
 from tasks.cycle_navigation import CycleNavigation
+from tasks.duplicate_string import DuplicateString
 from tasks.duplicated import Duplicated
 from tasks.dyck import Dyck
 from tasks.dynamic_ngram import DynamicNGram
@@ -60,12 +62,14 @@ __all__ = [
     "Batch",
     "BinaryAddition",
     "BinaryMultiplication",
+    "BinarySum",
     "BucketSort",
     "ComputeSqrt",
     "Copy",
     "CopyOrReverse",
     "Cost",
     "CycleNavigation",
+    "DuplicateString",
     "Duplicated",
     "Dyck",
     "DynamicNGram",

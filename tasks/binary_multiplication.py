@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+import random
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +25,7 @@ from tasks.transduction import (
     tape,
 )
 
-TIMES, END = 2, 2  # the sign between the numbers, and the symbol after the product
+SIGN, END = 2, 2  # the sign between the numbers, and the symbol after the product
 LEAST = 4  # below that, there is nothing to work out
 WIDTH = 10
 
@@ -86,16 +88,11 @@ class BinaryMultiplication:
         draws = python_generator(generator)
         tokens, answers = [], []
         for _ in range(batch_size):
-            if length < 3:
-                tokens.append(_bits(draws.randrange(2**length - 1), length))
-                product = [0] * (length - 1)
-            else:
-                first = draws.randint(1, length - 2)
-                widths = (first, length - 1 - first)
-                one, two = (draws.randint(1, 2**width - 1) for width in widths)
-                tokens.append([*_bits(one, widths[0]), TIMES, *_bits(two, widths[1])])
-                product = _bits(one * two, (one * two).bit_length())
-            answers.append([*product, END, *[0] * (length - 1 - len(product))])
+            shown, numbers = expression(length, draws)
+            tokens.append(shown)
+            product = math.prod(numbers)
+            bits = [0] * (length - 1) if length < 3 else bits_of(product, product.bit_length())
+            answers.append([*bits, END, *[0] * (length - 1 - len(bits))])
         shown, said = (torch.tensor(rows).T.to(generator.device) for rows in (tokens, answers))
         return tape(shown, 3, said, 3)
 
@@ -129,14 +126,30 @@ class BinaryMultiplication:
         return at_lengths(self)
 
 
-def _bits(number: int, width: int) -> list[int]:
+def expression(length: int, draws: random.Random) -> tuple[list[int], list[int]]:
+    """A string of so many symbols, two numbers and the sign between them; and the numbers.
+
+    The sign stands at any place but the ends, and the numbers are any that fit beside it, but for
+    0. Below three symbols there is one number, any but the greatest.
+    """
+    if length < 3:
+        number = draws.randrange(2**length - 1)
+        return bits_of(number, length), [number]
+    first = draws.randint(1, length - 2)
+    widths = (first, length - 1 - first)
+    one, two = (draws.randint(1, 2**width - 1) for width in widths)
+    return [*bits_of(one, widths[0]), SIGN, *bits_of(two, widths[1])], [one, two]
+
+
+def bits_of(number: int, width: int) -> list[int]:
+    """The lowest bits of a number, the lowest first."""
     return [number >> place & 1 for place in range(width)]
 
 
 def _multiply(tokens: list[int]) -> list[int]:
     product = [0] * (len(tokens) - 1)
-    if TIMES in tokens:
-        sign = tokens.index(TIMES)
+    if SIGN in tokens:
+        sign = tokens.index(SIGN)
         for i, one in enumerate(tokens[:sign]):
             for j, two in enumerate(tokens[sign + 1 :]):
                 product[i + j] += one * two

@@ -29,11 +29,10 @@ from tasks.transduction import GRID, at_lengths, check_lengths, faultless, lengt
 class Duplicated:
     """Show a sequence of random binary vectors and a delimiter; the answer has each vector twice.
 
-    The answer to s1 s2 s3 is s1 s1 s2 s2 s3 s3. (To say the whole sequence twice, the duplicate
-    string task of Deletang et al. 2023, is `RepeatCopy` with two copies; the defaults here are its
-    binary strings of 1 to 40 symbols.) A sequence takes T = 3 length + 1 steps: the vectors, the
-    delimiter, then twice as many steps without any input, for the answer. Inputs [T, B, bits + 1],
-    targets [T, B, bits].
+    The answer to s1 s2 s3 is s1 s1 s2 s2 s3 s3. (To say the whole sequence twice, as Deletang et
+    al. 2023 do, is `DuplicateString`; the defaults here are its binary strings of 1 to 40 symbols.)
+    A sequence takes T = 3 length + 1 steps: the vectors, the delimiter, then twice as many steps
+    without any input, for the answer. Inputs [T, B, bits + 1], targets [T, B, bits].
 
     Raises:
         ValueError: a size is below 1, or min_length is above max_length.

@@ -212,6 +212,7 @@ def knows_how_often_relations_are_asked_for(batch: Batch) -> torch.Tensor:
 
 
 def knows_where_the_product_ends(batch: Batch) -> torch.Tensor:
+def knows_where_the_number_ends(batch: Batch) -> torch.Tensor:
     end = batch.targets[..., -1]
     after = end.cumsum(0)
     highest = end.roll(-1, 0)  # a one, or the only symbol there is before the end marker
@@ -523,6 +524,16 @@ TABLE = {
         guess=knows_the_length(tasks.MissingDuplicateString()),
         other={},
     ),
+    "duplicate_string": Row(
+        tasks.DuplicateString(),
+        tape_size,
+        [(length,) for length in range(1, 41)],
+        string_sizes(1),
+        tiny={"max_length": 3},
+        evaluations={f"length_{length}": 3 * length for length in (40, 100, 500)},
+        guess=knows_the_length(tasks.DuplicateString()),
+        other={},
+    ),
     "binary_multiplication": Row(
         tasks.BinaryMultiplication(),
         tape_size,
@@ -530,7 +541,18 @@ TABLE = {
         string_sizes(4),
         tiny={"max_length": 5},
         evaluations={f"length_{length}": 2 * length for length in (40, 100, 500)},
-        guess=knows_where_the_product_ends,
+        guess=knows_where_the_number_ends,
+        rows=16,
+        other={},
+    ),
+    "binary_sum": Row(
+        tasks.BinarySum(),
+        tape_size,
+        [(length,) for length in range(1, 41)],
+        string_sizes(4),
+        tiny={"max_length": 5},
+        evaluations={f"length_{length}": 2 * length + 1 for length in (40, 100, 500)},
+        guess=knows_where_the_number_ends,
         rows=16,
         other={},
     ),

@@ -74,6 +74,12 @@ def product(tokens):
     return [int(symbol) for symbol in answer.ljust(len(text), "0")]
 
 
+def total(tokens):
+    text = "".join(map(str, tokens))
+    number = sum(int(part[::-1], 2) for part in text.split("2"))
+    return [int(symbol) for symbol in (f"{number:b}"[::-1] + "2").ljust(len(text) + 1, "0")]
+
+
 def root(bits):
     number, found = int("".join(map(str, bits)), 2), 0
     while (found + 1) * (found + 1) <= number:
@@ -89,6 +95,8 @@ ORACLES = {
     "modular_arithmetic_brackets": lambda tokens: [value(tokens, BRACKETS)],
     "solve_equation": equation,
     "missing_duplicate_string": missing,
+    "duplicate_string": lambda bits: [*bits, *bits],
+    "binary_sum": total,
     "binary_multiplication": product,
     "compute_sqrt": root,
     "bucket_sort": sorted,
@@ -121,6 +129,10 @@ def test_the_answers_are_those_of_a_plain_loop(name):
         ("missing_duplicate_string", "1011213", "0"),
         ("binary_multiplication", "001201101", "000110120"),  # 4 * 22
         ("binary_multiplication", "10012000001", "00000100120"),  # 9 * 32
+        ("binary_sum", "001201101", "0101120000"),  # 4 + 22
+        ("binary_sum", "10012000001", "100101200000"),  # 9 + 32
+        ("binary_sum", "11", "112"),
+        ("duplicate_string", "01100", "0110001100"),
         ("compute_sqrt", "100101", "110"),  # of 37
         ("compute_sqrt", "111", "10"),
         ("bucket_sort", "10204112", "00111224"),
@@ -180,6 +192,7 @@ def test_the_easiest_level_has_something_to_work_out(name):
         ("solve_equation", 3),
         ("compute_sqrt", 3),
         ("binary_multiplication", 4),
+        ("binary_sum", 4),
     ],
 )
 def test_lengths_without_anything_to_work_out_are_refused(name, least):
