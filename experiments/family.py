@@ -11,7 +11,7 @@ import fnmatch
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ import tyro
 from torch import nn
 
 from experiments import family_page
+from experiments.computation import with_computation
 from experiments.family_table import (
     LESSONS,
     SEQUENCES,
@@ -85,11 +86,28 @@ class Cell(NamedTuple):
         return options.folder / f"{options.seconds:g}s" / name
 
 
+Measure = Callable[[Cell, float, Stop], dict[str, Any]]
+"""trains a cell for so many core-seconds, and says what it came to"""
+Write = Callable[[Path, Sequence[dict[str, Any]], Sequence[Lesson]], list[Path]]
+"""writes a page of what the cells came to, and names the files"""
+
+
 def main(
     options: Options, every: Sequence[Member] | None = None, lessons: Sequence[Lesson] = LESSONS
 ) -> int:
     """Do what the options say; return the exit status."""
     every = members() if every is None else every
+    return carry_out(options, every, lessons, measure, family_page.write)
+
+
+def carry_out(
+    options: Options,
+    every: Sequence[Member],
+    lessons: Sequence[Lesson],
+    measure: Measure,
+    write: Write,
+) -> int:
+    """Train what is missing and write the page; return the exit status."""
     try:
         cells = plan(options, every, lessons)
         if options.list:
@@ -99,13 +117,13 @@ def main(
                 print(f"{member:40} {done} of {len(of_member)}")
             return 0
         if not options.only_write:
-            status = run(cells, options)
+            status = run(cells, options, measure)
             if status:
                 return status
-        written = family_page.write(options.page, collect(options, every, lessons), lessons)
+        written = write(options.page, collect(options, every, lessons), lessons)
         print(f"written: {', '.join(map(str, written))}")
     except ValueError as error:
-        print(f"family: error: {error}", file=sys.stderr)
+        print(f"{options.folder.name}: error: {error}", file=sys.stderr)
         return 2
     return 0
 
@@ -138,7 +156,7 @@ def plan(options: Options, every: Sequence[Member], lessons: Sequence[Lesson]) -
     ]
 
 
-def run(cells: Sequence[Cell], options: Options) -> int:
+def run(cells: Sequence[Cell], options: Options, measure: Measure) -> int:
     """Train what is not there; return 0, or 128 + the signal that stopped it."""
     torch.set_num_threads(1)
     with stop_on_signals() as stop:
@@ -165,10 +183,11 @@ def settings(cell: Cell) -> Config:
     slots = memory_size(cell.member)
     model = {**({} if slots is None else {"memory_size": slots}), **cell.member.settings}
     options: Any = config.optimizer_options
+    task = dataclasses.replace(make_task(config), **cell.lesson.trained)
     return dataclasses.replace(
         config,
         seed=cell.seed,
-        task_options=dataclasses.replace(make_task(config), **cell.lesson.trained),
+        task_options=with_computation(task, cell.member.computation),
         model_options=replaced(config.model_options, model),
         optimizer_options=dataclasses.replace(options, cooldown=0.0),
     )

@@ -30,6 +30,8 @@ class Member(NamedTuple):
     """of `--model`"""
     settings: Mapping[str, Any]
     """of its options, by their paths, as in `training.options.parts.replaced`"""
+    computation: int = 0
+    """steps before the answer for each step of the input, as in `experiments.computation`"""
 
     @property
     def name(self) -> str:
