@@ -48,7 +48,7 @@ STEPS = 20_000  # of all sequences of a length that are computed together: bound
 class Options(family.Options):
     """Train what is missing, one after the other on one core, and write the page."""
 
-    seconds: float = 60.0
+    seconds: float = 30.0
     """core-seconds of each training"""
     seeds: tuple[int, ...] = (100,)
     """one training of each network on each task for each of them"""
