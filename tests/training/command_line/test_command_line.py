@@ -15,6 +15,7 @@ from tasks import TASKS
 from tasks.curriculum import CURRICULA, Incremental
 from training.command_line.parser import parse
 from training.command_line.spelling import fields
+from training.files.provenance import ROOT
 from training.options.config import (
     OPTIMIZERS,
     Config,
@@ -25,7 +26,7 @@ from training.options.config import (
 )
 from training.options.models import MODELS
 from training.options.optimizers import GravesRMSProp
-from training.options.recipes import GUESSES, RECIPES, is_guess, recipe
+from training.options.recipes import GUESSES, RECIPES, SEEN, is_guess, recipe
 
 PAIRS = [(task, model) for task in TASKS for model in MODELS]
 NOT_FLAGS = {"input_size", "output_size", "more", "batch_first", "device", "dtype"}
@@ -118,7 +119,7 @@ def test_the_help_promises_nothing_of_settings_that_nobody_has_tried(key, help_,
         parse(["--task", task, "--model", model, help_])
     text = re.sub(r"[│\s]+", " ", capsys.readouterr().out)
     guess = f"The defaults of {task} with {model} are a first guess: nobody has seen yet if they "
-    known = "What the defaults come to: docs/results.md."
+    known = f"What the defaults come to: {SEEN.get(key, 'docs/results.md')}."
     assert (guess in text) == is_guess(task, model)
     assert (known in text) != is_guess(task, model)
     assert "settings that train" not in text
@@ -128,7 +129,8 @@ def test_the_help_promises_nothing_of_settings_that_nobody_has_tried(key, help_,
 def test_what_is_a_guess(monkeypatch):
     papers = ("copy", "repeat_copy", "associative_recall", "dynamic_ngram", "priority_sort")
     assert {(task, model) for task, model in PAIRS if not is_guess(task, model)} == {
-        (task, model) for task in papers for model in ("ntm", "dnc", "lstm")
+        *((task, model) for task in papers for model in ("ntm", "dnc", "lstm")),
+        ("reverse", "ntm"),
     }
     monkeypatch.delitem(RECIPES, ("copy", "ntm"))
     assert is_guess("copy", "ntm")
@@ -136,16 +138,29 @@ def test_what_is_a_guess(monkeypatch):
     assert not is_guess("reverse", "dnc")
 
 
+def test_the_page_of_results_says_how_many_are_guesses():
+    guesses = sum(is_guess(*pair) for pair in PAIRS)
+    words = f"{guesses} of the {len(PAIRS)} pairs of a task and a model"
+    assert words in (ROOT / "docs/results.md").read_text()
+
+
+@pytest.mark.parametrize("key", RECIPES)
+def test_the_page_that_has_the_figures_of_a_recipe_names_the_task(key):
+    task, model = key
+    page = (ROOT / SEEN.get(key, "docs/results.md")).read_text()
+    assert f"--task {task} --model {model} " in page
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_a_task_without_an_entry_has_the_first_guess_of_the_model(model, monkeypatch):
-    guess = recipe("reverse", model)
-    assert (guess.task, guess.model) == ("reverse", model)
-    assert guess.task_options == TASKS["reverse"]()
+    guess = recipe("odds_first", model)
+    assert (guess.task, guess.model) == ("odds_first", model)
+    assert guess.task_options == TASKS["odds_first"]()
     assert guess.optimizer_options.clip_norm == GUESSES[model]["optimizer.clip_norm"]
     assert guess.run.batch_size == GUESSES[model]["run.batch_size"]
     assert guess.run.sequences == GUESSES[model]["run.sequences"] != Config().run.sequences
     monkeypatch.delitem(GUESSES, model)
-    assert recipe("reverse", model) == guess, "one of another package is not among them"
+    assert recipe("odds_first", model) == guess, "one of another package is not among them"
 
 
 def test_another_optimizer_has_its_own_defaults():
