@@ -211,7 +211,6 @@ def knows_how_often_relations_are_asked_for(batch: Batch) -> torch.Tensor:
     return logits
 
 
-def knows_where_the_product_ends(batch: Batch) -> torch.Tensor:
 def knows_where_the_number_ends(batch: Batch) -> torch.Tensor:
     end = batch.targets[..., -1]
     after = end.cumsum(0)
