@@ -28,7 +28,7 @@ def take_step(optimizer: torch.optim.Optimizer) -> None:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     trained = [p for p in parameters if p.grad is not None]
     states = [optimizer.state.get(p, {}) for p in trained]
-    if not _plain(optimizer) or not all(states):
+    if not _plain(optimizer) or not states or not all(states):
         optimizer.step()
         return
     group = optimizer.param_groups[0]
@@ -57,7 +57,8 @@ def _plain(optimizer: torch.optim.Optimizer) -> bool:
         return False
     group = optimizer.param_groups[0]
     other = ("amsgrad", "capturable", "differentiable", "decoupled_weight_decay")
-    return bool(group["fused"]) and not any(group[name] for name in other)
+    # torch 2.6 has no decoupled_weight_decay
+    return bool(group["fused"]) and not any(group.get(name) for name in other)
 
 
 class GravesRMSProp(torch.optim.Optimizer):

@@ -133,3 +133,19 @@ MAKERS: dict[str, Make] = {
 def test_a_cheap_step_is_the_step_of_the_optimiser(make: Make) -> None:
     found, wanted = weights_after(take_step, make), weights_after(lambda one: one.step(), make)
     assert all(torch.equal(one, other) for one, other in zip(found, wanted, strict=True))
+
+
+def test_a_cheap_step_of_an_older_adam() -> None:
+    weight = nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.Adam([weight], lr=0.1, fused=True)
+    for _ in range(2):  # the first makes the moments
+        weight.grad = torch.ones(3)
+        take_step(optimizer)
+        optimizer.param_groups[0].pop("decoupled_weight_decay", None)  # as torch 2.6 has it
+    assert torch.allclose(weight, torch.full((3,), 0.8))
+
+
+def test_a_cheap_step_without_a_gradient_changes_nothing() -> None:
+    weight = nn.Parameter(torch.ones(3))
+    take_step(torch.optim.Adam([weight], fused=True))
+    assert torch.equal(weight, torch.ones(3))
