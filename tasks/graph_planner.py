@@ -53,8 +53,10 @@ class Planner(NamedTuple):
         The logits [B, 90] are nine softmaxes. Probabilities are those among all triples; among the
         edges that leave a node they would all be larger by the same factor.
         """
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         digits = logits.unflatten(-1, (DIGITS, 10)).log_softmax(-1).flatten(-2)
-        found = torch.einsum("bek,bk->be", encode(self.edges).to(digits), digits)
+        # No product of matrices, which autocast would take in half precision.
+        found = (encode(self.edges).to(digits) * digits[:, None]).sum(-1)
         return found.masked_fill(~self.moves(nodes), -torch.inf)
 
 

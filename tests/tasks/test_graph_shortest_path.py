@@ -8,7 +8,7 @@ import torch
 from tasks import Batch, GraphShortestPath, GraphTraversal
 from tasks.acting import Acts, acted
 from tasks.graph_planner import FAR, plan
-from tasks.graph_shortest_path import LESSONS, apart, wrong_moves
+from tasks.graph_shortest_path import LESSONS, apart, read, wrong_moves
 from tasks.levels import levels
 from tasks.triples import BLANK, decode, encode, numbers, phases
 
@@ -87,6 +87,17 @@ def test_the_planner_knows_how_far_every_node_is_and_every_good_edge():
                 ]
                 assert edges[row][planner.good(at)[0]].tolist() == good
                 assert planner.best(at).tolist() == [good[0] if good else [BLANK] * 3]
+
+
+def test_scores_are_as_exact_under_autocast_and_of_logits_in_half_precision():
+    batch = GraphShortestPath(lesson=5).sample(3, generator())
+    planner, (at, *_) = read(batch.inputs)
+    logits = torch.randn(3, 90, generator=generator()).bfloat16()
+    expected = planner.scores(logits.double(), at)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = planner.scores(logits, at)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), expected)
 
 
 def test_pairs_are_apart_by_the_shortest_way():
