@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from memnets.checks import (
+    autocasts,
     check_input,
     check_place,
     check_sizes,
@@ -177,7 +178,9 @@ class LSTM(nn.Module):
         time, batch, _ = x.shape
         if state is None:
             state = self.initial_state(batch)
-        elif found := difference(self.initial_state(batch), state):
+        # Under autocast the layers return a state in half precision.
+        dtypes = not autocasts(x.device.type)
+        if found := difference(self.initial_state(batch), state, dtypes=dtypes):
             raise ValueError(f"The state is not of this layer and batch: {found}.")
         outputs: list[Tensor] = []
         after: list[tuple[Tensor, Tensor]] = []

@@ -11,7 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memnets.checks import check_input, check_part, check_place, check_sizes, check_switches
+from memnets.checks import (
+    autocasts,
+    check_input,
+    check_part,
+    check_place,
+    check_sizes,
+    check_switches,
+)
 from memnets.inspect import palette
 from memnets.parts.controllers import CELLS, Stack
 from memnets.parts.registry import as_data
@@ -110,7 +117,8 @@ class RNN(nn.Module):
         time, batch, _ = x.shape
         now = self.initial_state(batch)
         if state is not None:
-            if found := difference(now, state):
+            dtypes = not autocasts(x.device.type)  # under it a cell may return half precision
+            if found := difference(now, state, dtypes=dtypes):
                 raise ValueError(f"The state is not of this layer and batch: {found}.")
             now = state
         if lengths is None:

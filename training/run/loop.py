@@ -185,6 +185,8 @@ def train_step(config: Config, training: Training) -> dict[str, Tensor]:
     batch = distributed.sample(task, rows, training.data, training.streams).to(config.device)
     with device.autocast(config):
         batch = follow(training.layer, task, batch, training.data)
+    # Apart: an older torch goes on with weights that it cast without a gradient (pytorch#158232).
+    with device.autocast(config):
         outputs = answer(training.layer, batch)
     costs = task.cost.per_sequence(outputs, batch)
     # The gradient is that of the mean cost of an answer (a bit's cross-entropy in nats): its scale

@@ -179,6 +179,16 @@ def test_training_goes_on_from_the_moves_of_the_network_itself(monkeypatch):
     assert not torch.equal(drawn.inputs, expected.inputs)
 
 
+@pytest.mark.parametrize("model", ["dnc", "lstm", "rnn"])
+def test_moves_in_half_precision_leave_every_parameter_its_gradient(model):
+    words = ["--task.nodes", "8", "--task.degree", "3", "--task.path", "3"]
+    config = parse(arguments("graph_shortest_path", model, more=[*words, "--precision", "bf16"]))
+    training = start(config)
+    loop.train_step(config, training)
+    trained = [p for p in training.layer.parameters() if p.requires_grad]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
+
+
 @pytest.mark.parametrize(
     ("flag", "limit"), [("--optimizer.clip-norm", "norm"), ("--optimizer.clip-value", "value")]
 )
