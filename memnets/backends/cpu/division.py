@@ -57,7 +57,7 @@ def segment(time: int, bytes_a_step: int, checkpoint_every: int | None) -> int:
         return min(checkpoint_every, time)
     if time * bytes_a_step <= RECORD_BUDGET:
         return time
-    return -(-(math.isqrt(time - 1) + 1) // LINKS_EVERY) * LINKS_EVERY
+    return min(time, -(-(math.isqrt(time - 1) + 1) // LINKS_EVERY) * LINKS_EVERY)
 
 
 def segment_in_graph(time: int, bytes_a_step: int, checkpoint_every: int | None) -> int:

@@ -122,6 +122,12 @@ def test_the_links_are_the_same_bits(
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
+@pytest.mark.parametrize("time", range(1, 10))
+def test_no_segment_is_longer_than_the_sequence(time: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(division, "RECORD_BUDGET", 0)
+    assert division.segment(time, 1, None) == min(time, LINKS_EVERY)
+
+
 def test_fewer_links_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """One for every fourth step, of 64 by 64 numbers."""
     sizes = []
