@@ -102,7 +102,7 @@ def measure(cell: Cell, seconds: float, stop: Stop) -> dict[str, Any]:
         begun = time.process_time()
         for name, lengths in (("trained", SHORT), ("longer", TESTED)):
             found = by_length(config, training.layer, lengths, stop)
-            facts[name] = sum(found.values()) / len(lengths)
+            facts[name] = sum(found.values()) / len(found)
             facts[f"{name}_lengths"] = found
         facts["test_seconds"] = round(time.process_time() - begun, 1)
     except (NonFiniteStepError, ValueError, RuntimeError) as error:
@@ -115,10 +115,13 @@ def by_length(
 ) -> dict[int, float]:
     """The accuracy at each length, with a slot for each step before the answer."""
     found: dict[int, float] = {}
+    trained: Any = make_task(config)
     for length in lengths:
+        if length < trained.axes[0].easiest:  # two numbers and a sign have four symbols at least
+            continue
         if stop.requested:
             break
-        task = dataclasses.replace(make_task(config), min_length=length, max_length=length)
+        task = dataclasses.replace(trained, min_length=length, max_length=length)
         found[length] = accuracy(family.with_slots(config, layer, task), task)
     return found
 

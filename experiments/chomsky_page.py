@@ -127,14 +127,18 @@ def trained(cells: Cells, lessons: Sequence[Lesson]) -> tuple[list[str], list[li
 
 
 def shown(cells: Cells, name: str) -> str:
-    """The best of the seeds, and the median in brackets.
+    """The best of the seeds, and the median in brackets; a seed that failed has 0.
 
     >>> cells = [{"error": None, "longer": share} for share in (0.5, 0.9996, 0.7)]
     >>> shown(cells, "longer"), shown(cells[:1], "longer"), shown([], "longer")
     ('99.9 (70.0)', '50.0', '-')
+    >>> shown([{"error": "ValueError: a size"}], "longer")
+    'failed'
     """
     if not cells:
         return "-"
+    if all(cell["error"] for cell in cells):
+        return "failed"
     found = [0.0 if cell["error"] else cell[name] for cell in cells]
     best = percent(max(found))
     return best if len(found) == 1 else f"{best} ({percent(median(found))})"
