@@ -70,7 +70,8 @@ def segment_in_graph(time: int, bytes_a_step: int, checkpoint_every: int | None)
     if time * bytes_a_step <= RECORD_BUDGET:
         return time
     most = RECORD_BUDGET // bytes_a_step
-    return most - most % LINKS_EVERY or most or 1
+    whole = most // LINKS_EVERY * LINKS_EVERY
+    return whole or most or 1
 
 
 SPAN = 4

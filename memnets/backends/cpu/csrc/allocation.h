@@ -1,4 +1,4 @@
-// What the allocation of a DNC's slots goes by (docs/fused.md, section 4.1).
+// What the allocation of a DNC's slots goes by (docs/derivations.md, allocation).
 #pragma once
 
 #include "memory.h"

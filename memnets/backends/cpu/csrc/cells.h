@@ -1,6 +1,6 @@
-// The controller's cells and the interface's ranges, for one row of the batch (docs/fused.md,
-// section 1). A cell turns what its product left in `gates` into activated values, in place, and
-// its backward turns the gradient of h into those of what the activations take.
+// The controller's cells and the interface's ranges, for one row of the batch (docs/derivations.md,
+// under the same names). A cell turns what its product left in `gates` into activated values, in
+// place, and its backward turns the gradient of h into those of what the activations take.
 #pragma once
 
 #include "problem.h"

@@ -1,4 +1,4 @@
-// The memory of a DNC: one step of one row, forward and backward (docs/fused.md, section 4).
+// The memory of a DNC: one step of one row, forward and backward (docs/derivations.md, dnc_access).
 #pragma once
 
 #include "content.h"

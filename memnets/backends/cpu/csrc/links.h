@@ -1,5 +1,5 @@
-// The temporal link matrix of a DNC, for one row of the batch and one write head (docs/fused.md,
-// section 4.2): a single pass over it updates it and reads it both ways, and a single pass goes
+// The temporal link matrix of a DNC, for one row of the batch and one write head (docs/derivations.md,
+// update_link): a single pass over it updates it and reads it both ways, and a single pass goes
 // back. This is where a DNC's time goes: N * N numbers in, N * N out.
 #pragma once
 

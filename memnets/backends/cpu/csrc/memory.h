@@ -1,7 +1,7 @@
 // Reading and writing, forward and backward, for one row of the batch.
 //
 // The memory is held transposed, [W, N] with N padded to whole vectors, so that every loop runs
-// over slots. docs/fused.md derives the backward of each, under the same names.
+// over slots. docs/derivations.md derives the backward of each, under the same names.
 #pragma once
 
 #include "vectors.h"
@@ -56,7 +56,7 @@ MEMNETS_INLINE void read_words(Shape shape, const T* memory, const T* weights, S
     for (Size h = 0; h < heads; ++h) put(vectors + h * shape.word, w + i, total(sums[i][h]));
 }
 
-// r = M^T w (fused.md 2.1)
+// r = M^T w (derivations.md, read)
 template <class T>
 MEMNETS_INLINE void read(Shape shape, Size heads, const T* memory, const T* weights, T* vectors) {
   groups(heads, [=](Size first, auto count) MEMNETS_ALWAYS {
@@ -144,7 +144,7 @@ MEMNETS_INLINE void write_one_head(Shape shape, Write<T> parameters, const T* be
   });
 }
 
-// M = M_before * prod_h (1 - w e^T) + sum_h w a^T, and squares = sum_W M^2 (fused.md 2.2)
+// M = M_before * prod_h (1 - w e^T) + sum_h w a^T, and squares = sum_W M^2 (derivations.md, write)
 template <class T>
 MEMNETS_INLINE void write(Shape shape, Write<T> parameters, const T* before, T* memory,
                   T* squares) {

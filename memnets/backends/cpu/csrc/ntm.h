@@ -1,4 +1,4 @@
-// The memory of an NTM: one step of one row, forward and backward (docs/fused.md, section 3).
+// The memory of an NTM: one step of one row, forward and backward (docs/derivations.md, ntm_access).
 #pragma once
 
 #include "content.h"

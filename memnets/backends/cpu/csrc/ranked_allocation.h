@@ -1,4 +1,4 @@
-// Allocation of a DNC's slots by a warp (docs/fused.md, section 4.1): a slot's place in the list is how many
+// Allocation of a DNC's slots by a warp (docs/derivations.md, allocation): a slot's place in the list is how many
 // slots come before it, and products and sums along the list are made of 32 at once.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Allocation of a DNC's slots by one thread, which sorts them (docs/fused.md, section 4.1).
+// Allocation of a DNC's slots by one thread, which sorts them (docs/derivations.md, allocation).
 #pragma once
 
 #include "allocation.h"

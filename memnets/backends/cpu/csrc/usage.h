@@ -1,4 +1,4 @@
-// Usage and allocation of a DNC's slots, for one row of the batch (docs/fused.md, section 4.1).
+// Usage and allocation of a DNC's slots, for one row of the batch (docs/derivations.md, update_usage).
 #pragma once
 
 #if defined(MEMNETS_DEVICE)
