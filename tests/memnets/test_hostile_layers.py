@@ -20,6 +20,7 @@ from memnets.parts.controllers import Stack
 from memnets.parts.heads import Heads, ReadHead, WriteHead
 from memnets.parts.linkage import Linkage
 from memnets.parts.location import ContentAndLocation, Location
+from memnets.parts.product_keys import ProductKeys
 from memnets.parts.registry import PARTS
 from memnets.parts.sparse import Sparse
 from memnets.parts.start import Start
@@ -88,7 +89,11 @@ FIELDS = [
     *((k, "sharpening_bias", v) for k in (Location, ContentAndLocation) for v in NO_NUMBER),
     *((k, "shift_range", v) for k in (Location, ContentAndLocation) for v in NO_SHIFT),
     *((ContentAndLocation, "gate_bias", value) for value in NO_NUMBER),
-    *((k, "sharpness_limit", v) for k in (*HALVES, ContentAndLocation, Sparse) for v in NO_LIMIT),
+    *(
+        (k, "sharpness_limit", v)
+        for k in (*HALVES, ContentAndLocation, ProductKeys, Sparse)
+        for v in NO_LIMIT
+    ),
     *((LeastRecentlyUsed, "decay", v) for v in (math.nan, "half", None, 1.0, -0.1, 1j, [], True)),
     *((Allocation, name, v) for name in ("epsilon", "resolution") for v in NO_EPSILON),
     *((Allocation, "stop_gradient", value) for value in NO_SWITCH),

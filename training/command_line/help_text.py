@@ -22,7 +22,6 @@ EXAMPLES = """examples:
   python train.py --resume runs/NAME
   python train.py --evaluate runs/NAME --memory-size 256   (--help after it lists its own flags)
   python train.py --task priority_sort --model dnc --help   the flags of both; --help-all: in full
-  python train.py --model.heads.write least-recently-used        another part, by its name
   python train.py --model.shift-range 2    short for --model.heads.read.shift-range, the only one"""
 
 

@@ -134,7 +134,7 @@ task=copy | Did you mean --task=copy?
 --model.hidden-size 0 | hidden_size must be
 --model.hidden-size 1000000000 | sizes
 --model.controller rnn | controller
---model.backend cuda | backend
+--model.backend rocm | backend
 --model.checkpoint-every 0 | checkpoint_every must be
 --model.start.memory nan | memory must be
 --model.shift-range -1 | shift_range must be
