@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from experiments import run_page
+from experiments.marks import marks
 from experiments.results_page import table
 from memnets.inspect import palette
 from tasks.babi import FAILED
@@ -27,7 +28,7 @@ from training.options.config import from_json, make_task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MARKS = run_page.marks("experiments.babi")
+MARKS = marks("python -m experiments.babi")
 FIGURE = "babi.png"
 
 

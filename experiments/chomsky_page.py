@@ -19,7 +19,7 @@ from experiments.chomsky_table import (
 )
 from experiments.family_page import failures, members_of, of
 from experiments.family_table import Lesson
-from experiments.marks import write_between
+from experiments.marks import marks
 from experiments.results import median
 from experiments.results_page import table
 from memnets.inspect import palette
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COMMAND = "python -m experiments.chomsky"
+MARKS = marks(COMMAND)
 FIGURE = "chomsky.png"
 LEARNED = 0.9  # of the symbols: from there on a task counts as learned
 Cells = Sequence[dict[str, Any]]
@@ -40,13 +41,14 @@ def write(page: Path, cells: Cells, lessons: Sequence[Lesson]) -> list[Path]:
     Raises:
         ValueError: the page lacks the marks.
     """
-    write_between(page, "The Chomsky hierarchy", COMMAND, body(cells, lessons))
+    before, after = MARKS.around(page, "The Chomsky hierarchy")
     data, picture = page.parent / "results" / "chomsky.json", page.parent / "pictures" / FIGURE
     for path in (data, picture):
         path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(cell) for cell in cells)
     checkpoint.write_atomically(data, f"[\n{lines}\n]\n".encode())
     figure(cells, lessons).savefig(picture, metadata={"Software": None})
+    checkpoint.write_atomically(page, f"{before}{body(cells, lessons)}{after}".encode())
     return [page, data, picture]
 
 

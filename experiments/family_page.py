@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.family_table import SEQUENCES, Lesson
+from experiments.marks import marks
 from experiments.results import median
 from experiments.results_page import table
 from training.files import checkpoint
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BEGIN = "<!-- written by python -m experiments.family: do not edit by hand -->"
-END = "<!-- the end of what python -m experiments.family writes -->"
+MARKS = marks("python -m experiments.family")
 FIGURE = "family.png"
 Cells = Sequence[dict[str, Any]]
 
@@ -30,17 +30,14 @@ def write(page: Path, cells: Cells, lessons: Sequence[Lesson]) -> list[Path]:
     Raises:
         ValueError: the page lacks the marks.
     """
-    text = page.read_text() if page.exists() else f"# The family\n\n{BEGIN}\n{END}\n"
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{page} must have a line {BEGIN} and, below it, a line {END}")
+    before, after = MARKS.around(page, "The family")
     data, picture = page.parent / "results" / "family.json", page.parent / "pictures" / FIGURE
     for path in (data, picture):
         path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(cell) for cell in cells)
     checkpoint.write_atomically(data, f"[\n{lines}\n]\n".encode())
     figure(cells, lessons).savefig(picture, metadata={"Software": None})
-    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
-    content = f"{before}{BEGIN}\n\n{body(cells, lessons)}\n{after}"
+    content = f"{before}{body(cells, lessons)}{after}"
     checkpoint.write_atomically(page, content.encode())
     return [page, data, picture]
 

@@ -16,6 +16,7 @@ import tyro
 from torch import nn
 
 from experiments import graphs_figures, run_page
+from experiments.marks import marks
 from experiments.results_page import table
 from tasks.base import Task
 from tasks.levels import at_level, levels
@@ -26,7 +27,7 @@ from training.files.provenance import ROOT
 from training.options.config import from_json, make_task
 from training.options.seeds import seeds
 
-MARKS = run_page.marks("experiments.graphs")
+MARKS = marks("python -m experiments.graphs")
 CURVE, MEMORY = "graphs.png", "graphs_memory.png"
 
 

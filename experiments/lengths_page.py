@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.marks import marks
 from experiments.results import median
 from experiments.results_page import table
 from memnets.inspect import palette
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BEGIN = "<!-- written by python -m experiments.lengths: do not edit by hand -->"
-END = "<!-- the end of what python -m experiments.lengths writes -->"
+MARKS = marks("python -m experiments.lengths")
 FIGURE = "lengths.png"
 Entries = Sequence[dict[str, Any]]
 
@@ -39,16 +39,13 @@ def write(page: Path, entries: Entries) -> list[Path]:
     Raises:
         ValueError: the page lacks the marks.
     """
-    text = page.read_text() if page.exists() else f"# Lengths\n\n{BEGIN}\n{END}\n"
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{page} must have a line {BEGIN} and, below it, a line {END}")
+    before, after = MARKS.around(page, "Lengths")
     data, picture = page.parent / "results" / "lengths.json", page.parent / "pictures" / FIGURE
     for path in (data, picture):
         path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.write_atomically(data, (json.dumps(list(entries), indent=1) + "\n").encode())
     figure(entries[0]["task"], entries).savefig(picture, metadata={"Software": None})
-    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
-    checkpoint.write_atomically(page, f"{before}{BEGIN}\n\n{body(entries)}\n{after}".encode())
+    checkpoint.write_atomically(page, f"{before}{body(entries)}{after}".encode())
     return [page, data, picture]
 
 

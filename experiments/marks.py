@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
-from training.files import checkpoint
+
+class Marks(NamedTuple):
+    """Two lines of a page between which everything is written by a command."""
+
+    begin: str
+    end: str
+
+    def around(self, page: Path, title: str) -> tuple[str, str]:
+        """What stands before and after that part, with the marks; a page that is not there begins.
+
+        Raises:
+            ValueError: the page lacks the marks.
+        """
+        begin, end = self
+        text = page.read_text() if page.exists() else f"# {title}\n\n{begin}\n{end}\n"
+        if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+            raise ValueError(f"{page} must have a line {begin} and, below it, a line {end}")
+        return f"{text[: text.index(begin)]}{begin}\n\n", f"\n{text[text.index(end) :]}"
 
 
-def write_between(page: Path, title: str, command: str, body: str) -> None:
-    """Write `body` between the marks of a command; a page that is not there begins with a title.
+def marks(command: str) -> Marks:
+    """The marks of a command.
 
-    Raises:
-        ValueError: the page lacks the marks.
+    >>> marks("python -m experiments").begin
+    '<!-- written by python -m experiments: do not edit by hand -->'
     """
-    begin = f"<!-- written by {command}: do not edit by hand -->"
-    end = f"<!-- the end of what {command} writes -->"
-    text = page.read_text() if page.exists() else f"# {title}\n\n{begin}\n{end}\n"
-    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise ValueError(f"{page} must have a line {begin} and, below it, a line {end}")
-    page.parent.mkdir(parents=True, exist_ok=True)
-    before, after = text[: text.index(begin)], text[text.index(end) :]
-    checkpoint.write_atomically(page, f"{before}{begin}\n\n{body}\n{after}".encode())
+    return Marks(
+        f"<!-- written by {command}: do not edit by hand -->",
+        f"<!-- the end of what {command} writes -->",
+    )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.marks import marks
 from experiments.results import median
 from experiments.results_page import table
 from memnets.inspect import palette
@@ -16,8 +17,7 @@ from training.options.models import Style, styles
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BEGIN = "<!-- written by python -m experiments.popgym: do not edit by hand -->"
-END = "<!-- the end of what python -m experiments.popgym writes -->"
+MARKS = marks("python -m experiments.popgym")
 FIGURE = "popgym.png"
 LABELS = {"ntm": "NTM", "dnc": "DNC", "gru": "GRU", "lstm": "LSTM"}
 Runs = Sequence[dict[str, Any]]
@@ -38,16 +38,13 @@ def write(page: Path, runs: Runs) -> list[Path]:
     """
     if not runs:
         raise ValueError("no run has been trained: run without --only-write")
-    text = page.read_text() if page.exists() else f"# POPGym\n\n{BEGIN}\n{END}\n"
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{page} must have a line {BEGIN} and, below it, a line {END}")
+    before, after = MARKS.around(page, "POPGym")
     data, picture = page.parent / "results" / "popgym.json", page.parent / "pictures" / FIGURE
     for path in (data, picture):
         path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.write_atomically(data, (json.dumps([thinned(run) for run in runs]) + "\n").encode())
     figure(runs).savefig(picture, metadata={"Software": None})
-    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
-    checkpoint.write_atomically(page, f"{before}{BEGIN}\n\n{body(runs)}\n{after}".encode())
+    checkpoint.write_atomically(page, f"{before}{body(runs)}{after}".encode())
     return [page, data, picture]
 
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import results, results_examples, results_figures
+from experiments.marks import marks
 from experiments.results import Summary, figure, median, middle_run
 from experiments.table import ROWS, TARGETS, Reach, Row, Target
 from tasks import make
 from training.evaluate.solved import rule
 from training.files import checkpoint
 
-BEGIN = "<!-- written by python -m experiments: do not edit by hand -->"
-END = "<!-- the end of what python -m experiments writes -->"
+MARKS = marks("python -m experiments")
 
 INTRODUCTION = """\
 Medians over the seeds (of an even number, the lower of the two in the middle), then each seed.
@@ -39,13 +39,10 @@ def write(page: Path, summaries: dict[str, Summary], rows: Sequence[Row] = ROWS)
     store = page.parent / "results"
     written = results.store(store, summaries)
     found = results.load(store, rows)
-    text = page.read_text() if page.exists() else f"# Results\n\n{BEGIN}\n{END}\n"
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{page} must have a line {BEGIN} and, below it, a line {END}")
+    before, after = MARKS.around(page, "Results")
     pictures = results_figures.draw(page.parent / "pictures", found)
-    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
     there = {path.name for path in (page.parent / "pictures").glob("results_*.png")}
-    whole = f"{before}{BEGIN}\n\n{body(found, there)}\n{after}"
+    whole = f"{before}{body(found, there)}{after}"
     checkpoint.write_atomically(page, whole.encode())
     return [page, *written, *pictures]
 

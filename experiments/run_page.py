@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from experiments.marks import Marks
 from training.files import checkpoint, provenance
 from training.options.config import Config, flat, to_json
 from training.options.recipes import recipe
@@ -16,25 +17,6 @@ if TYPE_CHECKING:
 
 HERE = ("name", "folder", "task.folder", "task.map_file", "wandb")
 """what is a matter of the machine"""
-
-
-class Marks(NamedTuple):
-    """Two lines of a page between which everything is written by a program."""
-
-    begin: str
-    end: str
-
-
-def marks(module: str) -> Marks:
-    """The marks of a module.
-
-    >>> marks("experiments.babi").begin
-    '<!-- written by python -m experiments.babi: do not edit by hand -->'
-    """
-    return Marks(
-        f"<!-- written by python -m {module}: do not edit by hand -->",
-        f"<!-- the end of what python -m {module} writes -->",
-    )
 
 
 def command(config: Config, *own: str) -> str:
@@ -82,16 +64,12 @@ def write(
     Raises:
         ValueError: the page lacks the marks.
     """
-    whole = page.read_text() if page.exists() else f"# {name}\n\n{own.begin}\n{own.end}\n"
-    begins, ends = whole.count(own.begin), whole.count(own.end)
-    if (begins, ends) != (1, 1) or whole.index(own.begin) > whole.index(own.end):
-        raise ValueError(f"{page} must have a line {own.begin} and, below it, a line {own.end}")
+    before, after = own.around(page, name)
     data, pictures = page.parent / "results" / f"{name}.json", page.parent / "pictures"
     for folder in (data.parent, pictures):
         folder.mkdir(parents=True, exist_ok=True)
     checkpoint.write_atomically(data, (json.dumps(found, indent=1) + "\n").encode())
     for file, figure in figures.items():
         figure.savefig(pictures / file, metadata={"Software": None})
-    before, after = whole[: whole.index(own.begin)], whole[whole.index(own.end) :]
-    checkpoint.write_atomically(page, f"{before}{own.begin}\n\n{text}\n{after}".encode())
+    checkpoint.write_atomically(page, f"{before}{text}{after}".encode())
     return [page, data, *(pictures / file for file in figures)]

@@ -160,7 +160,7 @@ def test_the_layout_of_the_table_and_its_words():
 
 def test_words_around_the_marks_stay_and_marks_must_be_there(capsys):
     PAGE.parent.mkdir()
-    begin, end = family_page.BEGIN, family_page.END
+    begin, end = family_page.MARKS
     PAGE.write_text(f"# Before\n\n{begin}\nold\n{end}\n\nAfter.\n")
     family_page.write(PAGE, [cell("NTM", "copy", 1.0, 0.5)], [COPY])
     text = PAGE.read_text()

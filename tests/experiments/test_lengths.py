@@ -57,7 +57,8 @@ def test_what_is_missing_is_done_and_the_page_says_what_the_files_say(tiny):
 
 def test_words_around_the_marks_stay_and_marks_must_be_there(tiny, capsys):
     one = ENTRY._replace(seeds=(0,))
-    PAGE.write_text(f"# Before\n\n{lengths_page.BEGIN}\nold\n{lengths_page.END}\n\nAfter.\n")
+    begin, end = lengths_page.MARKS
+    PAGE.write_text(f"# Before\n\n{begin}\nold\n{end}\n\nAfter.\n")
     assert main(tiny, [one]) == 0
     text = PAGE.read_text()
     assert text.startswith("# Before\n")

@@ -89,7 +89,9 @@ def test_the_page_says_what_the_files_say():
     rows = [tiny_row("copy-ntm", "copy", "ntm", steps=3)._replace(memory_size=7)]
     chosen = options(seeds=(0, 1, 2), only_write=True)
     run_here(chosen, rows)
-    chosen.page.write_text(f"before\n{results_page.BEGIN}\nold\n{results_page.END}\nafter\n")
+    chosen.page.write_text(
+        f"before\n{results_page.MARKS.begin}\nold\n{results_page.MARKS.end}\nafter\n"
+    )
     assert main(chosen, rows) == 0
     page = chosen.page.read_text()
     assert page.startswith("before\n")
