@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from memnets.checks import check_epsilons, check_limit, check_name, check_numbers, check_sizes
 from memnets.interface import ADD_RANGES, STRENGTHS, Field, Table, real, unit
-from memnets.panels import Lines, Panel, Slots
+from memnets.panels import Panel
 from memnets.parts.registry import register
+from memnets.parts.sparse import access_panels
 
 
 def product_top(rows: Tensor, columns: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -88,12 +89,8 @@ class ProductParameters(NamedTuple):
 
     def panels(self, memory: Any, kind: str, head: int) -> dict[str, Panel]:
         """What a picture shows of a head, `read` or `write`, of a record [T, ...]."""
-        accessed = Slots("last access of slot", memory.accessed)
-        if kind == "read":
-            strengths = {"": self.read_strengths[:, head]}
-            return {"gates": Lines("strength", strengths), "usage": accessed}
-        gates = {"write": self.write_gates[:, head]}
-        return {"gates": Lines("gates", gates, (0, 1)), "usage": accessed}
+        gates = {"write": self.write_gates}
+        return access_panels(memory, kind, head, self.read_strengths, gates)
 
 
 class KeySets(nn.Module):

@@ -153,6 +153,16 @@ class _Adds(Function):
         return reuse * d_last, (d_weights * shares).sum(-1), d_reuse, d_vectors
 
 
+def access_panels(
+    memory: Any, kind: str, head: int, strengths: Tensor, gates: dict[str, Tensor]
+) -> dict[str, Panel]:
+    """A reader's strength or a writer's gates, and when each slot was last accessed."""
+    lines = Lines("strength", {"": strengths[:, head]})
+    if kind != "read":
+        lines = Lines("gates", {name: gate[:, head] for name, gate in gates.items()}, (0, 1))
+    return {"gates": lines, "usage": Slots("last access of slot", memory.accessed)}
+
+
 class SparseParameters(NamedTuple):
     """What the heads of a sparse memory receive, activated."""
 
@@ -169,12 +179,8 @@ class SparseParameters(NamedTuple):
 
     def panels(self, memory: Any, kind: str, head: int) -> dict[str, Panel]:
         """What a picture shows of a head, `read` or `write`, of a record [T, ...]."""
-        accessed = Slots("last access of slot", memory.accessed)
-        if kind == "read":
-            strengths = {"": self.read_strengths[:, head]}
-            return {"gates": Lines("strength", strengths), "usage": accessed}
-        gates = {"write": self.write_gates[:, head], "reuse": self.reuse_gates[:, head]}
-        return {"gates": Lines("gates", gates, (0, 1)), "usage": accessed}
+        gates = {"write": self.write_gates, "reuse": self.reuse_gates}
+        return access_panels(memory, kind, head, self.read_strengths, gates)
 
 
 @register

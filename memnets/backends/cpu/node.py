@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -163,22 +163,7 @@ def backward(
     d_readout = _readout_backward(run, tensors, d_outputs, outputs) if tensors.readout else []
     point_to_outputs(run, d_outputs, call.plan)
     h = outputs[0]
-    d_reads = fresh(tensors.start_reads)
-    d_states = [[fresh(part) for part in state] for state in tensors.controller]
-    d_memory = [
-        fresh(part) if want else None
-        for part, want in zip(tensors.memory, wanted.memory, strict=True)
-    ]
-    problem.d_start_reads = run.address(d_reads)
-    run.controller("d_start", d_states)
-    run.parts("d_start", d_memory)
-    d_restart = begin_backward(run, tensors, wanted, call.plan)
-    steps = problem.time * problem.batch
-    d_raw = h.new_empty(steps, problem.numbers)
-    problem.d_raw = run.address(d_raw)
-    d_gates = [h.new_empty(steps, layer.rows) for layer in run.layers]
-    for layer, gradient in zip(run.layers, d_gates, strict=True):
-        layer.d_gates = run.address(gradient)
+    made = loop_gradients(run, tensors, wanted, call.plan)
     d_weights, d_bias = fresh(tensors.interface_weights), fresh(tensors.interface_bias)
     problem.d_interface_weights = run.address(d_weights)
     problem.d_interface_bias = run.address(d_bias)
@@ -188,10 +173,44 @@ def backward(
         for layer, parameters in zip(run.layers, tensors.cells, strict=True)
     ]
     run.library.memnets_backward(run.reference)
-    d_x = input_gradient(run, tensors, d_gates) if wanted.x else None
-    return Tensors(
-        d_x, d_weights, d_bias, d_reads, d_cells, d_states, d_memory, d_restart, d_readout
-    ).flat()
+    d_x = input_gradient(run, tensors, made.gates) if wanted.x else None
+    ends = made.states, made.memory, made.restart
+    return Tensors(d_x, d_weights, d_bias, made.reads, d_cells, *ends, d_readout).flat()
+
+
+class LoopGradients(NamedTuple):
+    """What the loop over time leaves on its way back."""
+
+    reads: Tensor
+    states: Sequence[Sequence[Tensor]]
+    memory: Sequence[Tensor | None]
+    restart: Sequence[Tensor | None]
+    raw: Tensor
+    """Of the interface's numbers before their ranges, [T * B, numbers]."""
+    gates: Sequence[Tensor]
+    """Of what each layer's activations take, [T * B, rows]."""
+
+
+def loop_gradients(run: Problems, tensors: Tensors, wanted: Tensors, plan: Plan) -> LoopGradients:
+    """Make what the loop leaves of gradients, and point to it."""
+    problem, x = run.problem, tensors.x
+    reads = fresh(tensors.start_reads)
+    states = [[fresh(part) for part in state] for state in tensors.controller]
+    memory = [
+        fresh(part) if want else None
+        for part, want in zip(tensors.memory, wanted.memory, strict=True)
+    ]
+    problem.d_start_reads = run.address(reads)
+    run.controller("d_start", states)
+    run.parts("d_start", memory)
+    restart = begin_backward(run, tensors, wanted, plan)
+    steps = problem.time * problem.batch
+    raw = x.new_empty(steps, problem.numbers)
+    problem.d_raw = run.address(raw)
+    gates = [x.new_empty(steps, layer.rows) for layer in run.layers]
+    for layer, gradient in zip(run.layers, gates, strict=True):
+        layer.d_gates = run.address(gradient)
+    return LoopGradients(reads, states, memory, restart, raw, gates)
 
 
 def _weight_gradients(run: Problems, layer: Layer, parameters: Sequence[Tensor]) -> list[Tensor]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from memnets.backends.cpu import again, products
 from memnets.backends.cpu.known import reason_in_modes, reason_in_tensors
-from memnets.backends.cpu.node import begin_backward, fresh, input_gradient, point_to_outputs
+from memnets.backends.cpu.node import fresh, input_gradient, loop_gradients, point_to_outputs
 from memnets.backends.cpu.plan import ABSENT, GRU, Layer, Plan, Problem
 from memnets.backends.cpu.problems import Call, Problems, Tensors
 from memnets.backends.cuda import kernels
@@ -187,31 +187,17 @@ def backward(
     problem.records_spent = int(spent and problem.checkpoints is not None)
     point_to_outputs(run, d_outputs, call.plan)
     problem.h = run.address(h)
-    d_reads = fresh(tensors.start_reads)
-    d_states = [[fresh(part) for part in state] for state in tensors.controller]
-    d_memory = [
-        fresh(part) if want else None
-        for part, want in zip(tensors.memory, wanted.memory, strict=True)
-    ]
-    problem.d_start_reads = run.address(d_reads)
-    run.controller("d_start", d_states)
-    run.parts("d_start", d_memory)
-    d_restart = begin_backward(run, tensors, wanted, call.plan)
-    steps = problem.time * problem.batch
-    d_raw = h.new_empty(steps, problem.numbers)
-    problem.d_raw = run.address(d_raw)
-    d_gates = [h.new_empty(steps, layer.rows) for layer in run.layers]
-    for layer, gradient in zip(run.layers, d_gates, strict=True):
-        layer.d_gates = run.address(gradient)
+    made = loop_gradients(run, tensors, wanted, call.plan)
     run.launch()
     flat_x = tensors.x.flatten(0, 1)
     d_cells = [
         _cell_gradients(problem, layer, flat_x[:, : layer.inputs], _z(run, layer, buffer), gradient)
-        for layer, gradient in zip(run.layers, d_gates, strict=True)
+        for layer, gradient in zip(run.layers, made.gates, strict=True)
     ]
-    d_weights, d_bias = d_raw.t() @ h.flatten(0, 1), d_raw.sum(0)
-    d_x = input_gradient(run, tensors, d_gates) if wanted.x else None
-    return Tensors(d_x, d_weights, d_bias, d_reads, d_cells, d_states, d_memory, d_restart).flat()
+    d_weights, d_bias = made.raw.t() @ h.flatten(0, 1), made.raw.sum(0)
+    d_x = input_gradient(run, tensors, made.gates) if wanted.x else None
+    ends = made.states, made.memory, made.restart
+    return Tensors(d_x, d_weights, d_bias, made.reads, d_cells, *ends).flat()
 
 
 def _z(run: DeviceProblems, layer: Layer, buffer: Tensor) -> Tensor:
