@@ -205,6 +205,10 @@ def _other_head(layer: Any) -> None:
     layer.heads = (head, *layer.heads[1:])
 
 
+def _other_setting(layer: Any) -> None:
+    object.__setattr__(layer.heads[0].addressing, "similarity_epsilon", 0.3)
+
+
 class Changed(memnets.NTM):
     """Another class of layers."""
 
@@ -214,9 +218,7 @@ class Changed(memnets.NTM):
 
 CHANGES: dict[str, Callable[[Any], Any]] = {
     "a setting": lambda layer: setattr(layer, "read_first", not layer.read_first),
-    "a setting of a part": lambda layer: object.__setattr__(
-        layer.heads[0].addressing, "similarity_epsilon", 0.3
-    ),
+    "a setting of a part": _other_setting,
     "a head": _other_head,
     "a limit": _limit,
     "the start": lambda layer: setattr(layer, "start", memnets.Start(memory=0.5)),
@@ -235,6 +237,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 def test_a_changed_layer_is_not_computed_as_it_was(change: str) -> None:
     """torch.compile must see what eager mode looks at in each call, and make another graph."""
     seen, layer, x = Graphs(), BY_NAME["ntm_lstm"].build(), inputs(steps=3)
+    layer.heads = copy.deepcopy(layer.heads)  # the defaults are shared by all layers
     compiled = torch.compile(layer, backend=seen, fullgraph=True)
     before, _ = compiled(x)
     assert seen.served == [True]
