@@ -2,6 +2,8 @@
 same cases every time.
 """
 
+import sys
+
 import hypothesis
 import pytest
 import torch
@@ -24,3 +26,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "filterwarnings", "ignore:mypy_extensions.TypedDict is deprecated:DeprecationWarning"
     )
+
+
+@pytest.fixture(autouse=True)
+def no_graphs_of_other_tests() -> None:
+    """torch.compile makes eight graphs of a function in a process, and refuses the ninth."""
+    if "torch._dynamo" in sys.modules:
+        sys.modules["torch._dynamo"].reset()
