@@ -39,13 +39,21 @@ class Entry(NamedTuple):
     """none of them chose a recipe"""
 
 
-# A step of the DNC takes time with the square of its slots: 20,000 of them would take days.
+SEEDS = (20, 21, 22, 23, 24)
+
+# A step of the DNC takes time with the square of its slots, and one of a Transformer with all steps
+# before it: 20,000 of them would take days.
 ENTRIES = (
-    Entry("copy", "ntm", FAR, (20, 21, 22, 23, 24)),
-    Entry("copy", "dnc", FAR[:7], (20, 21, 22, 23, 24)),
-    Entry("copy", "lstm", FAR, (20, 21, 22)),
-    Entry("associative_recall", "ntm", (6, 12, 20, 50, 100, 300), (20, 21, 22)),
-    Entry("reverse", "ntm", (40, 100, 200, 500, 1000, 2000), (20, 21, 22)),
+    Entry("copy", "ntm", FAR, SEEDS),
+    Entry("copy", "dnc", FAR[:7], SEEDS),
+    Entry("copy", "lstm", FAR, SEEDS[:3]),
+    Entry("copy", "transformer", FAR[:6], SEEDS[:3]),
+    Entry("reverse", "ntm", (40, 100, 200, 500, 1000, 2000), SEEDS),
+    Entry("associative_recall", "ntm", (6, 12, 20, 50, 100, 300), SEEDS),
+    Entry("duplicate_string", "ntm", (40, 100, 200, 500, 1000, 2000), SEEDS),
+    Entry("repeat_copy", "ntm", (10, 20, 50, 100, 200, 500), SEEDS),
+    Entry("binary_addition", "ntm", (20, 50, 100, 200, 500, 1000), SEEDS),
+    Entry("interference_copy", "ntm", (10, 20, 50, 100, 200, 500), SEEDS),
 )
 
 
