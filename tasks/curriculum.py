@@ -205,6 +205,11 @@ class Lessons:
 
     def __post_init__(self) -> None:
         _check_share("passed", self.passed)
+        if self.passed == 1:
+            raise ValueError(
+                "passed must be below 1, as a lesson is passed when more than this share of its "
+                f"sequences is right, got passed={self.passed!r}: pass 0.99"
+            )
         check_size("window", self.window)
         _check_share("earlier", self.earlier)
 

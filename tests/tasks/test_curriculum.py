@@ -320,6 +320,7 @@ def test_a_level_that_there_is_not(level, message):
         ],
         (Mixed, {"share": 1.5}, "share must be from 0 to 1, got share=1.5: pass"),
         (Lessons, {"passed": -0.1}, "passed must be from 0 to 1, got passed=-0.1: pass"),
+        (Lessons, {"passed": 1.0}, "passed must be below 1, as .* got passed=1.0: pass 0.99"),
         (Lessons, {"earlier": 2}, "earlier must be from 0 to 1, got earlier=2: pass"),
         (PredictionGain, {"exploration": -0.1}, "exploration must be from 0 to 1, got expl.*-0.1"),
         (
