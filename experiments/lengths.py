@@ -1,14 +1,15 @@
 """Train by the default recipes, then measure lengths up to a thousand times those of training.
 
 `python -m experiments.lengths` writes docs/lengths.md. It may be stopped at any moment, and goes on
-with what is missing when it is run again; one run after the other, each on one core.
+with what is missing when it is run again; one run after the other, each on one core. Seeds whose
+figures the page has count as done: with another `--page`, all are trained anew.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,18 +73,28 @@ class Options:
 def main(options: Options, entries: Sequence[Entry] = ENTRIES) -> int:
     """Do what the options say; return the exit status."""
     try:
-        if not options.only_write:
-            for entry in entries:
-                for seed in entry.seeds:
-                    status = finish(options.folder, entry, seed)
-                    if status:
-                        return status
-        written = lengths_page.write(options.page, summarise(options.folder, entries))
+        earlier = lengths_page.entries_of(options.page)
+        for entry, seed in [] if options.only_write else missing(options.folder, entries, earlier):
+            status = finish(options.folder, entry, seed)
+            if status:
+                return status
+        written = lengths_page.write(options.page, summarise(options.folder, entries, earlier))
         print(f"written: {', '.join(map(str, written))}")
     except ValueError as error:
         print(f"lengths: error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def missing(
+    folder: Path, entries: Sequence[Entry], earlier: lengths_page.Entries
+) -> Iterator[tuple[Entry, int]]:
+    """Runs to finish: those that have begun, and those that the page does not have."""
+    for entry in entries:
+        known = seeds_of(entry, earlier)
+        for seed in entry.seeds:
+            if seed not in known or run_of(folder, entry, seed).is_dir():
+                yield entry, seed
 
 
 def run_of(folder: Path, entry: Entry, seed: int) -> Path:
@@ -118,30 +129,43 @@ def command(entry: Entry, seed: int | str) -> list[str]:
     return ["--task", entry.task, "--model", entry.model, "--seed", str(seed)]
 
 
-def summarise(folder: Path, entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """What the page says of each entry that has a run, from the files of its runs.
+def summarise(
+    folder: Path, entries: Sequence[Entry], earlier: lengths_page.Entries = ()
+) -> list[dict[str, Any]]:
+    """What the page says of each entry: from the files of its runs, else as it said it earlier.
 
     Raises:
         ValueError: no run has been measured.
     """
     found: list[dict[str, Any]] = []
     for entry in entries:
-        runs = [(seed, run_of(folder, entry, seed)) for seed in entry.seeds]
-        measured = [one(seed, run) for seed, run in runs if is_measured(run)]
-        if measured:
-            found.append(
-                {
-                    "task": entry.task,
-                    "model": MODELS[entry.model].style.label,
-                    "trained": entry.lengths[0],
-                    "command": f"python train.py {' '.join(command(entry, 'SEED'))}",
-                    "lengths": list(entry.lengths),
-                    "runs": measured,
-                }
-            )
+        runs = seeds_of(entry, earlier)
+        for seed in entry.seeds:
+            if is_measured(run := run_of(folder, entry, seed)):
+                runs[seed] = one(seed, run)
+        if runs:
+            found.append({**of_entry(entry), "runs": [runs[seed] for seed in sorted(runs)]})
     if not found:
         raise ValueError(f"no run in {folder} has been measured: run without --only-write")
     return found
+
+
+def of_entry(entry: Entry) -> dict[str, Any]:
+    """What all runs of an entry share."""
+    return {
+        "task": entry.task,
+        "model": MODELS[entry.model].style.label,
+        "trained": entry.lengths[0],
+        "command": f"python train.py {' '.join(command(entry, 'SEED'))}",
+        "lengths": list(entry.lengths),
+    }
+
+
+def seeds_of(entry: Entry, earlier: lengths_page.Entries) -> dict[int, dict[str, Any]]:
+    """What the page has of the runs of an entry, by seed, where it was the same entry."""
+    wanted = of_entry(entry)
+    same = [one for one in earlier if {name: one[name] for name in wanted} == wanted]
+    return {run["seed"]: run for one in same for run in one["runs"] if run["seed"] in entry.seeds}
 
 
 def is_measured(run: Path) -> bool:

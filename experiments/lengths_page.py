@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MARKS = marks("python -m experiments.lengths")
 FIGURE = "lengths.png"
+TASKS_FIGURE = "lengths_tasks.png"
 Entries = Sequence[dict[str, Any]]
 
 INTRODUCTION = """\
@@ -33,25 +34,38 @@ and the worst of them if that differs.
 """
 
 
+def entries_of(page: Path) -> Entries:
+    """What the page was last made of; nothing if it was not."""
+    data = data_of(page)
+    return json.loads(data.read_text()) if data.is_file() else []
+
+
+def data_of(page: Path) -> Path:
+    """The file of what the page is made of."""
+    return page.parent / "results" / "lengths.json"
+
+
 def write(page: Path, entries: Entries) -> list[Path]:
-    """Write what stands between the marks of the page, the figure, and what both are made of.
+    """Write what stands between the marks of the page, the figures, and what all are made of.
 
     Raises:
         ValueError: the page lacks the marks.
     """
     before, after = MARKS.around(page, "Lengths")
-    data, picture = page.parent / "results" / "lengths.json", page.parent / "pictures" / FIGURE
-    for path in (data, picture):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    data, pictures = data_of(page), page.parent / "pictures"
+    for folder in (data.parent, pictures):
+        folder.mkdir(parents=True, exist_ok=True)
     checkpoint.write_atomically(data, (json.dumps(list(entries), indent=1) + "\n").encode())
-    figure(entries[0]["task"], entries).savefig(picture, metadata={"Software": None})
+    figure(entries[0]["task"], entries).savefig(pictures / FIGURE, metadata={"Software": None})
+    tasks_figure(entries).savefig(pictures / TASKS_FIGURE, metadata={"Software": None})
     checkpoint.write_atomically(page, f"{before}{body(entries)}{after}".encode())
-    return [page, data, picture]
+    return [page, data, pictures / FIGURE, pictures / TASKS_FIGURE]
 
 
 def body(entries: Entries) -> str:
     """Everything between the marks."""
     parts = [INTRODUCTION, f"![Right answers against length](pictures/{FIGURE})\n"]
+    parts += [f"![Exact sequences of each task against length](pictures/{TASKS_FIGURE})\n"]
     for task in dict.fromkeys(entry["task"] for entry in entries):
         of_task = [entry for entry in entries if entry["task"] == task]
         title = f"{task.replace('_', ' ').capitalize()}: trained on at most {trained(of_task)}"
@@ -162,12 +176,38 @@ def figure(task: str, entries: Entries) -> Figure:
     return drawn
 
 
-def _line(axes: Axes, entry: dict[str, Any], *, exact: bool) -> None:
-    """The median of the seeds, with the range of them."""
+def tasks_figure(entries: Entries) -> Figure:
+    """Exact sequences of the first model on each task, against length as a multiple of training."""
+    from matplotlib.figure import Figure
+
+    model = entries[0]["model"]
+    shown = [entry for entry in entries if entry["model"] == model]
+    columns = 4
+    drawn = Figure(figsize=(9, 2.1 * -(-len(shown) // columns)), dpi=110, layout="constrained")
+    grid = drawn.subplots(
+        -(-len(shown) // columns), columns, squeeze=False, sharex=True, sharey=True
+    )
+    for axes, entry in zip(grid.flat, shown, strict=False):
+        _line(axes, entry, exact=True, unit=entry["trained"])
+        axes.set_title(entry["task"].replace("_", " "), loc="left", fontsize=9)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}x")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        axes.set_ylim(-0.04, 1.04)
+        axes.grid(alpha=0.25)
+    for axes in grid.flat[len(shown) :]:
+        axes.set_axis_off()
+    title = f"{model}: exact sequences against length, as a multiple of the longest in training"
+    drawn.suptitle(title, fontsize=10, x=0.01, ha="left")
+    return drawn
+
+
+def _line(axes: Axes, entry: dict[str, Any], *, exact: bool, unit: int = 1) -> None:
+    """The median of the seeds, with the range of them; lengths in a unit."""
     style = styles().get(entry["model"], Style("", palette.SKY, "-"))
     found = [(length, at(entry, length)) for length in entry["lengths"]]
     each = [[row["exact"] if exact else right(row) for row in rows_] for _, rows_ in found]
-    sizes = [length for length, _ in found]
+    sizes = [length / unit for length, _ in found]
     middle, low, high = np.array([[median(v), min(v), max(v)] for v in each]).T
     options = {"color": style.colour, "linestyle": style.line, "marker": "o", "markersize": 3}
     axes.plot(sizes, middle, label=entry["model"], **options)

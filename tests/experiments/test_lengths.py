@@ -1,6 +1,7 @@
 """The page of lengths: trained, measured, stopped, continued; it says what the files say."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,21 @@ def test_what_is_missing_is_done_and_the_page_says_what_the_files_say(tiny):
     assert main(tiny, [ENTRY]) == 0
     assert (runs[1] / "lengths.json").is_file()
     assert (runs[1] / "metrics.jsonl").read_bytes() == steps
+
+
+def test_runs_that_are_gone_stay_on_the_page(tiny):
+    assert main(tiny, [ENTRY._replace(seeds=(0,))]) == 0
+    data = json.loads(Path("docs/results/lengths.json").read_text())
+    shutil.rmtree("runs")
+    assert main(tiny, [ENTRY]) == 0
+    assert [path.name for path in Path("runs/lengths").glob("copy*")] == ["copy-ntm-seed1"]
+    found = json.loads(Path("docs/results/lengths.json").read_text())
+    assert found[0]["runs"][0] == data[0]["runs"][0]
+    assert [run["seed"] for run in found[0]["runs"]] == [0, 1]
+
+    # Another question is asked anew.
+    assert main(tiny, [ENTRY._replace(lengths=(3, 50), seeds=(0,))]) == 0
+    assert Path("runs/lengths/copy-ntm-seed0").is_dir()
 
 
 def test_words_around_the_marks_stay_and_marks_must_be_there(tiny, capsys):
