@@ -250,6 +250,7 @@ TABLE = [
     Case("ntm_gru3", ntm(controller="gru3"), kernel=False),
     Case("ntm_elman", ntm(controller="elman")),
     Case("ntm_ctrnn", ntm(controller="ctrnn"), kernel=False),
+    Case("ntm_ctrnn_rk4", ntm(controller="ctrnn_rk4"), kernel=False),
     Case("ntm_indrnn", ntm(controller="indrnn"), kernel=False),
     Case(
         "ntm_gru_residual",

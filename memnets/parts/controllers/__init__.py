@@ -16,6 +16,7 @@ of `cell.py` says what a cell must have.
 from memnets.parts.controllers.cell import Cell as Cell
 from memnets.parts.controllers.cell import CellContract as CellContract
 from memnets.parts.controllers.ctrnn import CTRNNCell as CTRNNCell
+from memnets.parts.controllers.ctrnn import CTRNNRungeKuttaCell as CTRNNRungeKuttaCell
 from memnets.parts.controllers.elman import ElmanCell as ElmanCell
 from memnets.parts.controllers.feedforward import FeedforwardCell as FeedforwardCell
 from memnets.parts.controllers.feedforward import TanhFeedforwardCell as TanhFeedforwardCell

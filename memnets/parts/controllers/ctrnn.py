@@ -1,4 +1,4 @@
-"""The continuous-time recurrent network."""
+"""The continuous-time recurrent network, by Euler's method and by Runge and Kutta's."""
 
 from __future__ import annotations
 
@@ -63,12 +63,56 @@ class CTRNNCell(OneBiasCell):
             nn.init.uniform_(parameter, -bound, bound)
         nn.init.uniform_(self.log_time, -math.log(LONGEST), math.log(LONGEST))
 
+    def goal(self, u: Tensor, constant: Tensor) -> Tensor:
+        """What the units leak to, `W x + b + U tanh(u)`, given W x + b."""
+        goal = constant + functional.linear(torch.tanh(u), self.weight_hh)
+        return goal.to(u.dtype)  # under autocast u stays as it was
+
+    def advance(self, u: Tensor, constant: Tensor) -> Tensor:
+        """Return u [B, hidden] a time of 1 later, while W x + b [B, hidden] is constant."""
+        rate = (1 / (self.time_constants * self.euler_steps)).to(u.dtype)
+        for _ in range(self.euler_steps):
+            u = torch.lerp(u, self.goal(u, constant), rate)
+        return u
+
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return h [B, hidden] and the state after the step."""
-        (u,) = state
-        rate = (1 / (self.time_constants * self.euler_steps)).to(u.dtype)
-        constant = functional.linear(x, self.weight_ih, self.bias)
-        for _ in range(self.euler_steps):
-            goal = constant + functional.linear(torch.tanh(u), self.weight_hh)
-            u = torch.lerp(u, goal.to(u.dtype), rate)  # under autocast u stays as it was
+        u = self.advance(state[0], functional.linear(x, self.weight_ih, self.bias))
         return torch.tanh(u), (u,)
+
+
+@register("ctrnn_rk4")
+class CTRNNRungeKuttaCell(CTRNNCell):
+    """The same network by the classical Runge-Kutta method of order 4 (Kutta 1901).
+
+    Each step of the network takes `substeps` equal steps of length s, each of four slopes `f(u) =
+    (W x + b + U tanh(u) - u) / tau`: `k1 = f(u)`, `k2 = f(u + s k1 / 2)`, `k3 = f(u + s k2 / 2)`,
+    `k4 = f(u + s k3)`, then `u = u + s (k1 + 2 k2 + 2 k3 + k4) / 6`. Twice the steps leave a
+    sixteenth of the error, where Euler's method leaves a half. The steps are the same for each row
+    of a batch, unlike those of an adaptive solver.
+
+    >>> cell = CTRNNRungeKuttaCell(1, 1)
+    >>> for weight in (cell.weight_ih, cell.weight_hh, cell.bias):
+    ...     _ = nn.init.zeros_(weight)
+    >>> _, (u,) = cell(torch.zeros(1, 1), (torch.ones(1, 1),))
+    >>> bool((u - torch.exp(-1 / cell.time_constants)).abs() < 1e-4)  # it only leaks
+    True
+    """
+
+    substeps: int = 4
+    """Steps of the method in each step of the network."""
+
+    def advance(self, u: Tensor, constant: Tensor) -> Tensor:
+        """Return u [B, hidden] a time of 1 later, while W x + b [B, hidden] is constant."""
+        rate, step = (1 / self.time_constants).to(u.dtype), 1 / self.substeps
+
+        def slope(u: Tensor) -> Tensor:
+            return (self.goal(u, constant) - u) * rate
+
+        for _ in range(self.substeps):
+            first = slope(u)
+            second = slope(u + step / 2 * first)
+            third = slope(u + step / 2 * second)
+            fourth = slope(u + step * third)
+            u = u + step / 6 * (first + 2 * second + 2 * third + fourth)
+        return u

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import memnets
-from memnets.parts.controllers import CTRNNCell, ElmanCell, Stack
+from memnets.parts.controllers import CTRNNCell, CTRNNRungeKuttaCell, ElmanCell, Stack
 from tests import samples
 from tests.controllers import gradient_is_right
 from tests.samples import assert_equal_to, tensor
@@ -24,23 +24,36 @@ class Finer(CTRNNCell):
     euler_steps = 3
 
 
-def ctrnn(x: Array, u: Array, weights: dict[str, Array], euler_steps: int) -> tuple[Array, Array]:
-    """One row through the cell, a number at a time, by Euler steps of all units at once."""
-    for _ in range(euler_steps):
-        moved = []
-        for n, own in enumerate(u):
-            slope = float(weights["bias"][n]) - float(own)
-            for i, value in enumerate(x):
-                slope += float(weights["weight_ih"][n, i]) * float(value)
-            for m, other in enumerate(u):
-                slope += float(weights["weight_hh"][n, m]) * math.tanh(float(other))
-            time_constant = 1 + math.exp(float(weights["log_time"][n]))
-            moved.append(float(own) + slope / time_constant / euler_steps)
-        u = np.array(moved)
+def slopes(x: Array, u: Array, weights: dict[str, Array]) -> Array:
+    """du/dt of all units of one row, a number at a time."""
+    found = []
+    for n, own in enumerate(u):
+        slope = float(weights["bias"][n]) - float(own)
+        for i, value in enumerate(x):
+            slope += float(weights["weight_ih"][n, i]) * float(value)
+        for m, other in enumerate(u):
+            slope += float(weights["weight_hh"][n, m]) * math.tanh(float(other))
+        found.append(slope / (1 + math.exp(float(weights["log_time"][n]))))
+    return np.array(found)
+
+
+def ctrnn(x: Array, u: Array, weights: dict[str, Array], cell: CTRNNCell) -> tuple[Array, Array]:
+    """One row through the cell, by the steps of its method."""
+    if isinstance(cell, CTRNNRungeKuttaCell):
+        step = 1 / cell.substeps
+        for _ in range(cell.substeps):
+            total = one = slopes(x, u, weights)
+            for share, weight in ((0.5, 2), (0.5, 2), (1, 1)):
+                one = slopes(x, u + share * step * one, weights)
+                total = total + weight * one
+            u = u + step * total / 6
+    else:
+        for _ in range(cell.euler_steps):
+            u = u + slopes(x, u, weights) / cell.euler_steps
     return np.array([math.tanh(float(own)) for own in u]), u
 
 
-@pytest.mark.parametrize("kind", [CTRNNCell, Finer])
+@pytest.mark.parametrize("kind", [CTRNNCell, Finer, CTRNNRungeKuttaCell])
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 6), samples.seeds)
 def test_the_sequence_is_the_loops(
     kind: type[CTRNNCell], inputs: int, hidden: int, steps: int, seed: int
@@ -52,15 +65,16 @@ def test_the_sequence_is_the_loops(
     x, u = random.normal(size=(steps, inputs)), random.normal(size=hidden)
     state = (tensor(u)[None],)
     for x_t in x:
-        h, u = ctrnn(x_t, u, weights, cell.euler_steps)
+        h, u = ctrnn(x_t, u, weights, cell)
         actual, state = cell(tensor(x_t)[None], state)
         assert_equal_to(actual[0], h)
         assert_equal_to(state[0][0], u)
 
 
+@pytest.mark.parametrize("cell", ["ctrnn", "ctrnn_rk4"])
 @pytest.mark.parametrize("layers", [1, 3])
-def test_the_gradient_over_a_sequence(layers: int) -> None:
-    assert gradient_is_right(Stack(cell="ctrnn", hidden_size=4, num_layers=layers))
+def test_the_gradient_over_a_sequence(layers: int, cell: str) -> None:
+    assert gradient_is_right(Stack(cell=cell, hidden_size=4, num_layers=layers))
 
 
 def test_with_a_time_constant_of_1_it_is_an_elman_cell() -> None:
@@ -80,23 +94,52 @@ def test_with_a_time_constant_of_1_it_is_an_elman_cell() -> None:
         torch.testing.assert_close(h, wanted)
 
 
-def test_finer_steps_come_closer_to_the_differential_equation() -> None:
-    """A unit that sees its input alone: u = W x (1 - exp(-t / tau)); the error falls as 1 / K."""
+def errors_of_a_unit(cell: CTRNNCell, setting: str, counts: tuple[int, ...]) -> list[float]:
+    """After three steps of a unit that sees its input alone: u = W x (1 - exp(-t / tau))."""
+    with torch.no_grad():
+        nn.init.ones_(cell.weight_ih)
+        for parameter in (cell.weight_hh, cell.bias, cell.log_time):  # tau is 2
+            parameter.zero_()
     errors = []
-    for count in (8, 16, 32):
-        cell = CTRNNCell(1, 1, dtype=torch.float64)
-        cell.euler_steps = count
-        with torch.no_grad():
-            nn.init.ones_(cell.weight_ih)
-            for parameter in (cell.weight_hh, cell.bias, cell.log_time):  # tau is 2
-                parameter.zero_()
+    for count in counts:
+        setattr(cell, setting, count)
         state = (torch.zeros(1, 1, dtype=torch.float64),)
         for _ in range(3):
             _, state = cell(torch.full((1, 1), 5.0, dtype=torch.float64), state)
         errors.append(abs(state[0].item() - 5 * (1 - math.exp(-3 / 2))))
+    return errors
+
+
+def test_the_error_of_eulers_method_falls_as_1_over_its_steps() -> None:
+    cell = CTRNNCell(1, 1, dtype=torch.float64)
+    errors = errors_of_a_unit(cell, "euler_steps", (8, 16, 32))
     assert errors[0] < 0.1
     assert 1.9 < errors[0] / errors[1] < 2.2
     assert 1.9 < errors[1] / errors[2] < 2.2
+
+
+def test_the_error_of_runge_and_kuttas_falls_as_the_fourth_power() -> None:
+    cell = CTRNNRungeKuttaCell(1, 1, dtype=torch.float64)
+    errors = errors_of_a_unit(cell, "substeps", (2, 4, 8))
+    assert errors[0] < 1e-3
+    assert 15 < errors[0] / errors[1] < 18
+    assert 15 < errors[1] / errors[2] < 18
+
+
+def test_both_methods_come_to_the_same_solution() -> None:
+    """Of units that see each other: what is between them is Euler's error, which halves."""
+    torch.manual_seed(0)
+    euler, other = CTRNNCell(3, 6).double(), CTRNNRungeKuttaCell(3, 6).double()
+    nn.init.normal_(euler.weight_hh)
+    other.load_state_dict(euler.state_dict())
+    x, u = torch.randn(2, 3).double(), torch.randn(2, 6).double()
+    differences = []
+    for count in (100, 200, 400):
+        euler.euler_steps = count
+        between = euler(x, (u,))[0] - other(x, (u,))[0]
+        differences.append(between.detach().abs().max().item())
+    assert 1.95 < differences[0] / differences[1] < 2.05
+    assert 1.95 < differences[1] / differences[2] < 2.05
 
 
 def test_time_constants_start_from_1_to_11_steps_and_are_learned() -> None:
@@ -112,8 +155,12 @@ def test_time_constants_start_from_1_to_11_steps_and_are_learned() -> None:
     assert cell.log_time.grad.all()
 
 
-def test_the_kernel_refuses_it_by_its_name() -> None:
-    layer = memnets.NTM(3, 2, memory_size=4, word_size=3, controller="ctrnn", hidden_size=5)
+@pytest.mark.parametrize(
+    ("cell", "named"),
+    [("ctrnn", "ctrnn.CTRNNCell"), ("ctrnn_rk4", "ctrnn.CTRNNRungeKuttaCell")],
+)
+def test_the_kernel_refuses_it_by_its_name(cell: str, named: str) -> None:
+    layer = memnets.NTM(3, 2, memory_size=4, word_size=3, controller=cell, hidden_size=5)
     choice = layer.backend_for(torch.zeros(2, 1, 3))
     assert choice.backend == "reference"
-    assert "ctrnn.CTRNNCell" in str(choice.reason)
+    assert named in str(choice.reason)

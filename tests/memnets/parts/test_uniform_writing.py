@@ -185,7 +185,7 @@ def test_a_model_that_cannot_read_alone_says_so() -> None:
         (lambda: UniformWriting(cached=1), "cached must be True or False; got 1"),
         (lambda: WiredStack(schedule=4), "schedule must be None or a part with a method build"),
         (lambda: WiredStack(schedule=UniformWriting), "schedule must be None or a part with a"),
-        (lambda: WiredStack(cell="any"), "cell must be one of ctrnn, elman"),
+        (lambda: WiredStack(cell="any"), "cell must be one of ctrnn, ctrnn_rk4, elman"),
     ],
 )
 def test_what_is_refused(make: Any, said: str) -> None:
