@@ -25,6 +25,7 @@ from experiments.computation import with_computation
 from experiments.family_table import (
     LESSONS,
     SEQUENCES,
+    TIMED,
     Lesson,
     Member,
     members,
@@ -48,7 +49,6 @@ TOGETHER = 16  # sequences of a batch of an evaluation, which may share their le
 CONSTANT = (
     0.5  # share of the time during which the learning rate stays as it is; then it falls to 0
 )
-TIMED = 16  # sequences of the batch whose steps are timed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.family_table import SEQUENCES, Lesson
+from experiments.family_table import SEQUENCES, TIMED, Lesson
 from experiments.marks import marks
 from experiments.results import median
 from experiments.results_page import table
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
 
 MARKS = marks("python -m experiments.family")
 FIGURE = "family.png"
+PLACES = {
+    "heads read": "read address",
+    "heads write": "write address",
+    **{name: name for name in ("writing", "content", "allocation", "order", "positions")},
+}
+"""where a variant has another part or value, by the words of its label"""
+NAMES = {"Hopfield": "Hopfield", "Titans": "Titans", "MLSTM": "mLSTM", "alibi": "ALiBi"}
+"""what is not in lower case"""
 Cells = Sequence[dict[str, Any]]
 
 
@@ -61,18 +71,24 @@ def introduction(cells: Cells, lessons: Sequence[Lesson]) -> str:
     seeds = sorted({cell["seed"] for cell in cells})
     seconds = cells[0]["seconds"]
     names = members_of(cells)
-    missing = len(names) * len(lessons) * len(seeds) - len(cells)
+    every = len(names) * len(lessons) * len(seeds)
+    missing = every - len(cells)
     commits = ", ".join(dict.fromkeys(str(cell["commit"]) for cell in cells))
     processors = ", ".join(dict.fromkeys(cell["processor"] for cell in cells))
-    few = " One seed says little: a cell may be luck." if len(seeds) == 1 else " Cells are medians."
-    there = "" if not missing else f" {missing} trainings are not done yet (-)."
+    few = "One seed says little: a cell may be luck." if len(seeds) == 1 else "Cells are medians."
+    there = "" if not missing else f" {missing} of {every} trainings are not done yet (-)."
     return f"""\
-{len(names)} networks, each trained on {len(lessons)} tasks for {seconds:g} core-seconds on one
-core, by the recipe of the pair or the first guess of the model; memories have 32 slots, and in the
-test of length one for every step before the answer and 63 to spare. A cell says how far the network
-came on the way from guessing (0) to no error (100): at the sizes of its training, then at longer
-ones, both on {SEQUENCES} sequences. So short a training shows what is learned soon, not what can be
-learned.{few}{there}
+{len(names)} networks, each trained on {len(lessons)} tasks for {seconds:g} core-seconds, with the
+settings that the package has for the task and the model; not many of them were tuned. So short a
+training shows what is learned soon, not what can be learned.
+{few}{there}
+
+The two numbers of a cell say how far the network came from guessing (0) to no error (100): at the
+sizes of its training, and at longer ones that it never saw, each on {SEQUENCES} sequences. Memories
+have 32 slots; in the test of length, one for every step before the answer and 63 more. The time of
+a step is that of one sequence in training, in batches of {TIMED} of the longer ones. Where it is
+long, fewer sequences were seen in the same time, and a low number may say no more than that: the
+fused backend serves few of the variants.
 
 `python -m experiments.family --seconds {seconds:g} --seeds {" ".join(map(str, seeds))}`, at commit
 {commits}, on {processors}.
@@ -95,16 +111,55 @@ def value(cells: Cells, member: str, task: str, figure_name: str) -> float:
     return median(found) if found else float("nan")
 
 
+def in_groups(names: Sequence[str]) -> list[str]:
+    """The labels in the order of the table: variants of one model together, as the first of them.
+
+    >>> in_groups(["DNC", "NTM", "DNC, wiping", "cell gru", "DNC, without links"])
+    ['DNC', 'NTM', 'DNC, wiping', 'DNC, without links', 'cell gru']
+    """
+    groups = list(dict.fromkeys(group(name) for name in names))
+    return sorted(names, key=lambda name: groups.index(group(name)))
+
+
+def group(label: str) -> str:
+    """What a label is a variant of; nothing for a model itself.
+
+    >>> group("DNC, wiping"), group("DNC"), group("cell gru")
+    ('DNC', '', 'cell')
+    """
+    return "cell" if label.startswith("cell ") else label.partition(", ")[0] * (", " in label)
+
+
+def words(label: str) -> str:
+    """A label as it is shown, the name of a class in words.
+
+    >>> words("NTM, writing DeltaRule"), words("NTM, heads read Hopfield"), words("DNC, wiping")
+    ('NTM, writing: delta rule', 'NTM, read address: Hopfield', 'DNC, wiping')
+    >>> words("Transformer, positions none"), words("cell lstm_peephole")
+    ('Transformer, positions: none', 'lstm_peephole, no memory')
+    """
+    if label.startswith("cell "):
+        return f"{label.removeprefix('cell ')}, no memory"
+    model, _, variant = label.partition(", ")
+    place, _, name = variant.rpartition(" ")
+    if place not in PLACES:
+        return label
+    split = re.sub(r"(?<=[a-z])(?=[A-Z0-9])", " ", name)
+    return f"{model}, {PLACES[place]}: {NAMES.get(name, split.lower())}"
+
+
 def rows(cells: Cells, lessons: Sequence[Lesson]) -> tuple[list[str], list[list[str]]]:
     """A line for each network, a column for each task."""
-    heading = ["network", "weights", "µs a step", *(lesson.title for lesson in lessons)]
+    titles = [lesson.title for lesson in lessons]
+    heading = ["network", "parameters", "µs a step", "thousand sequences", *titles]
     lines: list[list[str]] = []
-    for member in members_of(cells):
+    for member in in_groups(members_of(cells)):
         good = [cell for cell in of(cells, member) if not cell["error"]]
         weights = f"{median([cell['weights'] for cell in good]):,.0f}" if good else "-"
         times = f"{median([cell['microseconds'] for cell in good]):.3g}" if good else "-"
+        seen = f"{median([cell['sequences'] for cell in good]) / 1000:.3g}" if good else "-"
         shown = (shown_as(cells, member, lesson.task) for lesson in lessons)
-        lines.append([member, weights, times, *shown])
+        lines.append([words(member), weights, times, seen, *shown])
     return heading, lines
 
 
@@ -152,15 +207,21 @@ def figure(cells: Cells, lessons: Sequence[Lesson]) -> Figure:
     """A heat-map of all networks and tasks: at the sizes of the training, and at longer ones."""
     from matplotlib.figure import Figure
 
-    names = members_of(cells)
-    drawn = Figure(figsize=(9, 1.6 + 0.21 * len(names)), dpi=110, layout="constrained")
+    names = in_groups(members_of(cells))
+    drawn = Figure(figsize=(9, 1.8 + 0.21 * len(names)), dpi=110, layout="constrained")
     left, right = drawn.subplots(1, 2, sharey=True)
-    for axes, name, title in ((left, "trained", "as trained"), (right, "longer", "longer")):
+    for axes, name, title in (
+        (left, "trained", "at the sizes of its training"),
+        (right, "longer", "longer"),
+    ):
         values = np.array(
             [[value(cells, member, lesson.task, name) for lesson in lessons] for member in names]
         )
         _panel(axes, values, title, [lesson.title for lesson in lessons])
-    left.set_yticks(range(len(names)), names, fontsize=8)
+        for place, (above, below) in enumerate(pairwise(names)):
+            if group(above) != group(below):
+                axes.axhline(place + 0.5, color="white", linewidth=4)
+    left.set_yticks(range(len(names)), [words(name) for name in names], fontsize=8)
     drawn.suptitle(
         "From guessing (0) to no error (100); hatched: not trained", fontsize=9, x=0.01, ha="left"
     )
@@ -178,6 +239,7 @@ def _panel(axes: Axes, values: np.ndarray, title: str, columns: list[str]) -> No
             axes.text(
                 column, row, percent(share), ha="center", va="center", fontsize=7, color=colour
             )
-    axes.set_xticks(range(len(columns)), columns, fontsize=8, rotation=30, ha="right")
-    axes.tick_params(length=0)
+    axes.set_xticks(range(len(columns)), columns, fontsize=8, rotation=30, ha="left")
+    axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
     axes.set_title(title, loc="left", fontsize=10)

@@ -17,6 +17,8 @@ from training.options.parts import name_of, replaced
 
 SEQUENCES = 512
 """in each test"""
+TIMED = 16
+"""sequences of the batch whose steps are timed"""
 
 SMALL: dict[str, Any] = {"memory_size": 4, "word_size": 2, "hidden_size": 3}
 

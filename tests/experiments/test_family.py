@@ -33,8 +33,15 @@ def options(**changes) -> Options:
 
 def cell(member: str, task: str, trained: float, longer: float, **changes) -> dict:
     found = {"task": task, "member": member, "seed": 0, "seconds": 30.0, "commit": "abc"}
-    found |= {"processor": "a core", "error": None, "weights": 1234, "core_seconds": 30.0}
-    return {**found, "microseconds": 12.34, "trained": trained, "longer": longer, **changes}
+    found |= {"processor": "a core", "error": None, "weights": 1234, "sequences": 56_789}
+    return {
+        **found,
+        "core_seconds": 30.0,
+        "microseconds": 12.34,
+        "trained": trained,
+        "longer": longer,
+        **changes,
+    }
 
 
 def test_every_model_cell_and_way_is_a_member_under_a_name_of_its_own():
@@ -95,7 +102,7 @@ def test_what_is_done_is_kept_and_the_page_says_what_the_files_say(capsys):
     assert f"| {first['weights']:,} | " in text
     assert f" | {', '.join(percents)} | - | - |" in text
     assert "for 0.2 core-seconds" in text
-    assert "10 trainings are not done yet" in text
+    assert "10 of 12 trainings are not done yet" in text
     assert (PAGE.parent / "pictures/family.png").is_file()
 
     before = [file.stat().st_mtime_ns for file in files]
@@ -122,7 +129,7 @@ def test_a_stopped_training_leaves_nothing_and_no_page(monkeypatch):
 def test_a_training_that_fails_stays_in_the_table():
     wrong = NTM._replace(label="too few", settings={"start.learned": True, **NTM.settings})
     assert main(options(), [wrong], [COPY]) == 0  # its slots cannot be others in the test
-    assert "| too few | - | - | failed |" in PAGE.read_text()
+    assert "| too few | - | - | - | failed |" in PAGE.read_text()
     assert re.search(
         r"- too few, copy, seed 0: ValueError: --memory-size \d+ does", PAGE.read_text()
     )
@@ -145,17 +152,37 @@ def test_the_layout_of_the_table_and_its_words():
         cell("DNC", "copy", 0.0, 0.0, error="NonFiniteStepError: nan"),
     ]
     heading, rows = family_page.rows(cells, [COPY, PARITY])
-    assert heading == ["network", "weights", "µs a step", "copy", "parity"]
+    facts = ["network", "parameters", "µs a step", "thousand sequences"]
+    assert heading == [*facts, "copy", "parity"]
     assert rows == [
-        ["NTM", "1,234", "12.3", "100, 50", "25, 0"],
-        ["DNC", "-", "-", "failed", "-"],
+        ["NTM", "1,234", "12.3", "56.8", "100, 50", "25, 0"],
+        ["DNC", "-", "-", "-", "failed", "-"],
     ]
     text = family_page.body(cells, [COPY, PARITY])
     assert "One seed says little" in text
-    assert "1 trainings are not done yet" in text
+    assert "1 of 4 trainings are not done yet" in text
     assert "- DNC, copy, seed 0: NonFiniteStepError: nan" in text
     more = [{**c, "seed": seed} for c in cells for seed in (0, 1)]
     assert "Cells are medians" in family_page.body(more, [COPY, PARITY])
+
+
+def test_variants_stand_together_in_words_and_their_groups_apart():
+    names = ["NTM", "NTM, writing GatedDelta2", "cell gru", "DNC, wiping", "cell lstm"]
+    cells = [cell(name, "copy", 1.0, 0.5) for name in [*names, "NTM, heads read Location"]]
+    shown = [row[0] for row in family_page.rows(cells, [COPY])[1]]
+    variants = ["NTM, writing: gated delta 2", "NTM, read address: location"]
+    assert shown == ["NTM", *variants, "gru, no memory", "lstm, no memory", "DNC, wiping"]
+    left, right = family_page.figure(cells, [COPY]).axes
+    assert [label.get_text() for label in left.get_yticklabels()] == shown
+    apart = [[line.get_ydata()[0] for line in axes.lines] for axes in (left, right)]
+    assert apart == 2 * [[0.5, 2.5, 4.5]]
+
+
+def test_every_variant_of_a_place_has_its_words():
+    shown = [family_page.words(member.label) for member in members()]
+    assert len(set(shown)) == len(shown)
+    split = [name for name in shown if re.search("[a-z][A-Z]", name)]
+    assert [name.rpartition(" ")[2] for name in split] == ["mLSTM", "ALiBi"]
 
 
 def test_words_around_the_marks_stay_and_marks_must_be_there(capsys):
