@@ -16,6 +16,7 @@ from tests.tasks.table import TABLE
 NO_SIZE = (-3, 2.5, True, "5", None, math.nan, [4], 10**30)
 FIELDS = [(name, f.name) for name in TABLE for f in dataclasses.fields(TASKS[name])]  # type: ignore[arg-type]
 WORDS = [(name, "map_file") for name in TABLE if name.startswith("graph")]
+WORDS += [("few_shot", "folder")]
 
 
 @pytest.mark.parametrize(("task", "field"), FIELDS)
