@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import tyro
 
+import tasks
 import train
 from experiments.job import locked
 from experiments.kept import write
@@ -25,23 +28,23 @@ from training.files.metrics import is_finished, read_evaluation, read_rows, trai
 from training.files.provenance import ROOT
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SMALL = "--model.memory-size 6 --model.word-size 6 --model.controller.hidden-size 40"
-DNC = f"--model dnc {SMALL} --run.batch-size 32"
-NTM = f"--model ntm {SMALL}"
 COPY = "--task copy --task.max-length 2 --task.bits 3"
-IN_TURN = "--task copy_or_reverse --task.max-length 2 --task.bits 3"
 POINTS = 40
 """of a curve, about"""
-LEAST = 1e-3
-"""wrong bits that the figure still shows"""
+LEAST = 1e-4
+"""share of guessing's errors that the figure still shows"""
 
 
 class Part(NamedTuple):
     """A part, and the flags of train.py that train it on its task."""
 
     name: str
+    group: str
+    """the panel of the figure"""
     flags: str
 
     def folder(self, runs: Path) -> Path:
@@ -49,15 +52,19 @@ class Part(NamedTuple):
         return runs / self.name.replace(" ", "-")
 
 
-def _dnc(name: str, flags: str, task: str = COPY, sequences: int = 48_000) -> Part:
-    return Part(name, f"{task} {DNC} --run.sequences {sequences} {flags}")
+def _dnc(name: str, flags: str = "") -> Part:
+    sizes = f"{COPY} --model dnc {SMALL} --run.batch-size 32 --run.sequences 48000"
+    return Part(name, "a DNC with", f"{sizes} {flags}".strip())
 
 
-def _ntm(name: str, flags: str, sequences: int = 20_000) -> Part:
-    return Part(name, f"{COPY} {NTM} --run.sequences {sequences} {flags}")
+def _ntm(name: str, flags: str = "", sequences: int = 20_000) -> Part:
+    group = "an NTM with the controller" if "--model.controller" in flags else "an NTM with"
+    sizes = f"{COPY} --model ntm {SMALL} --run.sequences {sequences}"
+    return Part(name, group, f"{sizes} {flags}".strip())
 
 
 PARTS = (
+    _dnc("nothing else"),
     _dnc(
         "softmax allocation",
         "--model.allocation softmax-allocation --model.allocation.strength-bias 20",
@@ -65,23 +72,64 @@ PARTS = (
     _dnc(
         "uniform writing",
         "--model.controller.schedule uniform-writing --model.controller.schedule.interval 2 "
+        "--model.controller.schedule.read-between True --model.controller.schedule.cached False",
+    ),
+    _dnc(
+        "cached uniform writing",
+        "--model.controller.schedule uniform-writing --model.controller.schedule.interval 2 "
         "--model.controller.schedule.read-between True",
     ),
-    _dnc("stored programs", "--model.controller.interface stored-programs", IN_TURN, 64_000),
+    _dnc(
+        "normalised interface",
+        "--model.controller.interface normalised-interface --model.controller.bypass-dropout 0.1",
+    ),
     _dnc("masked content", "--model.content.masked True"),
     _dnc("wiping", "--model.allocation.wipe True"),
     _dnc("sharpened links", "--model.linkage.sharpened True"),
     _dnc("no linkage", "--model.linkage none"),
+    _ntm("erase and add"),
     _ntm("delta rule", "--model.writing delta-rule"),
-    _ntm("gated delta", "--model.writing gated-delta", 12_000),
+    _ntm("gated delta", "--model.writing gated-delta"),
     _ntm("gated delta 2", "--model.writing gated-delta2"),
     _ntm("decay and add", "--model.writing decay-add"),
-    _ntm("mLSTM", "--model.writing mlstm", 12_000),
+    _ntm("mLSTM", "--model.writing mlstm"),
     _ntm("Titans", "--model.writing titans"),
     _ntm("modern Hopfield", "--model.heads.read hopfield"),
     _ntm("jordan", "--model.controller jordan"),
     _ntm("indrnn", "--model.controller indrnn"),
-    _ntm("mtrnn", "--model.controller mtrnn"),
+    _ntm(
+        "residual indrnn",
+        "--model.controller indrnn --model.controller.num-layers 3 "
+        "--model.controller.residual True",
+    ),
+    _ntm("ctrnn", "--model.controller ctrnn"),
+    _ntm("ctrnn_rk4", "--model.controller ctrnn_rk4"),
+    _ntm("mtrnn", "--model.controller mtrnn --optimizer.learning-rate 0.01", 40_000),
+    _ntm("gru1", "--model.controller gru1"),
+    _ntm("gru2", "--model.controller gru2"),
+    _ntm("gru3", "--model.controller gru3"),
+    _ntm("lstm_peephole", "--model.controller lstm_peephole"),
+    Part(
+        "stored programs",
+        "other tasks",
+        f"--task copy_or_reverse --task.max-length 2 --task.bits 3 --model dnc {SMALL} "
+        "--run.batch-size 32 --run.sequences 64000 --model.controller.interface stored-programs",
+    ),
+    Part(
+        "planning budget",
+        "other tasks",
+        "--task associative_recall --task.bits 4 --task.item-length 1 --task.max-items 4 "
+        "--task.planning-steps 5 --model dnc --model.memory-size 16 --model.word-size 10 "
+        "--model.read-heads 2 --run.sequences 120000",
+    ),
+    Part(
+        "least recently used",
+        "other tasks",
+        "--task few_shot --task.classes 3 --task.shots 5 --model ntm --model.heads.read content "
+        "--model.heads.write least-recently-used --model.memory-size 32 --model.word-size 32 "
+        "--model.read-heads 4 --optimizer.learning-rate 0.001 --run.batch-size 16 "
+        "--run.sequences 160000",
+    ),
 )
 
 
@@ -130,45 +178,68 @@ def finish(part: Part, runs: Path) -> int:
 def found(part: Part, folder: Path) -> dict[str, Any]:
     """What a finished run came to."""
     rows, evaluation = read_rows(folder), read_evaluation(folder)
-    first = outcome_of(checkpoint.read_config(folder), rows, evaluation).first
-    errors = [(row["sequences"], row["wrong_bits"]) for row in training_rows(rows)]
+    config = checkpoint.read_config(folder)
+    first = outcome_of(config, rows, evaluation).first
+    task = tasks.make(config["task"], **config["task_options"])
+    name = task.cost.errors_name
     made = provenance.read(folder)[-1]
     return {
         "part": part.name,
+        "group": part.group,
         "command": f"python train.py {part.flags} --seed 0",
         "solved": None if first is None else first.sequences,
-        "wrong_bits": evaluation["training"]["wrong_bits"],
+        "wrong": evaluation["training"][name],
+        "guessing": task.chance_errors(),
         "processor": made["processor"],
         "commit": made["commit"],
-        "curve": errors[:: max(1, len(errors) // POINTS)],
+        "curve": thinned([(row["sequences"], row[name]) for row in training_rows(rows)]),
     }
 
 
-def figure(runs: list[dict[str, Any]]) -> Figure:
-    """Wrong bits against sequences in thousands, of parts of a DNC and of an NTM."""
+def thinned(curve: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """About `POINTS` of the points of a curve, each the mean of those it stands for.
+
+    >>> thinned([(100, 2.0), (200, 1.0)])
+    [(100, 2.0), (200, 1.0)]
+    >>> len(thinned([(count, 1.0) for count in range(100)]))
+    50
+    """
+    share = max(1, len(curve) // POINTS)
+    pieces = [curve[place : place + share] for place in range(0, len(curve), share)]
+    return [(piece[-1][0], fmean(error for _, error in piece)) for piece in pieces]
+
+
+def figure(runs: Sequence[Mapping[str, Any]]) -> Figure:
+    """Errors as a share of guessing's against sequences in thousands; a panel for each group."""
     from matplotlib.figure import Figure
 
-    drawing = Figure(figsize=(10, 3.6), dpi=110, layout="constrained")
-    for axes, model in zip(drawing.subplots(1, 2, sharey=True), ("dnc", "ntm"), strict=True):
-        of = [run for run in runs if f"--model {model} " in run["command"]]
-        for number, run in enumerate(of):
-            sequences, errors = zip(*run["curve"], strict=True)
-            line, colour = "-" if number < len(palette.LINES) else "--", number % len(palette.LINES)
-            axes.plot(
-                [count / 1000 for count in sequences],
-                [max(error, LEAST) for error in errors],
-                line,
-                color=palette.LINES[colour],
-                label=run["part"],
-            )
-        axes.axhline(0.01, color=palette.GREY, linestyle=":", label="solved")
+    groups = list(dict.fromkeys(run["group"] for run in runs))
+    rows = (len(groups) + 1) // 2
+    drawing = Figure(figsize=(10, 3.6 * rows), dpi=110, layout="constrained")
+    panels = drawing.subplots(rows, 2, sharey=True, squeeze=False).ravel()
+    for axes, group in zip(panels, groups, strict=False):
+        for number, run in enumerate(run for run in runs if run["group"] == group):
+            _draw(axes, run, number)
         axes.set_yscale("log")
-        axes.set_title(f"{model.upper()} with", loc="left", fontsize=10)
+        axes.set_title(group, loc="left", fontsize=10)
         axes.set_xlabel("thousand sequences", fontsize=9)
+        axes.set_ylabel("wrong, as a share of guessing", fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=7, ncols=2)
-    drawing.axes[0].set_ylabel("wrong bits a sequence", fontsize=9)
+    for axes in panels[len(groups) :]:
+        axes.set_visible(False)
     return drawing
+
+
+def _draw(axes: Axes, run: Mapping[str, Any], number: int) -> None:
+    """A curve, and a dot where it was solved."""
+    count = len(palette.LINES)
+    style, colour = ("-", "--", ":")[number // count], palette.LINES[number % count]
+    curve = [(at / 1000, max(wrong / run["guessing"], LEAST)) for at, wrong in run["curve"]]
+    axes.plot(*zip(*curve, strict=True), style, color=colour, label=run["part"], linewidth=1.2)
+    if run["solved"] is not None:
+        at = min(curve, key=lambda point: abs(point[0] - run["solved"] / 1000))
+        axes.plot(*at, "o", color=colour, markersize=4)
 
 
 def main(options: Options) -> int:
@@ -188,7 +259,7 @@ def main(options: Options) -> int:
     write(options.folder, "parts", runs, figure(runs))
     for run in runs:
         solved = "no" if run["solved"] is None else f"after {run['solved']:,}"
-        print(f"| {run['part']} | {run['wrong_bits']:.3f} | {solved} |")
+        print(f"| {run['part']} | {run['wrong']:.3f} of {run['guessing']:g} | {solved} |")
     return 0
 
 
