@@ -103,7 +103,7 @@ PARTS = (
         "--model.controller.residual True",
     ),
     _ntm("ctrnn", "--model.controller ctrnn"),
-    _ntm("ctrnn_rk4", "--model.controller ctrnn_rk4"),
+    _ntm("ctrnn_rk4", "--model.controller ctrnn_rk4 --optimizer.learning-rate 0.01", 24_000),
     _ntm("mtrnn", "--model.controller mtrnn --optimizer.learning-rate 0.01", 40_000),
     _ntm("gru1", "--model.controller gru1"),
     _ntm("gru2", "--model.controller gru2"),
