@@ -165,11 +165,13 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     # With the first guess, one of two seeds kept its place to fifty times the length, or none.
     ("reverse", "ntm"): {**CALM, **PLACED, "run.sequences": 100_000},
     ("duplicate_string", "ntm"): {**CALM, **PLACED, "run.sequences": 100_000},
+    ("interference_copy", "ntm"): {**CALM, **PLACED, "run.sequences": 100_000},
 }
 
 SEEN: dict[tuple[str, str], str] = {
     ("reverse", "ntm"): "docs/lengths.md",
     ("duplicate_string", "ntm"): "docs/lengths.md",
+    ("interference_copy", "ntm"): "docs/lengths.md",
 }
 """the pages that have the figures of a recipe, where it is not docs/results.md"""
 
