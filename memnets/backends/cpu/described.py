@@ -41,6 +41,8 @@ class Described(NamedTuple):
     parameters: tuple[tuple[int, ...], ...]
     """The shapes of the parameters, in the order of `problems.Tensors`: the interface's two, then
     those of the cells."""
+    readout: tuple[tuple[int, ...], ...]
+    """The shapes of the readout's weight and bias; none without one."""
 
 
 class DescriptionError(ValueError):
@@ -113,11 +115,15 @@ def _made(text: str) -> Described:
     cells = [one for cell in tensors.cells for one in cell]
     parameters = [tensors.interface_weights, tensors.interface_bias, *cells]
     shapes = tuple(tuple(parameter.shape) for parameter in parameters)
-    return Described(layer, found.plan, form_of_memory(state.memory), shapes)
+    readout: Any = layer.readout
+    of_readout = () if readout is None else (tuple(readout.weight.shape), tuple(readout.bias.shape))
+    return Described(layer, found.plan, form_of_memory(state.memory), shapes, of_readout)
 
 
 @functools.lru_cache(maxsize=64)
-def shapes_of(known: Described, time: int, batch: int, restarts: bool) -> list[tuple[int, ...]]:
+def shapes_of(
+    known: Described, time: int, batch: int, restarts: bool, readout: bool
+) -> list[tuple[int, ...]]:
     """The shapes of a call's tensors, in the order of `problems.Tensors.flat`."""
     *carried, reads = known.plan.shapes(batch)
     flat_reads = (batch, reads[1] * reads[2])
@@ -125,6 +131,7 @@ def shapes_of(known: Described, time: int, batch: int, restarts: bool) -> list[t
     return [
         *(inputs, *known.parameters[:2], flat_reads, *known.parameters[2:], *carried),
         *((flat_reads, *carried) if restarts else ()),
+        *(known.readout if readout else ()),
     ]
 
 
@@ -143,7 +150,11 @@ def check_functions() -> None:
 
 
 def check_tensors(
-    known: Described, tensors: Sequence[Tensor], lengths: Tensor | None, starts: Tensor | None
+    known: Described,
+    tensors: Sequence[Tensor],
+    lengths: Tensor | None,
+    starts: Tensor | None,
+    readout: bool,
 ) -> None:
     """Raise unless the tensors of an operator's call are those of the layer: the kernel takes them
     by their addresses.
@@ -154,7 +165,8 @@ def check_tensors(
     if not tensors or tensors[0].dim() != 3:
         raise ValueError("memnets::sequence takes x [T, B, I] as the first of its tensors.")
     time, batch = tensors[0].shape[:2]
-    wanted, dtype = shapes_of(known, time, batch, starts is not None), tensors[0].dtype
+    wanted = shapes_of(known, time, batch, starts is not None, readout)
+    dtype = tensors[0].dtype
     if [tensor.shape for tensor in tensors] != wanted:
         shapes = [tuple(tensor.shape) for tensor in tensors]
         raise ValueError(f"memnets::sequence takes tensors of the shapes {wanted}; got {shapes}.")

@@ -22,11 +22,17 @@ from torch.nn.modules import module as torch_module
 from memnets.backends.cpu import transforms
 from memnets.backends.cpu.described import DescriptionError, described, text_of
 from memnets.backends.cpu.division import numbers_a_step, segment_in_graph
-from memnets.backends.cpu.known import INITIAL, PLAIN, function_modes, inner_modules
+from memnets.backends.cpu.known import (
+    INITIAL,
+    PLAIN,
+    function_modes,
+    inner_modules,
+    reason_against_output,
+)
 from memnets.backends.cpu.library import NUMBERS, reason_against
 from memnets.backends.cpu.operator import sequence
 from memnets.backends.cpu.planned import BEGINNINGS, makes_constants, planned
-from memnets.backends.cpu.problems import tensors_of
+from memnets.backends.cpu.problems import READOUT, Tensors, tensors_of
 from memnets.backends.cpu.specs import SLOTS
 from memnets.backends.reference import Starts, Unrolled
 from memnets.backends.spec import Steps
@@ -103,18 +109,32 @@ def _reason_in_layer(layer: Any) -> str | None:
     dtype = layer.some_weight.dtype
     if dtype not in NUMBERS:
         return f"It computes in float32 and float64; the layer is {dtype}."
-    for module in inner_modules(layer):
+    reason = _reason_in_parameters(inner_modules(layer), dtype)
+    if reason is not None:
+        return reason
+    try:
+        text_of(layer)
+    except DescriptionError as error:
+        return str(error)
+    return reason_against(dtype)
+
+
+def _reason_in_parameters(modules: Iterable[torch.nn.Module], dtype: torch.dtype) -> str | None:
+    for module in modules:
         for parameter in module._parameters.values():
             if parameter is not None and type(parameter) not in (*PLAIN, FakeTensor):
                 return f"It takes plain tensors; one is a {type(parameter).__name__}."
             if parameter is not None and parameter.dtype is not dtype:
                 found = parameter.dtype
                 return f"All parameters must be of one dtype; one is {found}, another {dtype}."
-    try:
-        text_of(layer)
-    except DescriptionError as error:
-        return str(error)
-    return reason_against(dtype)
+    return None
+
+
+@_constant
+def _knows_output(layer: Any) -> bool:
+    """Whether the kernel can compute the layer's output too."""
+    reason = reason_against_output(layer)
+    return reason is None and not _reason_in_parameters([layer.readout], layer.some_weight.dtype)
 
 
 def _reason_in_modes() -> str | None:
@@ -175,6 +195,7 @@ def _watched(layer: Any) -> list[Any]:
     for module in (*modules, *layer.controller.cells):
         _look_at_methods(module)
         found += [module, type(module), tuple(module._parameters.keys())]
+    found += [layer.training, hash(getattr(layer.wiring, "bypass_dropout", 0))]
     found += [layer.controller.hidden_size, layer.controller.skip_connections]
     found.append(layer.controller.residual)
     found.append(tuple(layer.interface.sizes))
@@ -220,10 +241,12 @@ def run(
     x, state = cast(x), map_tensors(cast, state)
     restart = None if starts is None else map_tensors(cast, starts.state)
     tensors = tensors_of(layer, x, state, restart)
+    readout = _readout(layer, tensors.flat())
+    tensors = tensors._replace(readout=readout)
     flat = tensors.flat()
     if anew and torch.compiler.is_compiling() and _begins_constant(layer):
         cells = [one for cell in tensors.cells for one in cell]
-        flat = [*flat[:3], *cells, *tensors.restart]
+        flat = [*flat[:3], *cells, *tensors.restart, *readout]
     training = _trains(flat)
     step = x.shape[1] * _numbers_a_step(layer) * x.element_size()
     operator = transforms.run if _transformed() else sequence
@@ -234,22 +257,39 @@ def run(
         _text(layer),
         segment_in_graph(x.shape[0], step, checkpoint_every) if training else 1,
         training,
+        bool(readout),
     )
-    return _named_outputs(outputs, tensors.controller, state)
+    return _named_outputs(outputs, tensors, state)
 
 
-def _named_outputs(
-    outputs: Sequence[Tensor], controller: Sequence[Sequence[Tensor]], state: State
-) -> Unrolled:
-    """What the operator returned, with a final state of the form of `state`."""
+def _readout(layer: Any, tensors: Iterable[Tensor]) -> list[Tensor]:
+    """The weight and the bias of the readout, where the operator makes the logits too: on the same
+    terms as in eager mode.
+
+    `tensors` are the others that the operator is given.
+    """
+    module = layer.readout
+    if module is None or module.weight.numel() > READOUT or torch.is_autocast_enabled("cpu"):
+        return []
+    if not _knows_output(layer):
+        return []
+    found = [module.weight, module.bias]
+    alone = any(one.requires_grad for one in found) and not any(o.requires_grad for o in tensors)
+    # A readout that is trained alone needs no backward of the kernel.
+    return [] if alone and torch.is_grad_enabled() and not _transformed() else found
+
+
+def _named_outputs(outputs: Sequence[Tensor], tensors: Tensors, state: State) -> Unrolled:
+    """What the operator returned for its tensors, with a final state of the form of `state`."""
     h, read_vectors, reads = outputs[:3]
     ends = iter(outputs[3:-1])
-    last = tuple(tuple(next(ends) for _ in one) for one in controller)
+    last = tuple(tuple(next(ends) for _ in one) for one in tensors.controller)
     # Behind the tensors comes what addressings carry, which is nothing of those in the kernel.
     memory = [next(ends) if isinstance(part, Tensor) else part for part in state.memory]
     form = state.read_vectors.shape
     after = State(last, type(state.memory)(*memory), reads.view(form))
-    return Unrolled(h, read_vectors.view(h.shape[0], *form), after)
+    y = next(ends) if tensors.readout else None
+    return Unrolled(h, read_vectors.view(h.shape[0], *form), after, y)
 
 
 def _begins_constant(layer: Any) -> bool:

@@ -132,6 +132,14 @@ OUTER = ("forward", "step", "output", "__call__")
 
 def reason_against_readout(layer: Any) -> str | None:
     """Say why the kernel cannot compute a layer's output too; None if it can, or has none to."""
+    reason, readout = reason_against_output(layer), layer.readout
+    if reason is not None or readout is None:
+        return reason
+    return reason_in_tensors([readout.weight, readout.bias], readout.weight.dtype)
+
+
+def reason_against_output(layer: Any) -> str | None:
+    """As `reason_against_readout`, whatever the readout's numbers are."""
     own = sorted(set(OUTER) & layer.__dict__.keys())
     if own:
         return f"It computes what the class does; this layer has a method {own[0]} of its own."
@@ -150,8 +158,7 @@ def reason_against_readout(layer: Any) -> str | None:
     wanted = {"weight": (outputs, seen), "bias": (outputs,)}
     if shapes != wanted:
         return f"The parameters of its readout must have the shapes {wanted}, not {shapes}."
-    parameters = [p for p in readout._parameters.values() if p is not None]
-    return reason_in_tensors(parameters, readout.weight.dtype)
+    return None
 
 
 def _first(reasons: Iterable[str | None]) -> str | None:

@@ -42,10 +42,10 @@ from memnets.state import leaves
 # Both are given the tensors of `problems.Tensors.flat`, and the layer as text.
 FORWARD = (
     "(Tensor[] tensors, Tensor? lengths, Tensor? starts, str layer, SymInt segment, "
-    "bool training) -> Tensor[]"
+    "bool training, bool readout) -> Tensor[]"
 )
 BACKWARD = (
-    "(Tensor[] tensors, Tensor?[] d_outputs, Tensor h, Tensor kept, Tensor? lengths, "
+    "(Tensor[] tensors, Tensor?[] d_outputs, Tensor[] outputs, Tensor kept, Tensor? lengths, "
     "Tensor? starts, str layer, SymInt segment, bool[] wanted) -> Tensor[]"
 )
 torch.library.define("memnets::sequence", FORWARD)
@@ -61,6 +61,7 @@ def call_of(
     starts: Tensor | None,
     segment: int,
     training: bool,
+    readout: bool,
 ) -> Call:
     """What `node` is told of a call of either operator."""
     return Call(
@@ -70,7 +71,7 @@ def call_of(
         segment,
         threads(tensors[0].shape[1]),
         training,
-        False,
+        readout,
         again.Again(known.layer, known.memory),
     )
 
@@ -93,14 +94,14 @@ def _whole(layer: str, tensors: Sequence[Any], state: Sequence[Any]) -> list[Any
 
 
 def _with_state(
-    layer: str, tensors: Sequence[Tensor], starts: Tensor | None
+    layer: str, tensors: Sequence[Tensor], starts: Tensor | None, readout: bool
 ) -> tuple[Sequence[Tensor], int]:
     """The tensors of `problems.Tensors.flat`, and how many of them are of a state made here.
 
     A call from a constant first state comes without it: a graph that makes it costs more.
     """
     states = len(described(layer).plan.shapes(1))
-    rest = len(tensors) - len(described(layer).parameters) - 1
+    rest = len(tensors) - len(described(layer).parameters) - 1 - 2 * readout
     if rest != (0 if starts is None else states):
         return tensors, 0
     x = tensors[0]
@@ -205,20 +206,21 @@ def _forward(
     layer: str,
     segment: int,
     training: bool,
+    readout: bool,
 ) -> list[Tensor]:
     """Return what `node.forward` does, and last what a backward needs; empty without training."""
     known = described(layer)
-    tensors, _ = _with_state(layer, tensors, starts)
+    tensors, _ = _with_state(layer, tensors, starts, readout)
     check_functions()
-    check_tensors(known, tensors, lengths, starts)
-    call = call_of(known, tensors, lengths, starts, segment, training)
+    check_tensors(known, tensors, lengths, starts, readout)
+    call = call_of(known, tensors, lengths, starts, segment, training, readout)
     x = tensors[0]
     least = 0
     if training:
         time, batch = x.shape[:2]
         least = kept_numbers(known.plan, x.dtype, time, batch, segment, starts is not None)
     with full_precision("cpu"):
-        outputs, kept = node.forward(call, Tensors.of(tensors, known.plan), least)
+        outputs, kept = node.forward(call, Tensors.of(tensors, known.plan, readout), least)
     if kept is None:
         kept = x.new_empty(0)
     else:
@@ -236,6 +238,7 @@ def _forward_fake(
     layer: str,
     segment: int,
     training: bool,
+    readout: bool,
 ) -> list[Tensor]:
     known, x, size = described(layer), tensors[0], 0
     time, batch = x.shape[:2]
@@ -244,6 +247,8 @@ def _forward_fake(
     *ends, (_, heads, word) = known.plan.shapes(batch)
     reads = heads * word
     shapes = [(time, batch, tensors[1].shape[1]), (time, batch, reads), (batch, reads), *ends]
+    if readout:
+        shapes.append((time, batch, tensors[-1].shape[0]))
     return [x.new_empty(shape) for shape in (*shapes, (size,))]
 
 
@@ -253,7 +258,7 @@ def _forward_fake(
 def _backward(
     tensors: Sequence[Tensor],
     d_outputs: Sequence[Tensor | None],
-    h: Tensor,
+    outputs: Sequence[Tensor],
     kept: Tensor,
     lengths: Tensor | None,
     starts: Tensor | None,
@@ -261,12 +266,15 @@ def _backward(
     segment: int,
     wanted: Sequence[bool],
 ) -> list[Tensor]:
-    """Return the gradients of those of the tensors that are wanted, in order."""
-    known = described(layer)
-    tensors, made = _with_state(layer, tensors, starts)
+    """Return the gradients of those of the tensors that are wanted, in order.
+
+    `outputs` are h and, where the forward made logits, the read vectors.
+    """
+    known, readout = described(layer), len(outputs) > 1
+    tensors, made = _with_state(layer, tensors, starts, readout)
     if made:
         wanted = _whole(layer, wanted, [False] * made)
-    check_tensors(known, tensors, lengths, starts)
+    check_tensors(known, tensors, lengths, starts, readout)
     x, plan = tensors[0], known.plan
     time, batch = x.shape[:2]
     size = kept_numbers(plan, x.dtype, time, batch, segment, starts is not None)
@@ -275,16 +283,18 @@ def _backward(
             f"memnets::sequence_backward takes {size} numbers of {x.dtype} that the forward kept; "
             f"got {kept.dtype} of the shape {tuple(kept.shape)}."
         )
-    call = call_of(known, tensors, lengths, starts, segment, True)
+    call = call_of(known, tensors, lengths, starts, segment, True, readout)
     if kept.data_ptr() % ALIGNMENT:
         kept = node.aligned(kept)
-    named, uses = Tensors.of(tensors, plan), Tensors.of(wanted, plan)
+    named, uses = Tensors.of(tensors, plan, readout), Tensors.of(wanted, plan, readout)
     with _alone(kept), full_precision("cpu"):
         several = _span(plan, x.dtype, time, batch, segment) < time
         spent = several and bool(kept[SPENT])
         if several:
             kept.data[SPENT] = 1  # so that autograd does not count it as a change
-        found = node.backward(call, named, uses, d_outputs, [h], kept, spent)
+        found = node.backward(call, named, uses, d_outputs, outputs, kept, spent)
+    if readout and d_outputs[-1] is None:
+        found[-2:] = map(torch.zeros_like, named.readout)
     return _apart([one for one, want in zip(found, wanted, strict=True) if want])
 
 
@@ -304,7 +314,7 @@ def _apart(found: Sequence[Tensor | None]) -> list[Tensor]:
 def _backward_fake(
     tensors: Sequence[Tensor],
     d_outputs: Sequence[Tensor | None],
-    h: Tensor,
+    outputs: Sequence[Tensor],
     kept: Tensor,
     lengths: Tensor | None,
     starts: Tensor | None,
@@ -318,23 +328,32 @@ def _backward_fake(
 # ----------------------------------------------------------------------- derivatives
 
 
+def needed(outputs: Sequence[Tensor], readout: bool) -> list[Tensor]:
+    """What a backward takes of what the forward returned: the last is what is kept."""
+    return [*outputs[: 1 + readout], outputs[-1]]
+
+
 def forward_again(
-    tensors: Sequence[Tensor], lengths: Tensor | None, starts: Tensor | None, layer: str
-) -> tuple[int, Tensor, Tensor]:
-    """Run the forward once more for its backward: the segment, h, and what is kept."""
+    tensors: Sequence[Tensor],
+    lengths: Tensor | None,
+    starts: Tensor | None,
+    layer: str,
+    readout: bool,
+) -> tuple[int, list[Tensor]]:
+    """Run the forward once more for its backward: the segment, and what is `needed`."""
     x, plan = tensors[0], described(layer).plan
     time, batch = x.shape[:2]
     segment = segment_in_graph(time, batch * numbers_a_step(plan) * x.element_size(), None)
     with torch.no_grad():
-        h, *_, kept = sequence(list(tensors), lengths, starts, layer, segment, True)
-    return segment, h, kept
+        outputs = sequence(list(tensors), lengths, starts, layer, segment, True, readout)
+    return segment, needed(outputs, readout)
 
 
 def _keep(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
-    tensors, lengths, starts, ctx.layer, ctx.segment, ctx.training = inputs
+    tensors, lengths, starts, ctx.layer, ctx.segment, ctx.training, ctx.readout = inputs
     ctx.count, ctx.has = len(tensors), (lengths is not None, starts is not None)
     others = [one for one in (lengths, starts) if one is not None]
-    ctx.save_for_backward(*tensors, output[0], output[-1], *others)
+    ctx.save_for_backward(*tensors, *needed(output, ctx.readout), *others)
     ctx.mark_non_differentiable(output[-1])
     ctx.set_materialize_grads(False)
 
@@ -342,15 +361,15 @@ def _keep(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
 def _gradients(ctx: Any, d_outputs: Sequence[Tensor | None]) -> tuple[Any, ...]:
     """The gradients of the forward's tensors, by the operator for the backward."""
     saved = list(ctx.saved_tensors)
-    tensors, (h, kept, *others) = saved[: ctx.count], saved[ctx.count :]
-    starts = others.pop() if ctx.has[1] else None
-    lengths = others.pop() if ctx.has[0] else None
+    starts = saved.pop() if ctx.has[1] else None
+    lengths = saved.pop() if ctx.has[0] else None
+    tensors, outputs = saved[: ctx.count], saved[ctx.count :]
     segment, wanted = ctx.segment, list(ctx.needs_input_grad[0])
     if not ctx.training:
-        segment, h, kept = forward_again(tensors, lengths, starts, ctx.layer)
-    call = lengths, starts, ctx.layer, segment, wanted
-    found = iter(sequence_backward(tensors, list(d_outputs[:-1]), h, kept, *call))
-    return [next(found) if want else None for want in wanted], None, None, None, None, None
+        segment, outputs = forward_again(tensors, lengths, starts, ctx.layer, ctx.readout)
+    call = outputs[:-1], outputs[-1], lengths, starts, ctx.layer, segment, wanted
+    found = iter(sequence_backward(tensors, list(d_outputs[:-1]), *call))
+    return [next(found) if want else None for want in wanted], *[None] * 6
 
 
 def _no_graph(ctx: Any, inputs: Any, output: list[Tensor]) -> None:

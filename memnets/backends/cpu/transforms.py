@@ -14,7 +14,13 @@ from torch import Tensor
 
 from memnets.backends.cpu import again
 from memnets.backends.cpu.described import described
-from memnets.backends.cpu.operator import call_of, forward_again, sequence, sequence_backward
+from memnets.backends.cpu.operator import (
+    call_of,
+    forward_again,
+    needed,
+    sequence,
+    sequence_backward,
+)
 from memnets.backends.cpu.problems import Tensors
 
 
@@ -25,9 +31,10 @@ def run(
     layer: str,
     segment: int,
     training: bool,
+    readout: bool,
 ) -> list[Tensor]:
     """As the operator `memnets::sequence`, inside of transforms."""
-    call = layer, segment, training
+    call = layer, segment, training, readout
     return list(_Sequence.apply(call, lengths, starts, *tensors))
 
 
@@ -49,18 +56,23 @@ def _members(
 
 
 class _Sequence(torch.autograd.Function):
-    """Arguments: (layer, segment, training), lengths, starts, the tensors of `Tensors.flat`."""
+    """Arguments: (layer, segment, training, readout), lengths, starts, the tensors of
+    `Tensors.flat`.
+    """
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        call: tuple[str, int, bool], lengths: Tensor | None, starts: Tensor | None, *flat: Tensor
+        call: tuple[str, int, bool, bool],
+        lengths: Tensor | None,
+        starts: Tensor | None,
+        *flat: Tensor,
     ) -> tuple[Tensor, ...]:
         return tuple(sequence(list(flat), lengths, starts, *call))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: tuple[Tensor, ...]) -> None:
         ctx.call, lengths, starts, *flat = inputs
-        ctx.save_for_backward(lengths, starts, output[0], output[-1], *flat)
+        ctx.save_for_backward(lengths, starts, *needed(output, ctx.call[-1]), *flat)
         ctx.mark_non_differentiable(output[-1])
         ctx.set_materialize_grads(False)
 
@@ -68,11 +80,12 @@ class _Sequence(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *d_outputs: Tensor | None
     ) -> tuple[Any, ...]:
-        lengths, starts, h, kept, *flat = ctx.saved_tensors
-        layer, segment, _ = ctx.call
+        lengths, starts, *saved = ctx.saved_tensors
+        layer, segment, _, readout = ctx.call
         wanted = ctx.needs_input_grad[3:]
-        call = layer, segment, wanted, len(d_outputs) - 1
-        found = iter(_Backward.apply(call, lengths, starts, h, kept, *d_outputs[:-1], *flat))
+        outputs, flat = saved[: 2 + readout], saved[2 + readout :]
+        call = layer, segment, wanted, len(d_outputs) - 1, readout
+        found = iter(_Backward.apply(call, lengths, starts, *outputs, *d_outputs[:-1], *flat))
         return None, None, None, *(next(found) if want else None for want in wanted)
 
     @staticmethod
@@ -80,36 +93,35 @@ class _Sequence(torch.autograd.Function):
         info: Any, in_dims: Any, *arguments: Any
     ) -> tuple[Any, Any]:
         # What is kept would be copied, to lie in one tensor: the backward makes it again instead.
-        (layer, segment, _), *others = arguments
-        call = layer, segment, False
+        (layer, segment, _, readout), *others = arguments
+        call = layer, segment, False, readout
         return _members(_Sequence, info, in_dims, (call, *others))
 
 
 class _Backward(torch.autograd.Function):
-    """Arguments: (layer, segment, wanted, number of gradients given), lengths, starts, h, what is
-    kept, the gradients given, the tensors.
+    """Arguments: (layer, segment, wanted, number of gradients given, readout), lengths, starts,
+    what is `needed` of the forward, the gradients given, the tensors.
     """
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        call: tuple[str, int, tuple[bool, ...], int],
+        call: tuple[str, int, tuple[bool, ...], int, bool],
         lengths: Tensor | None,
         starts: Tensor | None,
-        h: Tensor,
-        kept: Tensor,
-        *both: Any,
+        *rest: Any,
     ) -> tuple[Tensor, ...]:
-        layer, segment, wanted, count = call
+        layer, segment, wanted, count, readout = call
+        outputs, both = list(rest[: 2 + readout]), rest[2 + readout :]
         d_outputs, flat = list(both[:count]), list(both[count:])
-        if not kept.numel():
-            segment, h, kept = forward_again(flat, lengths, starts, layer)
-        others = lengths, starts, layer, segment, list(wanted)
-        return tuple(sequence_backward(flat, d_outputs, h, kept, *others))
+        if not outputs[-1].numel():
+            segment, outputs = forward_again(flat, lengths, starts, layer, readout)
+        others = outputs[:-1], outputs[-1], lengths, starts, layer, segment, list(wanted)
+        return tuple(sequence_backward(flat, d_outputs, *others))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: tuple[Tensor, ...]) -> None:
-        ctx.call, lengths, starts, _, _, *both = inputs
-        ctx.save_for_backward(lengths, starts, *both)
+        ctx.call, lengths, starts, *rest = inputs
+        ctx.save_for_backward(lengths, starts, *rest[2 + ctx.call[-1] :])
 
     @staticmethod
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -117,12 +129,12 @@ class _Backward(torch.autograd.Function):
     ) -> tuple[Any, ...]:
         """The derivative of the backward: that of the reference, as in `again`."""
         lengths, starts, *both = ctx.saved_tensors
-        layer, _, wanted, count = ctx.call
+        layer, _, wanted, count, readout = ctx.call
         there = [one is not None for one in both]
-        function = _reference(layer, lengths, starts, wanted, there[:count])
+        function = _reference(layer, lengths, starts, wanted, there[:count], readout)
         pull = torch.func.vjp(function, *(one for one in both if one is not None))[1]
         found = iter(pull(tuple(more)))
-        return (None,) * 5 + tuple(next(found) if one else None for one in there)
+        return (None,) * (5 + readout) + tuple(next(found) if one else None for one in there)
 
     @staticmethod
     def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -137,6 +149,7 @@ def _reference(
     starts: Tensor | None,
     wanted: Sequence[bool],
     there: Sequence[bool],
+    readout: bool,
 ) -> Callable[..., tuple[Tensor, ...]]:
     """What the backward computes, by the reference: a function of the gradients that it was given,
     which are those `there`, and of the tensors.
@@ -144,8 +157,8 @@ def _reference(
     known, count = described(layer), sum(there)
 
     def outputs(*flat: Tensor) -> tuple[Tensor, ...]:
-        call = call_of(known, flat, lengths, starts, 1, True)
-        made = again.outputs(call, Tensors.of(flat, known.plan))
+        call = call_of(known, flat, lengths, starts, 1, True, readout)
+        made = again.outputs(call, Tensors.of(flat, known.plan, readout))
         return tuple(one for one, is_there in zip(made, there, strict=True) if is_there)
 
     def function(*both: Tensor) -> tuple[Tensor, ...]:

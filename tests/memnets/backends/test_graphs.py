@@ -20,8 +20,9 @@ from torch.utils.checkpoint import checkpoint
 
 import memnets
 from memnets import Backend
-from memnets.backends.cpu import division
+from memnets.backends.cpu import division, graphs
 from memnets.parts.content import Content
+from memnets.parts.wiring import WiredStack
 from memnets.state import leaves
 from tests.graphs import OPERATOR, Graphs
 from tests.layers import BY_NAME, assert_same, inputs
@@ -101,9 +102,56 @@ def test_without_gradients(grad: str) -> None:
     layer, x = BY_NAME["dnc_lstm"].build(backend="fused"), inputs()
     compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
     with getattr(torch, grad)():
-        (found, after), (y, state) = compiled(x), layer(x)
-    assert_same(after, state, tolerance=0)
-    assert_same(found, y, tolerance=1e-14)  # the graph's readout is torch's
+        assert_same(compiled(x), layer(x), tolerance=0)
+
+
+READOUTS: dict[str, tuple[Callable[[Any], Any], bool]] = {
+    "as it is": (lambda layer: None, True),
+    "none": (lambda layer: layer.register_module("readout", None), False),
+    "alone": (lambda layer: layer.requires_grad_(False).readout.requires_grad_(), False),
+    "frozen": (lambda layer: layer.readout.requires_grad_(False), True),
+    "with a hook": (lambda layer: layer.readout.register_forward_hook(_double), False),
+    "of another class": (lambda layer: setattr(layer, "readout", Doubled(layer.readout)), False),
+    "large": (lambda layer: None, False),
+}
+
+
+def _double(module: nn.Module, given: Any, made: Tensor) -> Tensor:
+    return 2 * made
+
+
+class Doubled(nn.Module):
+    """A readout of a user's own."""
+
+    def __init__(self, readout: nn.Linear) -> None:
+        super().__init__()
+        self.weight, self.bias = readout.weight, readout.bias
+
+    def forward(self, seen: Tensor) -> Tensor:
+        return 2 * nn.functional.linear(seen, self.weight, self.bias)
+
+
+@pytest.mark.parametrize("name", READOUTS)
+def test_the_logits_are_the_operators_as_in_eager_mode(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the kernel makes them in eager mode, the operator does, with the same gradients."""
+    change, made = READOUTS[name]
+    layer, x, seen = BY_NAME["ntm_lstm"].build(backend="fused"), inputs(), Graphs()
+    change(layer)
+    if name == "large":
+        for module in (memnets.backends.cpu, graphs):
+            monkeypatch.setattr(module, "READOUT", 1)
+    torch.compile(layer, backend=seen, fullgraph=True)(x)
+    (names,) = seen.found
+    assert seen.served == [True]
+    assert any("linear" in name or "cat" in name for name in names) is not made
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    wanted = [parameter for parameter in layer.parameters() if parameter.requires_grad]
+    found, expected = compiled(x)[0], layer(x)[0]
+    assert_same(found, expected, tolerance=0 if made else 1e-14)
+    loss = [torch.autograd.grad(one.square().sum(), wanted) for one in (found, expected)]
+    assert_same(*loss, tolerance=1e-12)
 
 
 def test_carried_state() -> None:
@@ -227,6 +275,8 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "the controller's forward": lambda layer: _twice(layer.controller, "forward"),
     "a parametrization": lambda layer: orthogonal(layer.controller.cells[0], "weight_ih"),
     "the class": lambda layer: setattr(layer, "__class__", Changed),
+    "the readout": lambda layer: setattr(layer, "readout", Doubled(layer.readout)),
+    "the output": lambda layer: setattr(layer, "output", lambda h, reads: 2 * h[..., :2]),
     "a parameter": lambda layer: setattr(
         layer.interface.linear, "bias", nn.Parameter(layer.interface.linear.bias.detach() + 1)
     ),
@@ -255,6 +305,16 @@ def test_a_residual_stack_is_not_computed_as_it_was() -> None:
     after, _ = compiled(x)
     assert (after - before).abs().max() > 1e-6
     assert_same(after, layer(x)[0], tolerance=1e-9)
+
+
+def test_a_dropout_beside_the_readout_begins_with_training() -> None:
+    wired = WiredStack(bypass_dropout=0.999)
+    layer, x = BY_NAME["ntm_lstm"].build(controller=wired).eval(), inputs(steps=3)
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+    before, _ = compiled(x)
+    assert_same(before, layer(x)[0], tolerance=0)
+    layer.train()
+    assert (compiled(x)[0] - before).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("exported", [False, True])

@@ -97,9 +97,10 @@ def _operator(layer: Any, x: Tensor, change: dict[int, Tensor], **named: Any) ->
     flat = _flat(layer, x)
     for index, tensor in change.items():
         flat[index] = tensor
-    given = {"lengths": None, "starts": None, **named}
+    given = {"lengths": None, "starts": None, "readout": False, **named}
     text = graphs.text_of(layer)
-    return torch.ops.memnets.sequence(flat, given["lengths"], given["starts"], text, 1, False)
+    call = given["lengths"], given["starts"], text, 1, False, given["readout"]
+    return torch.ops.memnets.sequence(flat, *call)
 
 
 def test_the_operator_looks_at_what_it_is_given() -> None:
@@ -115,19 +116,36 @@ def test_the_operator_looks_at_what_it_is_given() -> None:
         _operator(layer, x, dict(enumerate(_flat(half, x.half()))))
     with pytest.raises(ValueError, match=r"lengths must be 3 whole numbers from 1 to T=5"):
         _operator(layer, x, {}, lengths=torch.tensor([1, 6, 2]))
+    with pytest.raises(ValueError, match="takes tensors of the shapes"):  # no weights of a readout
+        _operator(layer, x, {}, readout=True)
     with pytest.raises(ValueError, match="takes tensors of the shapes"):  # none to begin anew from
         _operator(layer, x, {}, starts=torch.zeros(5, 3, dtype=torch.bool))
 
 
+@pytest.mark.parametrize("readout", [True, False])
 @pytest.mark.parametrize("kept", [True, False])
-def test_the_operator_keeps_the_rules_of_torch(kept: bool) -> None:
+def test_the_operator_keeps_the_rules_of_torch(kept: bool, readout: bool) -> None:
     layer, x = BY_NAME["ntm_lstm"].build(), inputs()
-    flat = [tensor.detach().requires_grad_() for tensor in _flat(layer, x)]
+    given = _flat(layer, x) + list(layer.readout.parameters()) * readout
+    flat = [tensor.detach().requires_grad_() for tensor in given]
     checks = ["test_schema", "test_autograd_registration", "test_faketensor"]
     if not kept:  # what is kept has numbers that are not set, which differ from call to call
         checks.append("test_aot_dispatch_dynamic")
-    given = (flat, None, None, graphs.text_of(layer), 5, kept)
-    torch.library.opcheck(torch.ops.memnets.sequence.default, given, test_utils=checks)
+    call = (flat, None, None, graphs.text_of(layer), 5, kept, readout)
+    torch.library.opcheck(torch.ops.memnets.sequence.default, call, test_utils=checks)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_readout_whose_logits_nobody_uses_has_no_gradient(kept: bool) -> None:
+    """The kernel finds none then; the operator says 0 where one is asked for."""
+    layer, x = BY_NAME["ntm_lstm"].build(), inputs()
+    readout = list(layer.readout.parameters())
+    flat = [tensor.detach().requires_grad_() for tensor in (*_flat(layer, x), *readout)]
+    h, *_ = torch.ops.memnets.sequence(flat, None, None, graphs.text_of(layer), 5, kept, True)
+    found = torch.autograd.grad(h.square().sum(), flat)
+    h, *_ = torch.ops.memnets.sequence(flat[:-2], None, None, graphs.text_of(layer), 5, kept, False)
+    assert_same(found[:-2], torch.autograd.grad(h.square().sum(), flat[:-2]), tolerance=1e-14)
+    assert not any(one.any() for one in found[-2:])
 
 
 def test_fake_tensors() -> None:
