@@ -9,6 +9,7 @@ Axes: B batch, T time, I input, R read heads, W word.
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType
 from typing import Any, TypeVar
@@ -164,9 +165,15 @@ def _forward_mode() -> bool:
     return jvp or torch.autograd.forward_ad._current_level >= 0
 
 
+_held: weakref.WeakKeyDictionary[Any, dict[int, Any]] = weakref.WeakKeyDictionary()
+"""The fields that guards know by their address, which no other may have while the layer lives."""
+
+
 @_constant
 def _watch(layer: Any, *seen: Any) -> bool:
     """To torch.compile a constant as long as `seen` is the same, for which it makes guards."""
+    held = _held.setdefault(layer, {})
+    held.update((id(one), one) for table in layer.interface.tables for one in table.fields.values())
     return True
 
 
@@ -200,8 +207,8 @@ def _watched(layer: Any) -> list[Any]:
     found.append(layer.controller.residual)
     found.append(tuple(layer.interface.sizes))
     for table in layer.interface.tables:
-        for name, field in table.fields.items():
-            found += [(table.kind, name, field.shape, hash(field.limit)), field.activation]
+        # A field is a tuple, and never changes itself: one guard is as good as one for each part.
+        found += [table.kind, *((name, id(field)) for name, field in table.fields.items())]
     return found
 
 
