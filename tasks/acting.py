@@ -33,9 +33,13 @@ class Acts(Protocol):
         ...
 
 
-@torch.no_grad()
 def acted(
     task: Task, batch: Batch, network: Network, generator: torch.Generator | None = None
 ) -> Batch:
     """The batch as it goes on from a network's own answers, if the task is such a one."""
-    return task.act(batch, network, generator) if isinstance(task, Acts) else batch
+    # `isinstance` looks through all of a protocol: 60 us in each step of training.
+    act: Any = getattr(task, "act", None)
+    if act is None:
+        return batch
+    with torch.no_grad():
+        return act(batch, network, generator)

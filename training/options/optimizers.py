@@ -32,8 +32,7 @@ def take_step(optimizer: torch.optim.Optimizer) -> None:
         optimizer.step()
         return
     group = optimizer.param_groups[0]
-    steps = [state["step"] for state in states]
-    torch._foreach_add_(steps, 1)
+    steps = _counted(states)
     torch._fused_adam_(
         trained,
         [p.grad for p in trained if p.grad is not None],
@@ -49,6 +48,19 @@ def take_step(optimizer: torch.optim.Optimizer) -> None:
         amsgrad=False,
         maximize=group["maximize"],
     )
+
+
+def _counted(states: list[dict[str, Tensor]]) -> list[Tensor]:
+    """Add 1 to the step of each state, by one operation: each is made a view of one tensor."""
+    steps = [state["step"] for state in states]
+    whole = steps[0]._base
+    if whole is None or whole.numel() != len(steps) or any(one._base is not whole for one in steps):
+        whole = torch.stack(steps)
+        steps = [whole[index] for index in range(len(steps))]
+        for state, step in zip(states, steps, strict=True):
+            state["step"] = step
+    whole.add_(1)
+    return steps
 
 
 def _plain(optimizer: torch.optim.Optimizer) -> bool:

@@ -142,7 +142,6 @@ def test_fewer_links_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["ntm_lstm", "dnc_lstm"])
 def test_memories_that_a_graph_has_written_again(name: str, lengths: Any, near: int) -> None:
     layer, plain = (BY_NAME[name].build(backend=backend) for backend in ("fused", "reference"))
-    torch.compiler.reset()  # so that the cases before count for no limit of recompilations
     compiled: Any = torch.compile(layer, backend="aot_eager", fullgraph=True)
     compiled.parameters = layer.parameters
     expected = gradients(plain, lengths, True)

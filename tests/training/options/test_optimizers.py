@@ -149,3 +149,18 @@ def test_a_cheap_step_without_a_gradient_changes_nothing() -> None:
     weight = nn.Parameter(torch.ones(3))
     take_step(torch.optim.Adam([weight], fused=True))
     assert torch.equal(weight, torch.ones(3))
+
+
+def test_each_parameter_counts_its_own_steps() -> None:
+    """A cheap step adds to the counts of all that it updates at once, and to no other's."""
+    weights = [nn.Parameter(torch.ones(2)) for _ in range(3)]
+    optimizer = torch.optim.Adam(weights, fused=True)
+    trained = [(0, 1, 2), (0, 1, 2), (0, 1), (0, 2), (1, 2), (0, 1, 2), (2,), (0, 1, 2)]
+    for turn, which in enumerate(trained):
+        for index, weight in enumerate(weights):
+            weight.grad = torch.ones(2) if index in which else None
+        take_step(optimizer)
+        if turn == 5:  # as a run that goes on
+            optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    counts = [float(optimizer.state[weight]["step"]) for weight in weights]
+    assert counts == [sum(index in which for which in trained) for index in range(3)]
