@@ -18,7 +18,10 @@ from memnets.backends import cpu as fused
 from memnets.backends import cuda
 from memnets.backends.compiled import compiled
 from memnets.backends.cpu import graphs
+from memnets.backends.cpu.engines import ENGINES
+from memnets.backends.cpu.host import Host
 from memnets.backends.cpu.scanning import SCANS
+from memnets.backends.cuda.device import Device
 from memnets.backends.reference import Starts, Unrolled, reference
 from memnets.backends.spec import Steps
 from memnets.checks import check_name, check_sizes
@@ -84,11 +87,13 @@ def choose(layer: Steps, x: Tensor, state: State) -> Choice:
         ValueError: if the layer's backend is `fused` or `cuda` and cannot serve the call.
     """
     if layer.backend == "cuda":
-        _check_cuda(layer, x, state, None)
+        reason = _reason_against_cuda(layer, x, state, None)
+        if reason is not None:
+            raise ValueError(_refusal_of_cuda(reason))
     if layer.backend not in ("auto", "fused"):
         return Choice(layer.backend, None)
     if graphs.in_graph():
-        reason = graphs.supports(layer, x, state, None)
+        reason = graphs.supports(layer, x, state, None, "cpu")
     else:
         reason = fused.supports(layer, x, state)
     if reason is None:
@@ -158,10 +163,11 @@ def _on_kernel(
     if reason is not None and not graphs.in_graph():
         return reason
     begun = layer.initial_state(x.shape[1]) if state is None else state
-    reason = graphs.supports(layer, x, begun, starts)
-    if reason is None:
-        return graphs.run(layer, x, begun, lengths, checkpoint_every, starts, anew=state is None)
-    return reason
+    reason = graphs.supports(layer, x, begun, starts, "cpu")
+    if reason is not None:
+        return reason
+    call = lengths, checkpoint_every, starts
+    return graphs.run(layer, x, begun, *call, engine="cpu", anew=state is None)
 
 
 def by_cuda(
@@ -177,16 +183,27 @@ def by_cuda(
     Raises:
         ValueError: if the kernel cannot serve the call, with the reason.
     """
-    _check_cuda(layer, x, state, starts)
+    if state is None:
+        state = layer.initial_state(x.shape[1])
+    reason = _reason_against_cuda(layer, x, state, starts)
+    if reason is not None:
+        raise ValueError(_refusal_of_cuda(reason))
+    if graphs.in_graph():
+        call = lengths, checkpoint_every, starts
+        return graphs.run(layer, x, state, *call, engine="cuda", anew=False)
     return cuda.run(layer, x, state, lengths, checkpoint_every, starts)
 
 
-def _check_cuda(layer: Steps, x: Tensor, state: State | None, starts: Starts | None) -> None:
-    reason = cuda.supports(layer, x, state, starts)
-    if reason is not None:
-        raise ValueError(
-            f'backend="cuda" cannot serve this call. {reason} Use backend="auto" or "compiled".'
-        )
+def _reason_against_cuda(
+    layer: Steps, x: Tensor, state: State, starts: Starts | None
+) -> str | None:
+    if graphs.in_graph():
+        return graphs.supports(layer, x, state, starts, "cuda")
+    return cuda.supports(layer, x, state, starts)
+
+
+def _refusal_of_cuda(reason: str) -> str:
+    return f'backend="cuda" cannot serve this call. {reason} Use backend="auto" or "compiled".'
 
 
 def auto(
@@ -259,6 +276,7 @@ BACKENDS: dict[str, Unroll] = {
     "fused": by_kernel,
     "cuda": by_cuda,
 }
+ENGINES.update(cpu=Host(), cuda=Device())
 
 
 def unroll(

@@ -21,8 +21,9 @@ import torch
 
 from memnets.backends import cuda
 from memnets.backends.cpu import compiling
+from memnets.backends.cpu.engines import ENGINES
 from memnets.backends.cpu.plan import Problem, first_difference
-from memnets.backends.cuda import kernels
+from memnets.backends.cuda import device, kernels
 from memnets.backends.cuda.node import Launch
 from memnets.backends.cuda.sizes import MemorySizes
 from memnets.backends.cuda.sources import NUMBERS
@@ -50,6 +51,21 @@ def library(dtype: torch.dtype, options: tuple[str, ...] = ()) -> ctypes.CDLL:
     found.memnets_layout.restype = ctypes.c_char_p
     assert first_difference(found.memnets_layout().decode()) is None
     return found
+
+
+@functools.cache
+def guard() -> None:
+    """Let a torch without CUDA have fake tensors on a GPU, in this process from here on."""
+    if torch.version.cuda is not None:
+        return
+    program = compiling.compiler()
+    assert program is not None, "there is no C++ compiler here"
+    installed = Path(torch.__file__).parent
+    target = f"{tempfile.mkdtemp()}/guard.so"
+    command = [program, "-std=c++20", "-fPIC", "-shared", f"-I{installed}/include"]
+    linked = [f"-L{installed}/lib", "-lc10", "-o", target]
+    subprocess.run([*command, str(FOLDER / "guard.cpp"), *linked], check=True)
+    ctypes.CDLL(target)
 
 
 def sizes(problem: Problem, dtype: torch.dtype) -> MemorySizes:
@@ -85,6 +101,8 @@ def emulated(order: int = 0, threads: int = 64, multiprocessors: int = 2) -> Ite
         mock.patch.object(kernels, "launch", launch),
         mock.patch.object(kernels, "multiprocessors", return_value=multiprocessors),
         mock.patch.object(cuda, "reason_against", return_value=None),
+        mock.patch.object(device, "reason_against", return_value=None),
+        mock.patch.dict(ENGINES, cpu=ENGINES["cuda"]),
         mock.patch("memnets.backends.cuda.node.THREADS", threads),
     ):
         yield launched

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from memnets.backends.cpu import compiling, division
 from memnets.backends.cpu.again import form_of_memory
+from memnets.backends.cpu.engines import ENGINES
 from memnets.backends.cpu.known import inner_modules
-from memnets.backends.cpu.library import NUMBERS, load
+from memnets.backends.cpu.library import NUMBERS
 from memnets.backends.cpu.plan import Plan
 from memnets.backends.cpu.planned import planned
 from memnets.backends.cpu.problems import tensors_of
@@ -49,20 +49,23 @@ class DescriptionError(ValueError):
     """A layer that no text describes, or a text that describes no layer of the kernel."""
 
 
-_texts: weakref.WeakKeyDictionary[Plan, str] = weakref.WeakKeyDictionary()
+_texts: weakref.WeakKeyDictionary[Plan, dict[str, str]] = weakref.WeakKeyDictionary()
+"""By the name of the engine."""
 
 
-def text_of(layer: Any) -> str:
-    """Describe a layer that the kernel knows.
+def text_of(layer: Any, engine: str) -> str:
+    """Describe a layer that the kernel knows, for one of `engines.ENGINES`.
 
     Raises:
         DescriptionError: if a layer that is made from its `config` computes something else.
     """
     plan = planned(layer, inner_modules(layer)).plan
-    text = _texts.get(plan)
-    if text is None:
+    texts = _texts.setdefault(plan, {})
+    if engine not in texts:
+        # torch.compile takes a graph from its cache on disk if its text is the same.
+        kernel = ENGINES[engine].name(layer.some_weight.dtype)
         try:
-            text = json.dumps({**layer.config, "kernel": _kernel(layer.some_weight.dtype)})
+            text = json.dumps({**layer.config, "kernel": kernel})
         except ValueError as error:
             raise DescriptionError(str(error)) from error
         if described(text).layer.spec != layer.spec:
@@ -70,18 +73,8 @@ def text_of(layer: Any) -> str:
                 "It knows in a graph the layers that their config describes; this one was changed "
                 "after it was made."
             )
-        _texts[plan] = text
-    return text
-
-
-def _kernel(dtype: torch.dtype) -> str:
-    """Name all that decides how much a forward keeps: sources, instruction set, spans.
-
-    torch.compile takes a graph from its cache on disk if its text is the same.
-    """
-    vectors = load(dtype).memnets_vectors().decode()
-    sizes = division.SPAN, division.NEAR, division.LINKS_EVERY
-    return " ".join(map(str, (compiling.digest_of_sources()[:12], vectors, *sizes)))
+        texts[engine] = text
+    return texts[engine]
 
 
 @functools.lru_cache(maxsize=64)
@@ -170,7 +163,12 @@ def check_tensors(
     if [tensor.shape for tensor in tensors] != wanted:
         shapes = [tuple(tensor.shape) for tensor in tensors]
         raise ValueError(f"memnets::sequence takes tensors of the shapes {wanted}; got {shapes}.")
-    # That they are dense and on the CPU is by what torch found this operator.
+    device = tensors[0].device
+    others = [] if starts is None else [starts]
+    if any(tensor.device != device for tensor in (*tensors, *others)):
+        found = sorted({str(tensor.device) for tensor in (*tensors, *others)})
+        raise ValueError(f"memnets::sequence takes tensors of one device; got {', '.join(found)}.")
+    # That they are dense is by what torch found this operator.
     for tensor in tensors:
         if tensor.dtype is not dtype or dtype not in NUMBERS or not tensor.data_ptr():
             raise ValueError(
@@ -184,9 +182,9 @@ def check_tensors(
         )
     if lengths is None:
         return
-    right = lengths.dtype is torch.int64 and lengths.shape == (batch,)
+    right = lengths.dtype is torch.int64 and lengths.shape == (batch,) and lengths.is_cpu
     if not right or int(lengths.min()) < 1 or int(lengths.max()) > time:
         raise ValueError(
-            f"lengths must be {batch} whole numbers from 1 to T={time}, one a row, as int64; got "
-            f"{lengths.tolist()}."
+            f"lengths must be {batch} whole numbers from 1 to T={time}, one a row, as int64 on the "
+            f"CPU; got {lengths.tolist()}."
         )

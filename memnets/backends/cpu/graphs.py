@@ -22,7 +22,8 @@ from torch.nn.modules import module as torch_module
 
 from memnets.backends.cpu import transforms
 from memnets.backends.cpu.described import DescriptionError, described, text_of
-from memnets.backends.cpu.division import numbers_a_step, segment_in_graph
+from memnets.backends.cpu.division import segment_in_graph
+from memnets.backends.cpu.engines import ENGINES
 from memnets.backends.cpu.known import (
     INITIAL,
     PLAIN,
@@ -30,7 +31,7 @@ from memnets.backends.cpu.known import (
     inner_modules,
     reason_against_output,
 )
-from memnets.backends.cpu.library import NUMBERS, reason_against
+from memnets.backends.cpu.library import NUMBERS
 from memnets.backends.cpu.operator import sequence
 from memnets.backends.cpu.planned import BEGINNINGS, makes_constants, planned
 from memnets.backends.cpu.problems import READOUT, Tensors, tensors_of
@@ -65,7 +66,9 @@ def in_graph() -> bool:
     )
 
 
-def supports(layer: Steps, x: Tensor, state: State, starts: Starts | None) -> str | None:
+def supports(
+    layer: Steps, x: Tensor, state: State, starts: Starts | None, engine: str
+) -> str | None:
     """Say in a sentence why the operator cannot serve this call; None where it can.
 
     Args:
@@ -73,8 +76,9 @@ def supports(layer: Steps, x: Tensor, state: State, starts: Starts | None) -> st
         x: [T, B, I], checked.
         state: with the batch axis, of the layer's own form.
         starts: where rows begin anew, and from what, of that form too.
+        engine: the name of one of `engines.ENGINES`.
     """
-    reason = _reason_in_layer(layer)
+    reason = _reason_in_layer(layer, engine)
     if reason is not None:
         return reason
     if torch.compiler.is_dynamo_compiling():
@@ -84,25 +88,28 @@ def supports(layer: Steps, x: Tensor, state: State, starts: Starts | None) -> st
     shown = [x, *leaves(state)]
     if starts is not None:
         shown += leaves(starts.state)
-    return _reason_in_tensors(shown, layer.some_weight.dtype)
+    return _reason_in_tensors(shown, layer.some_weight)
 
 
-def _reason_in_tensors(tensors: Iterable[Tensor], dtype: torch.dtype) -> str | None:
-    casts = torch.is_autocast_enabled("cpu")
+def _reason_in_tensors(tensors: Iterable[Tensor], weight: Tensor) -> str | None:
+    """What is wrong with tensors that must be as a weight of the layer."""
+    dtype, device = weight.dtype, weight.device
+    casts = torch.is_autocast_enabled(device.type)
     for tensor in tensors:
         if type(tensor) not in (*PLAIN, FakeTensor):
             return f"It takes plain tensors; one is a {type(tensor).__name__}."
-        if tensor.layout is not torch.strided or tensor.device.type != "cpu":
-            return "It takes dense tensors on the CPU; one is not."
+        if tensor.layout is not torch.strided or tensor.device != device:
+            return f"It takes dense tensors on {device}; one is not."
         if tensor.dtype is not dtype and not casts:
             return f"All tensors must be of one dtype; one is {tensor.dtype}, another {dtype}."
     return None
 
 
 @_constant
-def _reason_in_layer(layer: Any) -> str | None:
+def _reason_in_layer(layer: Any, engine: str) -> str | None:
     """What the kernel does not know of the layer, or of what is at work around the call."""
-    reason = planned(layer, inner_modules(layer)).reason or _reason_in_modes()
+    known = planned(layer, inner_modules(layer))
+    reason = known.reason or _reason_in_modes()
     if reason is not None:
         return reason
     if not INITIAL.isdisjoint(layer.__dict__):
@@ -111,13 +118,14 @@ def _reason_in_layer(layer: Any) -> str | None:
     if dtype not in NUMBERS:
         return f"It computes in float32 and float64; the layer is {dtype}."
     reason = _reason_in_parameters(inner_modules(layer), dtype)
+    reason = reason or ENGINES[engine].reason_against(layer.some_weight.device, dtype, known.plan)
     if reason is not None:
         return reason
     try:
-        text_of(layer)
+        text_of(layer, engine)
     except DescriptionError as error:
         return str(error)
-    return reason_against(dtype)
+    return None
 
 
 def _reason_in_parameters(modules: Iterable[torch.nn.Module], dtype: torch.dtype) -> str | None:
@@ -132,10 +140,11 @@ def _reason_in_parameters(modules: Iterable[torch.nn.Module], dtype: torch.dtype
 
 
 @_constant
-def _knows_output(layer: Any) -> bool:
+def _knows_output(layer: Any, engine: str) -> bool:
     """Whether the kernel can compute the layer's output too."""
-    reason = reason_against_output(layer)
-    return reason is None and not _reason_in_parameters([layer.readout], layer.some_weight.dtype)
+    if not ENGINES[engine].logits or reason_against_output(layer) is not None:
+        return False
+    return not _reason_in_parameters([layer.readout], layer.some_weight.dtype)
 
 
 def _reason_in_modes() -> str | None:
@@ -233,6 +242,7 @@ def run(
     checkpoint_every: int | None,
     starts: Starts | None,
     *,
+    engine: str,
     anew: bool,
 ) -> Unrolled:
     """Run a sequence x [T, B, I] that `supports` has nothing against; see `reference`.
@@ -248,20 +258,20 @@ def run(
     x, state = cast(x), map_tensors(cast, state)
     restart = None if starts is None else map_tensors(cast, starts.state)
     tensors = tensors_of(layer, x, state, restart)
-    readout = _readout(layer, tensors.flat())
+    readout = _readout(layer, engine, tensors.flat())
     tensors = tensors._replace(readout=readout)
     flat = tensors.flat()
-    if anew and torch.compiler.is_compiling() and _begins_constant(layer):
+    if anew and torch.compiler.is_compiling() and _begins_constant(layer, engine):
         cells = [one for cell in tensors.cells for one in cell]
         flat = [*flat[:3], *cells, *tensors.restart, *readout]
     training = _trains(flat)
-    step = x.shape[1] * _numbers_a_step(layer) * x.element_size()
+    step = x.shape[1] * _numbers_a_step(layer, engine) * x.element_size()
     operator = transforms.run if _transformed() else sequence
     outputs = operator(
         flat,
         None if lengths is None else lengths.to(torch.int64, copy=True),
         None if starts is None else starts.mask,
-        _text(layer),
+        _text(layer, engine),
         segment_in_graph(x.shape[0], step, checkpoint_every) if training else 1,
         training,
         bool(readout),
@@ -269,7 +279,7 @@ def run(
     return _named_outputs(outputs, tensors, state)
 
 
-def _readout(layer: Any, tensors: Iterable[Tensor]) -> list[Tensor]:
+def _readout(layer: Any, engine: str, tensors: Iterable[Tensor]) -> list[Tensor]:
     """The weight and the bias of the readout, where the operator makes the logits too: on the same
     terms as in eager mode.
 
@@ -278,7 +288,7 @@ def _readout(layer: Any, tensors: Iterable[Tensor]) -> list[Tensor]:
     module = layer.readout
     if module is None or module.weight.numel() > READOUT or torch.is_autocast_enabled("cpu"):
         return []
-    if not _knows_output(layer):
+    if not _knows_output(layer, engine):
         return []
     found = [module.weight, module.bias]
     alone = any(one.requires_grad for one in found) and not any(o.requires_grad for o in tensors)
@@ -299,9 +309,11 @@ def _named_outputs(outputs: Sequence[Tensor], tensors: Tensors, state: State) ->
     return Unrolled(h, read_vectors.view(h.shape[0], *form), after, y)
 
 
-def _begins_constant(layer: Any) -> bool:
-    """Whether the layer begins as one that is made of its config does, with nothing learned."""
-    known = _makes_constants(layer)
+def _begins_constant(layer: Any, engine: str) -> bool:
+    """Whether the layer begins as one that is made of its config does, with nothing learned, and
+    the kernel makes such a state.
+    """
+    known = _makes_constants(layer, engine)
     if known and torch.compiler.is_dynamo_compiling():
         start = layer.start
         settings = [hash(value) for value in (start.memory, start.learned, layer.constant)]
@@ -311,10 +323,10 @@ def _begins_constant(layer: Any) -> bool:
 
 
 @_constant
-def _makes_constants(layer: Any) -> bool:
-    made: Any = described(text_of(layer)).layer
+def _makes_constants(layer: Any, engine: str) -> bool:
+    made: Any = described(text_of(layer, engine)).layer
     same = (made.constant, made.start) == (layer.constant, layer.start)
-    return makes_constants(layer) and same
+    return ENGINES[engine].begins and makes_constants(layer) and same
 
 
 def _trains(tensors: Iterable[Tensor]) -> bool:
@@ -336,10 +348,10 @@ def _transformed() -> bool:
 
 
 @_constant
-def _text(layer: Any) -> str:
-    return text_of(layer)
+def _text(layer: Any, engine: str) -> str:
+    return text_of(layer, engine)
 
 
 @_constant
-def _numbers_a_step(layer: Any) -> int:
-    return numbers_a_step(described(text_of(layer)).plan)
+def _numbers_a_step(layer: Any, engine: str) -> int:
+    return ENGINES[engine].numbers_a_step(described(text_of(layer, engine)).plan)

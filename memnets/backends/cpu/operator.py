@@ -12,29 +12,17 @@ Axes: B batch, T time, I input, R read heads, W word.
 from __future__ import annotations
 
 import copy
-import ctypes
 import functools
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from memnets.backends.cpu import again, node
-from memnets.backends.cpu.buffers import ALIGNMENT
 from memnets.backends.cpu.described import Described, check_functions, check_tensors, described
-from memnets.backends.cpu.division import (
-    links_every,
-    numbers_a_step,
-    segment_in_graph,
-    span,
-    threads,
-    written_a_step,
-)
-from memnets.backends.cpu.library import load
-from memnets.backends.cpu.plan import Plan, Problem
+from memnets.backends.cpu.division import segment_in_graph
+from memnets.backends.cpu.engines import engine_of
 from memnets.backends.cpu.problems import Call, Tensors
 from memnets.checks import full_precision
 from memnets.state import leaves
@@ -63,28 +51,34 @@ def call_of(
     training: bool,
     readout: bool,
 ) -> Call:
-    """What `node` is told of a call of either operator."""
+    """What the kernel is told of a call of either operator."""
     return Call(
         known.plan,
         lengths,
         starts,
         segment,
-        threads(tensors[0].shape[1]),
+        engine_of(tensors[0].device).threads(tensors[0].shape[1]),
         training,
         readout,
         again.Again(known.layer, known.memory),
     )
 
 
-@functools.lru_cache(maxsize=16)
-def _first_state(layer: str, dtype: torch.dtype, batch: int) -> list[Tensor]:
+def _made_state(layer: str, device: torch.device, dtype: torch.dtype, batch: int) -> list[Tensor]:
     """The read vectors and the other tensors of a first state that is constant."""
     with torch.inference_mode(False), torch.no_grad():
         known: Any = described(layer).layer
-        state = copy.deepcopy(known).to_empty(device="cpu").to(dtype).initial_state(batch)
+        state = copy.deepcopy(known).to_empty(device=device).to(dtype).initial_state(batch)
     *others, reads = leaves(state)
+    return [reads.flatten(1), *others]
+
+
+@functools.lru_cache(maxsize=16)
+def _first_state(layer: str, dtype: torch.dtype, batch: int) -> list[Tensor]:
+    """As `_made_state`, on the CPU, and kept."""
     # One zero that is expanded is for the kernel no memory to read.
-    return [one if node.is_zero(one) else one.contiguous() for one in (reads.flatten(1), *others)]
+    made = _made_state(layer, torch.device("cpu"), dtype, batch)
+    return [one if node.is_zero(one) else one.contiguous() for one in made]
 
 
 def _whole(layer: str, tensors: Sequence[Any], state: Sequence[Any]) -> list[Any]:
@@ -105,95 +99,10 @@ def _with_state(
     if rest != (0 if starts is None else states):
         return tensors, 0
     x = tensors[0]
-    return _whole(layer, tensors, _first_state(layer, x.dtype, x.shape[1])), states
-
-
-# ----------------------------------------------------------------------- what is kept
-
-
-class Rates(NamedTuple):
-    """How many numbers a row keeps."""
-
-    step: int
-    """Of each step, besides the memory's record."""
-    once: int
-    kept: int
-    """Of a record, what is kept until the backward,"""
-    written: int
-    """what it can have written again,"""
-    links: int
-    """and what it has of every few steps."""
-    state: int
-    """Of a state to begin a segment from."""
-    fresh: int
-    """For its starts."""
-
-
-@functools.lru_cache(maxsize=64)
-def _rates(plan: Plan, dtype: torch.dtype) -> Rates:
-    """Ask the kernel itself, for sizes so small that they tell these apart."""
-
-    def divided(time: int, segment: int, span: int, links: int = 1, starts: bool = False) -> int:
-        rows = ALIGNMENT  # so many that no part is rounded up
-        problem = Problem.from_buffer_copy(plan.problem)
-        layers = type(plan.layers).from_buffer_copy(plan.layers)
-        problem.layers = layers
-        problem.time, problem.batch, problem.segment, problem.span = time, rows, segment, span
-        problem.times_kept, problem.links_every = 1, links
-        problem.starts = ALIGNMENT if starts else None  # is asked for, and not read
-        return load(dtype).memnets_divide(ctypes.byref(problem), None) // rows
-
-    least, longer = divided(1, 1, 1), divided(1, 2, 1)
-    whole = divided(1, 2, 2)
-    every, written = longer - least, whole - longer
-    links = longer - divided(1, 2, 1, 2)
-    step = divided(2, 2, 2) - whole
-    state = (divided(2, 1, 1) - divided(2, 2, 2) + every + written) // 2
-    once = least - step - 2 * (every + written)
-    fresh = divided(1, 1, 1, starts=True) - least
-    return Rates(step, once, every - links, written, links, state, fresh)
-
-
-def _span(plan: Plan, dtype: torch.dtype, time: int, batch: int, segment: int) -> int:
-    return span(time, segment, batch * written_a_step(plan) * dtype.itemsize)
-
-
-def kept_numbers(
-    plan: Plan, dtype: torch.dtype, time: int, batch: int, segment: int, starts: bool
-) -> int:
-    """How many numbers a forward of training keeps at most; sizes may be symbols of a graph."""
-    rates = _rates(plan, dtype)
-    steps = _span(plan, dtype, time, batch, segment)
-    spans = (time + steps - 1) // steps
-    state = rates.state if segment < time else rates.written
-    records = (segment + 1) * rates.kept + (steps + 1) * rates.written + spans * state
-    records += (segment // links_every(time, segment) + 1) * rates.links
-    row = time * rates.step + rates.once + records + starts * rates.fresh
-    parts = 7 + 3 * plan.problem.depth  # each begins at a cache line of its own
-    return batch * row + (parts + 1) * ALIGNMENT
-
-
-SPENT = -1
-"""Which of the numbers that are kept says whether a backward has used them: none of the kernel's,
-as `kept_numbers` has a cache line more than it takes."""
-
-_used: set[int] = set()
-_returned = threading.Condition()
-
-
-@contextmanager
-def _alone(kept: Tensor) -> Iterator[None]:
-    """Let one thread at a time use what is kept: a backward writes to it."""
-    address = kept.data_ptr()
-    with _returned:
-        _returned.wait_for(lambda: address not in _used)
-        _used.add(address)
-    try:
-        yield
-    finally:
-        with _returned:
-            _used.remove(address)
-            _returned.notify_all()
+    if x.is_cpu:
+        return _whole(layer, tensors, _first_state(layer, x.dtype, x.shape[1])), states
+    # Made anew on a GPU: what is made while a graph of CUDA is captured belongs to that graph.
+    return _whole(layer, tensors, _made_state(layer, x.device, x.dtype, x.shape[1])), states
 
 
 # ----------------------------------------------------------------------- forward
@@ -208,26 +117,19 @@ def _forward(
     training: bool,
     readout: bool,
 ) -> list[Tensor]:
-    """Return what `node.forward` does, and last what a backward needs; empty without training."""
+    """Return what the kernel does, and last what a backward needs; empty without training."""
     known = described(layer)
     tensors, _ = _with_state(layer, tensors, starts, readout)
     check_functions()
     check_tensors(known, tensors, lengths, starts, readout)
     call = call_of(known, tensors, lengths, starts, segment, training, readout)
     x = tensors[0]
-    least = 0
+    engine, least = engine_of(x.device), 0
     if training:
         time, batch = x.shape[:2]
-        least = kept_numbers(known.plan, x.dtype, time, batch, segment, starts is not None)
-    with full_precision("cpu"):
-        outputs, kept = node.forward(call, Tensors.of(tensors, known.plan, readout), least)
-    if kept is None:
-        kept = x.new_empty(0)
-    else:
-        assert kept.numel() == least
-        time, batch = x.shape[:2]
-        if _span(known.plan, x.dtype, time, batch, segment) < time:
-            kept.data[SPENT] = 0
+        least = engine.kept_numbers(known.plan, x.dtype, time, batch, segment, starts is not None)
+    with full_precision(x.device.type):
+        outputs, kept = engine.forward(call, Tensors.of(tensors, known.plan, readout), least)
     return [*outputs, kept]
 
 
@@ -243,7 +145,8 @@ def _forward_fake(
     known, x, size = described(layer), tensors[0], 0
     time, batch = x.shape[:2]
     if training:
-        size = kept_numbers(known.plan, x.dtype, time, batch, segment, starts is not None)
+        engine, starting = engine_of(x.device), starts is not None
+        size = engine.kept_numbers(known.plan, x.dtype, time, batch, segment, starting)
     *ends, (_, heads, word) = known.plan.shapes(batch)
     reads = heads * word
     shapes = [(time, batch, tensors[1].shape[1]), (time, batch, reads), (batch, reads), *ends]
@@ -277,22 +180,17 @@ def _backward(
     check_tensors(known, tensors, lengths, starts, readout)
     x, plan = tensors[0], known.plan
     time, batch = x.shape[:2]
-    size = kept_numbers(plan, x.dtype, time, batch, segment, starts is not None)
-    if kept.shape != (size,) or kept.dtype is not x.dtype:
+    engine = engine_of(x.device)
+    size = engine.kept_numbers(plan, x.dtype, time, batch, segment, starts is not None)
+    if kept.shape != (size,) or kept.dtype is not x.dtype or kept.device != x.device:
         raise ValueError(
-            f"memnets::sequence_backward takes {size} numbers of {x.dtype} that the forward kept; "
-            f"got {kept.dtype} of the shape {tuple(kept.shape)}."
+            f"memnets::sequence_backward takes {size} numbers of {x.dtype} on {x.device} that the "
+            f"forward kept; got {kept.dtype} of the shape {tuple(kept.shape)} on {kept.device}."
         )
     call = call_of(known, tensors, lengths, starts, segment, True, readout)
-    if kept.data_ptr() % ALIGNMENT:
-        kept = node.aligned(kept)
     named, uses = Tensors.of(tensors, plan, readout), Tensors.of(wanted, plan, readout)
-    with _alone(kept), full_precision("cpu"):
-        several = _span(plan, x.dtype, time, batch, segment) < time
-        spent = several and bool(kept[SPENT])
-        if several:
-            kept.data[SPENT] = 1  # so that autograd does not count it as a change
-        found = node.backward(call, named, uses, d_outputs, outputs, kept, spent)
+    with full_precision(x.device.type):
+        found = engine.backward(call, named, uses, d_outputs, outputs, kept)
     if readout and d_outputs[-1] is None:
         found[-2:] = map(torch.zeros_like, named.readout)
     return _apart([one for one, want in zip(found, wanted, strict=True) if want])
@@ -343,7 +241,8 @@ def forward_again(
     """Run the forward once more for its backward: the segment, and what is `needed`."""
     x, plan = tensors[0], described(layer).plan
     time, batch = x.shape[:2]
-    segment = segment_in_graph(time, batch * numbers_a_step(plan) * x.element_size(), None)
+    step = batch * engine_of(x.device).numbers_a_step(plan) * x.element_size()
+    segment = segment_in_graph(time, step, None)
     with torch.no_grad():
         outputs = sequence(list(tensors), lengths, starts, layer, segment, True, readout)
     return segment, needed(outputs, readout)
@@ -383,8 +282,9 @@ def _second_derivative(ctx: Any, d_outputs: Sequence[Tensor | None]) -> tuple[An
     )
 
 
-torch.library.impl("memnets::sequence", "CPU", _forward)
-torch.library.impl("memnets::sequence_backward", "CPU", _backward)
+for kind in ("CPU", "CUDA"):
+    torch.library.impl("memnets::sequence", kind, _forward)
+    torch.library.impl("memnets::sequence_backward", kind, _backward)
 torch.library.register_fake("memnets::sequence", _forward_fake)
 torch.library.register_fake("memnets::sequence_backward", _backward_fake)
 torch.library.register_autograd("memnets::sequence", _gradients, setup_context=_keep)

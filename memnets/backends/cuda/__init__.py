@@ -5,7 +5,6 @@ No GPU was at hand: it has run on an emulator alone, so `auto` does not choose i
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
@@ -16,18 +15,14 @@ from memnets.backends.cpu.again import Again, form_of_memory, memory_of
 from memnets.backends.cpu.division import segment
 from memnets.backends.cpu.planned import latest_plan
 from memnets.backends.cpu.problems import Call, tensors_of
-from memnets.backends.cpu.shipped import UnavailableError
-from memnets.backends.cuda import driver, kernels, nvrtc
+from memnets.backends.cuda.device import reason_against, reason_in_sizes
 from memnets.backends.cuda.node import Sequences, forward
-from memnets.backends.cuda.sizes import bytes_a_step
+from memnets.backends.cuda.sizes import numbers_a_step
 from memnets.backends.reference import Starts, Unrolled
 from memnets.backends.spec import Steps
 from memnets.state import State, map_tensors
 
 __all__ = ["run", "supports"]
-
-MOST_HEADS = 16
-"""Of one kind, for which a thread has room (csrc/warp.h)."""
 
 
 def supports(layer: Steps, x: Tensor, state: State | None, starts: Starts | None) -> str | None:
@@ -43,33 +38,8 @@ def supports(layer: Steps, x: Tensor, state: State | None, starts: Starts | None
     return (
         reason_against(device)
         or fused.unserved(layer, x, state, starts, device)
-        or _reason_in_sizes(layer)
+        or reason_in_sizes(latest_plan(layer))
     )
-
-
-@functools.cache
-def reason_against(device: torch.device) -> str | None:
-    """Say why a device cannot run the kernel; None where it can."""
-    if device.type != "cuda":
-        return f"It runs on a GPU; the layer is on {device}."
-    if torch.version.hip is not None:
-        return "It is for NVIDIA's GPUs: its vectors are 32 threads, those of AMD have up to 64."
-    try:
-        driver.library()
-        nvrtc.library()
-    except UnavailableError as error:
-        return str(error)
-    return None
-
-
-def _reason_in_sizes(layer: Steps) -> str | None:
-    problem = latest_plan(layer).problem
-    heads, most = max(problem.read_heads, problem.write_heads), kernels.most_layers()
-    if heads > MOST_HEADS:
-        return f"It takes up to {MOST_HEADS} heads of a kind; the layer has {heads}."
-    if problem.depth > most:
-        return f"It takes controllers of up to {most} layers; this one has {problem.depth}."
-    return None
 
 
 def run(
@@ -108,11 +78,10 @@ def _run(
     training = any(tensor.requires_grad for tensor in flat)
     time, batch = x.shape[:2]
     again = Again(layer, form_of_memory(state.memory))
-    step = bytes_a_step(plan.problem, batch, x.element_size())
+    step = batch * numbers_a_step(plan.problem) * x.element_size()
     call = Call(
         plan,
-        # A copy: the backward reads it too.
-        None if lengths is None else lengths.to(x.device, torch.int64, copy=True),
+        None if lengths is None else lengths.to(torch.int64, copy=True),  # read in the backward
         None if starts is None else starts.mask.clone(memory_format=torch.contiguous_format),
         segment(time, step, checkpoint_every) if training else min(time, 1),
         1,

@@ -43,6 +43,10 @@ class DeviceProblems(Problems):
     """A problem whose tensors are on a device, with the weights as a pass multiplies by them."""
 
     def __init__(self, call: Call, tensors: Tensors, forward: bool) -> None:
+        if call.lengths is not None:
+            # From memory of the host that is not pinned it is read before this returns.
+            lengths = call.lengths.to(tensors.x.device, non_blocking=True)
+            call = call._replace(lengths=lengths)
         super().__init__(call, tensors, direct=False)
         self._call, self._x, self._forward = call, tensors.x, forward
         problem = self.problem
@@ -94,14 +98,16 @@ def _weights(layer: Layer, problem: Problem, parameters: Sequence[Tensor]) -> Te
     return torch.cat([seen, own], dim=1)
 
 
-def forward(call: Call, tensors: Tensors) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Return h [T, B, hidden], read vectors [T, B, R * W] and the final state; and the buffer."""
+def forward(call: Call, tensors: Tensors, least: int = 0) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Return h [T, B, hidden], read vectors [T, B, R * W] and the final state; and the buffer,
+    which has `least` numbers at least.
+    """
     run = DeviceProblems(call, tensors, True)
     problem, x = run.problem, tensors.x
     if call.starts is not None:
         begin = tensors.begin(call.plan)
         run.begin("restart", begin)
-    buffer = x.new_empty(run.divide(None))
+    buffer = x.new_empty(max(run.divide(None), least))
     run.divide(buffer)
     if call.lengths is not None:
         # Steps past a row's length are never filled, and must be numbers in the weights' products.

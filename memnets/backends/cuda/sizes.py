@@ -9,9 +9,10 @@ Axes: B batch, T time, N memory slots, W word, R read heads, H write heads.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from memnets.backends.cpu.plan import ABSENT, LSTM, Layer, Problem
+from memnets.backends.cpu.plan import ABSENT, LSTM, Layer, Plan, Problem
 
 LANES = 32
 LINE = 64
@@ -67,14 +68,47 @@ def memory_sizes(problem: Problem) -> MemorySizes:
     return MemorySizes(running, 0, kept, state, carry, work).times(length)
 
 
-def bytes_a_step(problem: Problem, batch: int, size: int) -> int:
-    """How many bytes a step of training keeps of the memory, for numbers of `size` bytes."""
+def numbers_a_step(problem: Problem) -> int:
+    """How many numbers a row keeps of the memory for a step of training."""
     memory = memory_sizes(problem)
-    return batch * (memory.kept + memory.written + memory.running) * size
+    return memory.kept + memory.written + memory.running
+
+
+def parts(
+    problem: Problem,
+    layers: ctypes.Array[Layer],
+    *,
+    time: int,
+    batch: int,
+    segment: int,
+    starts: bool,
+) -> Iterator[tuple[Problem | Layer, str, int]]:
+    """Each part of what is kept, as csrc/kernel.cpp has it: what points to it, by which name, and
+    how many numbers it has.
+
+    Links of every step are kept, and memories of as many as a segment has. The sizes of a call may
+    be symbols of a graph.
+    """
+    memory, times = memory_sizes(problem), time if problem.times_kept else 1
+    yield problem, "raw", times * batch * problem.numbers
+    yield problem, "values", times * batch * problem.numbers
+    for layer in layers:
+        yield layer, "z", (times + 1) * batch * layer.width
+        yield layer, "gates", times * batch * layer.rows
+        yield layer, "cell", (times + 1) * batch * problem.hidden if problem.cell == LSTM else 0
+    yield problem, "records", batch * (segment + 1) * memory.kept
+    yield problem, "written", batch * (segment + 1) * memory.written
+    links = memory.running if problem.times_kept else 0
+    yield problem, "links", batch * (segment + 1) * links
+    several = problem.times_kept and segment < time
+    spans = -(-time // segment) if several else 0
+    yield problem, "checkpoints", batch * spans * (memory.written + memory.state + links)
+    fresh = memory.written + memory.kept + links
+    yield problem, "fresh", batch * fresh if starts else 0
 
 
 def divide(problem: Problem, layers: ctypes.Array[Layer], address: int | None, size: int) -> int:
-    """Point to the parts of what is kept, as csrc/kernel.cpp does; return how many numbers.
+    """Point to the parts of what is kept; return how many numbers it takes.
 
     Args:
         problem: whose pointers are set.
@@ -82,32 +116,21 @@ def divide(problem: Problem, layers: ctypes.Array[Layer], address: int | None, s
         address: where it begins; None to ask for the size alone.
         size: of a number, in bytes.
     """
-    used, line, memory = 0, LINE // size, memory_sizes(problem)
-
-    def take(count: int) -> int | None:
-        nonlocal used
-        place = None if address is None or not count else address + used * size
+    used, line, starts = 0, LINE // size, problem.starts is not None
+    call = {"time": problem.time, "batch": problem.batch, "segment": problem.segment}
+    for owner, name, count in parts(problem, layers, **call, starts=starts):
+        setattr(owner, name, None if address is None or not count else address + used * size)
         used += -(-count // line) * line
-        return place
-
-    batch, times = problem.batch, problem.time if problem.times_kept else 1
-    spans = -(-problem.time // problem.span)
-    problem.raw = take(times * batch * problem.numbers)
-    problem.values = take(times * batch * problem.numbers)
-    for layer in layers:
-        layer.z = take((times + 1) * batch * layer.width)
-        layer.gates = take(times * batch * layer.rows)
-        layer.cell = take((times + 1) * batch * problem.hidden if problem.cell == LSTM else 0)
-    problem.records = take(batch * (problem.segment + 1) * memory.kept)
-    problem.written = take(batch * (problem.span + 1) * memory.written)
-    links = memory.running if problem.times_kept else 0
-    problem.links = take(batch * (problem.segment // problem.links_every + 1) * links)
-    several = problem.times_kept and spans > 1
-    problem.checkpoints = take(
-        batch * spans * (memory.written + memory.state + links) if several else 0
-    )
-    problem.fresh = take(batch * (memory.written + memory.kept + links) if problem.starts else 0)
     return used
+
+
+def most_kept(plan: Plan, size: int, *, time: int, batch: int, segment: int, starts: bool) -> int:
+    """At least as many numbers as `divide` says of a call of training, in sizes of a graph."""
+    problem = Problem.from_buffer_copy(plan.problem)
+    problem.times_kept = 1
+    call = {"time": time, "batch": batch, "segment": segment}
+    counts = [count for *_, count in parts(problem, plan.layers, **call, starts=starts)]
+    return sum(counts) + len(counts) * (LINE // size)
 
 
 def arena_size(

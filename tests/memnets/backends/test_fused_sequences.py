@@ -19,8 +19,8 @@ from memnets.backends.cpu import division, node
 from memnets.backends.cpu.buffers import ALIGNMENT
 from memnets.backends.cpu.described import described, text_of
 from memnets.backends.cpu.division import LINKS_EVERY, SPAN, links_every, span, written_a_step
+from memnets.backends.cpu.host import Host
 from memnets.backends.cpu.library import load
-from memnets.backends.cpu.operator import kept_numbers
 from memnets.backends.cpu.plan import Problem
 from memnets.backends.cpu.problems import READOUT
 from memnets.backends.registry import Backend
@@ -155,7 +155,7 @@ def test_memories_that_a_graph_has_written_again(name: str, lengths: Any, near: 
 def test_a_graph_keeps_enough(name: str, near: int) -> None:
     """A graph knows the size of the buffer before the kernel divides it; a line more says whether a
     backward has used it."""
-    known = described(text_of(BY_NAME[name].build(backend="fused")))
+    known = described(text_of(BY_NAME[name].build(backend="fused"), "cpu"))
     for time, rows, segment, begins in product([1, 4, 5, 65], [1, 9], [1, 3, 65], [False, True]):
         problem = Problem.from_buffer_copy(known.plan.problem)
         layers = type(known.plan.layers).from_buffer_copy(known.plan.layers)
@@ -167,7 +167,7 @@ def test_a_graph_keeps_enough(name: str, near: int) -> None:
         problem.starts = ALIGNMENT if begins else None
         used = load(torch.float64).memnets_divide(ctypes.byref(problem), None)
         sizes = known.plan, torch.float64, time, rows, problem.segment, begins
-        assert kept_numbers(*sizes) >= used + ALIGNMENT
+        assert Host().kept_numbers(*sizes) >= used + ALIGNMENT
 
 
 def test_a_graph_from_the_disk_keeps_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,7 @@ def test_a_graph_from_the_disk_keeps_as_much(monkeypatch: pytest.MonkeyPatch) ->
     texts = set()
     for bytes_kept in (2**40, 0):
         monkeypatch.setattr(division, "NEAR", bytes_kept)
-        texts.add(text_of(BY_NAME["ntm_lstm"].build(backend="fused")))
+        texts.add(text_of(BY_NAME["ntm_lstm"].build(backend="fused"), "cpu"))
     assert len(texts) == 2
 
 

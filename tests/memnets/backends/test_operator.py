@@ -98,7 +98,7 @@ def _operator(layer: Any, x: Tensor, change: dict[int, Tensor], **named: Any) ->
     for index, tensor in change.items():
         flat[index] = tensor
     given = {"lengths": None, "starts": None, "readout": False, **named}
-    text = graphs.text_of(layer)
+    text = graphs.text_of(layer, "cpu")
     call = given["lengths"], given["starts"], text, 1, False, given["readout"]
     return torch.ops.memnets.sequence(flat, *call)
 
@@ -131,7 +131,7 @@ def test_the_operator_keeps_the_rules_of_torch(kept: bool, readout: bool) -> Non
     checks = ["test_schema", "test_autograd_registration", "test_faketensor"]
     if not kept:  # what is kept has numbers that are not set, which differ from call to call
         checks.append("test_aot_dispatch_dynamic")
-    call = (flat, None, None, graphs.text_of(layer), 5, kept, readout)
+    call = (flat, None, None, graphs.text_of(layer, "cpu"), 5, kept, readout)
     torch.library.opcheck(torch.ops.memnets.sequence.default, call, test_utils=checks)
 
 
@@ -141,9 +141,13 @@ def test_a_readout_whose_logits_nobody_uses_has_no_gradient(kept: bool) -> None:
     layer, x = BY_NAME["ntm_lstm"].build(), inputs()
     readout = list(layer.readout.parameters())
     flat = [tensor.detach().requires_grad_() for tensor in (*_flat(layer, x), *readout)]
-    h, *_ = torch.ops.memnets.sequence(flat, None, None, graphs.text_of(layer), 5, kept, True)
+    h, *_ = torch.ops.memnets.sequence(
+        flat, None, None, graphs.text_of(layer, "cpu"), 5, kept, True
+    )
     found = torch.autograd.grad(h.square().sum(), flat)
-    h, *_ = torch.ops.memnets.sequence(flat[:-2], None, None, graphs.text_of(layer), 5, kept, False)
+    h, *_ = torch.ops.memnets.sequence(
+        flat[:-2], None, None, graphs.text_of(layer, "cpu"), 5, kept, False
+    )
     assert_same(found[:-2], torch.autograd.grad(h.square().sum(), flat[:-2]), tolerance=1e-14)
     assert not any(one.any() for one in found[-2:])
 
