@@ -62,6 +62,11 @@ def function(cubin: bytes, name: str, device: torch.device) -> c_void_p:
     return found
 
 
+def capturing() -> bool:
+    """Whether torch's current stream captures what is started on it in a CUDA graph."""
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+
+
 def start(
     kernel: c_void_p, device: torch.device, blocks: int, threads: int, values: list[Any]
 ) -> None:

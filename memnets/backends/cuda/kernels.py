@@ -82,6 +82,11 @@ def _functions(made_of: Sources, device: torch.device) -> tuple[c_void_p, c_void
     """The forward and the backward on a device."""
     key = made_of.digest, device
     if key not in _loaded:
+        if driver.capturing():
+            raise RuntimeError(
+                "A kernel is loaded in a layer's first call, which cannot be captured in a CUDA "
+                "graph: call the layer once before the capture."
+            )
         content = cubin(made_of, architecture(device))
         names = "memnets_forward", "memnets_backward"
         forward, backward = (driver.function(content, name, device) for name in names)
@@ -94,7 +99,7 @@ def launch(one: Launch) -> None:
 
     Raises:
         UnavailableError: if it cannot be compiled.
-        RuntimeError: if it cannot be started.
+        RuntimeError: if it cannot be started, or is not loaded yet while a CUDA graph is captured.
     """
     device, dtype = one.arena.device, one.arena.dtype
     forward, backward = _functions(sources(one.plan, dtype), device)

@@ -20,7 +20,7 @@ from memnets.backends.cpu.known import reason_in_modes, reason_in_tensors
 from memnets.backends.cpu.node import fresh, input_gradient, loop_gradients, point_to_outputs
 from memnets.backends.cpu.plan import ABSENT, GRU, Layer, Plan, Problem
 from memnets.backends.cpu.problems import Call, Problems, Tensors
-from memnets.backends.cuda import kernels
+from memnets.backends.cuda import driver, kernels
 from memnets.backends.cuda.sizes import arena_size, divide
 from memnets.backends.cuda.sources import THREADS
 
@@ -44,9 +44,7 @@ class DeviceProblems(Problems):
 
     def __init__(self, call: Call, tensors: Tensors, forward: bool) -> None:
         if call.lengths is not None:
-            # From memory of the host that is not pinned it is read before this returns.
-            lengths = call.lengths.to(tensors.x.device, non_blocking=True)
-            call = call._replace(lengths=lengths)
+            call = call._replace(lengths=_on_device(call.lengths, tensors.x.device))
         super().__init__(call, tensors, direct=False)
         self._call, self._x, self._forward = call, tensors.x, forward
         problem = self.problem
@@ -75,6 +73,21 @@ class DeviceProblems(Problems):
         arena = self._x.new_empty(blocks, size)
         one = Launch(self._call.plan, self._forward, self.problem, self.layers, blocks, rows, arena)
         kernels.launch(one)
+
+
+def _on_device(lengths: Tensor, device: torch.device) -> Tensor:
+    """Copy the lengths without waiting: the driver reads memory that is not pinned before it
+    returns.
+
+    Raises:
+        ValueError: if a CUDA graph is being captured, which would read them again when it runs.
+    """
+    if driver.capturing():
+        raise ValueError(
+            "lengths are on the CPU, from where a CUDA graph cannot take them: capture calls "
+            "without lengths, with the rows padded to T."
+        )
+    return lengths.to(device, non_blocking=True)
 
 
 def rows_a_block(batch: int, multiprocessors: int) -> int:
