@@ -1,7 +1,7 @@
 """Is there a barrier wherever lanes of a GPU need it, and nowhere else? Asked of ThreadSanitizer.
 
     python -m tests.stress.races             # no race in the kernel: half a minute
-    python -m tests.stress.races --barriers  # and with any barrier taken away, one: ten minutes
+    python -m tests.stress.races --barriers  # and without any one barrier, a race: minutes
 
 On the emulator (tests/emulator) each of CUDA's threads is a thread to the sanitizer, which only
 barriers order: it finds two that touch a number, of which one writes, whatever the results are.
@@ -13,11 +13,9 @@ import argparse
 import ctypes
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -34,18 +32,40 @@ LAYERS = (
     *("ntm_read_first", "ntm_bounded", "dnc_several_heads", "dnc_masked", "dnc_wiped"),
     "dnc_sharpened",
 )
-OPTIONS = ("-O1", "-g", "-fsanitize=thread", "-std=c++20", "-fPIC", "-shared", "-w")
+OPTIONS = ("-O1", "-fsanitize=thread", "-std=c++20", "-fPIC", "-shared", "-w")
 SUPPRESSED = "race:emulator::launch"
 """What starts the threads, which is no part of a kernel."""
 FOUND = "WARNING: ThreadSanitizer: data race"
 
 
+WITHOUT = """#pragma once
+#include <cstdlib>
+inline const int without = std::atoi(std::getenv("MEMNETS_WITHOUT"));  // which barrier; none: -1
+"""
+
+
+def numbered(folder: Path) -> list[str]:
+    """Write the kernel's sources with barriers that can be left out; return the place of each."""
+    places: list[str] = []
+    for path in sorted(compiling.SOURCES.glob("*.h")):
+        text = path.read_text()
+
+        def unless(match: re.Match[str], name: str = path.name, text: str = text) -> str:
+            places.append(f"{name}:{text.count(chr(10), 0, match.start()) + 1}")
+            return f"(without == {len(places) - 1} ? void() : {match[1]}());"
+
+        (folder / path.name).write_text(re.sub(r"\b((?:block_)?barrier)\(\);", unless, text))
+    (folder / "without.h").write_text(WITHOUT)
+    return places
+
+
 def compile_sources(sources: Path, target: Path) -> None:
-    """Compile the emulated kernel of these sources for the sanitizer."""
+    """Compile the emulated kernel of `numbered` sources for the sanitizer."""
     program = compiling.compiler()
     assert program is not None, "there is no C++ compiler here"
-    given = [f"-I{sources}", "-DMEMNETS_NUMBER=double", str(FOLDER / "kernel.cpp")]
-    subprocess.run([program, *OPTIONS, *given, "-o", str(target)], check=True)
+    given = [f"-I{sources}", "-include", "without.h", "-DMEMNETS_NUMBER=double"]
+    command = [program, *OPTIONS, *given, str(FOLDER / "kernel.cpp"), "-o", str(target)]
+    subprocess.run(command, check=True)
 
 
 def run_layers(library: str) -> None:
@@ -60,10 +80,9 @@ def run_layers(library: str) -> None:
     print("ended", flush=True)
 
 
-def races(sources: Path, folder: Path) -> int:
-    """How many races the sanitizer finds in a kernel of these sources."""
-    target, suppressions = folder / "kernel.so", folder / "suppressions"
-    compile_sources(sources, target)
+def has_races(library: Path, without: int) -> bool:
+    """Whether the sanitizer finds a race, which ends the run, in a kernel without a barrier."""
+    suppressions = library.with_name("suppressions")
     suppressions.write_text(SUPPRESSED + "\n")
     program = compiling.compiler()
     asked = subprocess.run(
@@ -72,22 +91,15 @@ def races(sources: Path, folder: Path) -> int:
     environment = {
         **os.environ,
         "LD_PRELOAD": os.path.realpath(asked.stdout.strip()),
-        "TSAN_OPTIONS": f"report_signal_unsafe=0 suppressions={suppressions}",
+        "TSAN_OPTIONS": f"halt_on_error=1 report_signal_unsafe=0 suppressions={suppressions}",
         "OMP_NUM_THREADS": "1",
+        "MEMNETS_WITHOUT": str(without),
     }
-    command = [sys.executable, "-m", "tests.stress.races", "--library", str(target)]
+    command = [sys.executable, "-m", "tests.stress.races", "--library", str(library)]
     ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert "ended" in ran.stdout, ran.stderr[-2000:]
-    return ran.stderr.count(FOUND)
-
-
-def barriers() -> Iterator[tuple[Path, int, int, str]]:
-    """Every barrier of the kernel: its file, where it begins and ends there, and its line."""
-    for path in sorted(compiling.SOURCES.glob("*.h")):
-        text = path.read_text()
-        for match in re.finditer(r"\b(block_)?barrier\(\);", text):
-            line = text.count("\n", 0, match.start()) + 1
-            yield path, match.start(), match.end(), f"{path.name}:{line}"
+    found = FOUND in ran.stderr
+    assert found != ("ended" in ran.stdout), ran.stderr[-2000:]
+    return found
 
 
 def main() -> int:
@@ -100,18 +112,15 @@ def main() -> int:
         run_layers(options.library)
         return 0
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        found = races(compiling.SOURCES, folder)
-        print(f"{found} races", flush=True)
-        bad = found > 0
-        for path, start, end, place in barriers() if options.barriers else ():
-            changed = folder / "sources"
-            shutil.copytree(compiling.SOURCES, changed, dirs_exist_ok=True)
-            text = path.read_text()
-            (changed / path.name).write_text(text[:start] + ";" + text[end:])
-            found = races(changed, folder)
-            print(f"without the barrier at {place}: {found} races", flush=True)
-            bad |= found == 0
+        library = Path(name) / "kernel.so"
+        places = numbered(Path(name))
+        compile_sources(Path(name), library)
+        bad = has_races(library, -1)
+        print(f"the kernel as it is: {'a race' if bad else 'no race'}", flush=True)
+        for index, place in enumerate(places if options.barriers else ()):
+            missed = has_races(library, index)
+            print(f"without {place}: {'a race' if missed else 'not needed'}", flush=True)
+            bad |= not missed
     return int(bad)
 
 

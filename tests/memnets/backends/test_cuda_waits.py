@@ -70,7 +70,7 @@ def absent_gpu() -> Iterator[list[Any]]:
         yield launched
 
 
-SIZES = {"memory_size": 5, "word_size": 4, "read_heads": 2, "hidden_size": 6}
+SIZES: dict[str, Any] = {"memory_size": 5, "word_size": 4, "read_heads": 2, "hidden_size": 6}
 
 
 def made(kind: Any, dtype: torch.dtype = torch.float32) -> Any:
