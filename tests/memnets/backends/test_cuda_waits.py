@@ -151,10 +151,10 @@ def test_training(kind: Any, segment: int) -> None:
         outputs, kept = engine.forward(call, tensors, least)
         d_outputs = [torch.ones_like(one) for one in outputs]
         wanted = Tensors.of([True] * len(flat), call.plan)
-        gradients = engine.backward(call, tensors, wanted, d_outputs, outputs[0], kept)
+        gradients = engine.backward(call, tensors, wanted, d_outputs, outputs[:1], kept)
         given = call.lengths, call.starts, text_of(layer, "cuda"), segment
-        said = sequence(flat, *given, True)
-        back = sequence_backward(flat, d_outputs, said[0], said[-1], *given, [True] * len(flat))
+        said = sequence(flat, *given, True, False)
+        back = sequence_backward(flat, d_outputs, said[:1], said[-1], *given, [True] * len(flat))
     assert [one.forward for one in launched] == [True, False]
     assert described_as([*outputs, kept]) == described_as(said)
     assert described_as(gradients) == described_as(back) == described_as(flat)
