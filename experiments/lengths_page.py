@@ -68,10 +68,19 @@ def body(entries: Entries) -> str:
     parts += [f"![Exact sequences of each task against length](pictures/{TASKS_FIGURE})\n"]
     for task in dict.fromkeys(entry["task"] for entry in entries):
         of_task = [entry for entry in entries if entry["task"] == task]
-        title = f"{task.replace('_', ' ').capitalize()}: trained on at most {trained(of_task)}"
+        title = f"{name(task)}: trained on at most {trained(of_task)}"
         parts += [f"## {title}\n", table(*rows(of_task))]
     parts += ["## How\n", "\n".join(map(made, entries)) + "\n"]
     return "\n".join(parts)
+
+
+def name(task: str) -> str:
+    """A task as a heading has it.
+
+    >>> name("repeat_copy")
+    'Repeat copy'
+    """
+    return task.replace("_", " ").capitalize()
 
 
 def trained(entries: Entries) -> int:
@@ -143,8 +152,9 @@ def made(entry: dict[str, Any]) -> str:
     processors = ", ".join(dict.fromkeys(p for run in runs for p in run["processors"]))
     lengths = " ".join(map(str, entry["lengths"]))
     return (
-        f"- {entry['model']}: `{entry['command']}`, then `python train.py --evaluate runs/NAME "
-        f"--lengths {lengths}`; seeds {seeds}; {training:.1f} minutes of training and "
+        f"- {name(entry['task'])}, {entry['model']}: `{entry['command']}`, then "
+        f"`python train.py --evaluate runs/NAME --lengths {lengths}`; "
+        f"seeds {seeds}; {training:.1f} minutes of training and "
         f"{sum(measured) / 60:.1f} of evaluation on one core; trained at commit "
         f"{commits}, on {processors}"
     )
@@ -172,7 +182,7 @@ def figure(task: str, entries: Entries) -> Figure:
     left.set_ylim(0.45, 1.02)
     right_side.set_ylim(-0.04, 1.04)
     left.legend(frameon=False, fontsize=9, loc="center right")
-    drawn.suptitle(task.replace("_", " ").capitalize(), fontsize=10, x=0.01, ha="left")
+    drawn.suptitle(name(task), fontsize=10, x=0.01, ha="left")
     return drawn
 
 
