@@ -37,15 +37,15 @@ def links_every(time: int, segment: int) -> int:
 def numbers_a_step(plan: Plan) -> int:
     """How many numbers the memory's records of one step of one row have, about."""
     problem = plan.problem
-    rows = problem.word if problem.dnc else problem.word // SPAN
+    rows = problem.word // SPAN
     rows += 8 * (problem.read_heads + problem.write_heads)
     rows += plan.links * problem.slots // LINKS_EVERY
     return rows * problem.slots
 
 
 def written_a_step(plan: Plan) -> int:
-    """How many numbers of one step of one row can be written again: an NTM's memory."""
-    return 0 if plan.problem.dnc else plan.problem.word * plan.problem.slots
+    """How many numbers of one step of one row can be written again: the memory."""
+    return plan.problem.word * plan.problem.slots
 
 
 def segment(time: int, bytes_a_step: int, checkpoint_every: int | None) -> int:

@@ -60,12 +60,12 @@ def memory_sizes(problem: Problem) -> MemorySizes:
     places = problem.dnc.contents
     links = 0 if places.read_modes == ABSENT else writers
     running = links * slots
-    state = word + 2 + links + readers + writers
+    state = 1 + links + readers + writers
     ways = 2 * readers * links
     kept = state + 5 * writers + 3 * readers + ways * (1 if places.sharpenings == ABSENT else 2)
     carry = word + 1 + links + readers + writers + running
     work = 6 + ways + 2 * writers + LINK_COLUMNS + readers + (word + 2 if places.wipe else 0)
-    return MemorySizes(running, 0, kept, state, carry, work).times(length)
+    return MemorySizes(running, word + 1, kept, state, carry, work).times(length)
 
 
 def numbers_a_step(problem: Problem) -> int:

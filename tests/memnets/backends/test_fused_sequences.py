@@ -28,7 +28,7 @@ from tests.layers import BY_NAME, TABLE, B, Case, I, assert_same, inputs
 
 STEPS = 3 * SPAN + 2
 LENGTHS = [SPAN, STEPS, SPAN + 1]
-NTMS = [case for case in TABLE if case.kernel and case.name.startswith("ntm")]
+WRITERS = [case for case in TABLE if case.kernel and case.name.startswith(("ntm", "dnc"))]
 
 
 @pytest.fixture(params=["kept", "written again"])
@@ -54,7 +54,7 @@ def gradients(layer: Any, lengths: Any, begins: bool) -> list[Tensor]:
 
 @pytest.mark.parametrize("begins", [False, True])
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
-@pytest.mark.parametrize("case", NTMS, ids=str)
+@pytest.mark.parametrize("case", WRITERS, ids=str)
 def test_memories_that_are_written_again(case: Case, lengths: Any, begins: bool, near: int) -> None:
     expected = gradients(case.build(backend="reference"), lengths, begins)
     for found, wanted in zip(
@@ -63,11 +63,12 @@ def test_memories_that_are_written_again(case: Case, lengths: Any, begins: bool,
         assert_same(found, wanted, 1e-10)
 
 
-def test_they_are_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["ntm_lstm", "dnc_lstm", "dnc_wiped"])
+def test_they_are_the_same_bits(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     found = []
     for bytes_kept in (2**40, 0):
         monkeypatch.setattr(division, "NEAR", bytes_kept)
-        found.append(gradients(BY_NAME["ntm_lstm"].build(backend="fused"), LENGTHS, True))
+        found.append(gradients(BY_NAME[name].build(backend="fused"), LENGTHS, True))
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 

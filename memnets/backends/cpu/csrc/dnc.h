@@ -11,7 +11,8 @@ namespace memnets {
 
 // A record holds the state after a step, and what the step's backward needs. In rows of `length`, L
 // being the number of links, H or without a linkage 0:
-//   memory W, squares 1, usage 1, precedence L, read weights R, write weights H,
+//   what can be written again: memory W, squares 1
+//   what is kept: usage 1, precedence L, read weights R, write weights H,
 //   for each write head: content 3, allocation 1, free list 1; for each read head: content 3;
 //   backward R * L, forward R * L (reader by reader), and both again as sharpened, where they are
 // The links themselves are held apart, [L * N, length], and updated in place: they stay in the cache,
@@ -37,8 +38,8 @@ class DncMemory {
     return (scratch_rows() + link_columns + readers_ + wiped) * shape_.length;
   }
   Size running_size() const { return links_ * shape_.slots * shape_.length; }
-  Size state_size() const { return (shape_.word + 2 + links_ + readers_ + writers_) * shape_.length; }
-  Size written_size() const { return 0; }  // its link would have to be, too
+  Size state_size() const { return (1 + links_ + readers_ + writers_) * shape_.length; }
+  Size written_size() const { return (shape_.word + 1) * shape_.length; }
   Size kept_size() const {
     const Size rows = writers_ * (Content<T>::rows + 2) + readers_ * Content<T>::rows +
                       2 * readers_ * links_ * (sharpened_ ? 2 : 1);
@@ -52,7 +53,7 @@ class DncMemory {
   // `parts` are the problem's `start` or `restart`.
   void start(void* const* parts, Size row, Record<T> begun, T* running) const {
     T* record = begun.kept;
-    memory_in(shape_, part(parts, 0, row), record, at(record, shape_.word));
+    memory_in(shape_, part(parts, 0, row), begun.written, squares(begun));
     rows_in(shape_, 1, part(parts, 1, row), usage(record));
     start_running(parts, row, running);
     if (begun.links) copy(begun.links, running, running_size());
@@ -82,7 +83,7 @@ class DncMemory {
 
   void end(Size row, Record<T> ended, const T* running) const {
     T* record = ended.kept;
-    memory_out(shape_, record, part(problem_.end, 0, row));
+    memory_out(shape_, ended.written, part(problem_.end, 0, row));
     rows_out(shape_, 1, usage(record), part(problem_.end, 1, row));
     rows_out(shape_, links_ * shape_.slots, running, part(problem_.end, 2, row));
     rows_out(shape_, links_, precedence(record), part(problem_.end, 3, row));
@@ -109,21 +110,24 @@ class DncMemory {
     if (T* to = part(parts, 5, row)) rows_out(shape_, writers_, d_write_weights(carry), to);
   }
 
-  void write_again(const T*, Record<T>, Record<T>) const {}
+  // What of the record after a step can be written from the record before it and what it kept.
+  void write_again(const T* values, Record<T> from, Record<T> to) const {
+    const T* old = from.written;
+    if (places_.wipe) {
+      T* kept = scratch_;
+      retention(shape_, usage_update(values, from.kept), kept);
+      wipe_freed(shape_, from.written, kept, to.written);
+      old = to.written;
+    }
+    write(shape_, writes(values, to.kept), old, to.written, squares(to));
+  }
 
   void access(const T* values, Record<T> from, Record<T> to, T* running, T* read_vectors) {
     T *before = from.kept, *after = to.kept;
     const Size length = shape_.length;
     update_usage(shape_, usage_update(values, before), usage(before), usage(after));
-    write_weighting(values, before, after);
-    const T* old = before;
-    if (places_.wipe) {
-      T* kept = scratch_;
-      retention(shape_, usage_update(values, before), kept);
-      wipe_freed(shape_, before, kept, after);
-      old = after;
-    }
-    write(shape_, writes(values, after), old, after, at(after, shape_.word));
+    write_weighting(values, from, to);
+    write_again(values, from, to);
     for (Size h = 0; h < links_; ++h) {
       T* kept = to.links ? to.links + h * shape_.slots * length : nullptr;
       update_link(shape_, readers_, links(before, after, h), kept, running + h * shape_.slots * length,
@@ -142,10 +146,10 @@ class DncMemory {
         queries[h] = read_query(values, first + h);
         contents[h] = read_content(after, first + h);
       }
-      content_weights(shape_, after, at(after, shape_.word), queries, contents);
+      content_weights(shape_, to.written, squares(to), queries, contents);
     });
     for (Size r = 0; r < readers_; ++r) mix(values, after, r);
-    read(shape_, readers_, after, read_weights(after), read_vectors);
+    read(shape_, readers_, to.written, read_weights(after), read_vectors);
   }
 
   void access_backward(const T* values, T* d_values, Record<T> from, Record<T> to, const Past<T>& past,
@@ -153,7 +157,7 @@ class DncMemory {
     T *before = from.kept, *after = to.kept;
     const Size length = shape_.length;
     T* d_directional = scratch_ + 6 * length;
-    reads_backward(values, d_values, after, carry, d_read_vectors, d_directional);
+    reads_backward(values, d_values, to, carry, d_read_vectors, d_directional);
     // From here the read weights' gradients are those of the step before.
     fill(d_read_weights(carry), readers_ * length);
     for (Size h = 0; h < links_; ++h) update_precedence_backward(before, after, carry, h);
@@ -167,20 +171,20 @@ class DncMemory {
                                links_ * length};
       update_link_backward(shape_, readers_, links(before, after, h), before_links(past, h), d);
     }
-    const T* old = before;
+    const T* old = from.written;
     T *kept = wiped() + shape_.word * length, *d_kept = nullptr;
     if (places_.wipe) {
       retention(shape_, usage_update(values, before), kept);
-      wipe_freed(shape_, before, kept, wiped());
+      wipe_freed(shape_, old, kept, wiped());
       old = wiped();
     }
     write_backward(shape_, writes(values, after), old, carry, d_write_weights(carry),
                    d_values + problem_.erase_vectors, d_values + problem_.write_vectors);
     if (places_.wipe) {
       d_kept = kept + length;
-      wipe_freed_backward(shape_, before, kept, carry, d_kept);
+      wipe_freed_backward(shape_, from.written, kept, carry, d_kept);
     }
-    write_weighting_backward(values, d_values, before, after, carry);
+    write_weighting_backward(values, d_values, from, to, carry);
     update_usage_backward(
         shape_, usage_update(values, before), usage(before), d_usage(carry), d_read_weights(carry),
         places_.stop_usage_gradient ? nullptr : d_write_weights(carry), d_values + places_.free_gates,
@@ -196,10 +200,11 @@ class DncMemory {
   // The memory as freed slots are wiped, and two rows more.
   T* wiped() const { return d_contents() + readers_ * shape_.length; }
   T* at(T* record, Size row) const { return record + row * shape_.length; }
-  T* usage(T* record) const { return at(record, shape_.word + 1); }
-  T* precedence(T* record) const { return at(record, shape_.word + 2); }
-  T* read_weights(T* record) const { return at(record, shape_.word + 2 + links_); }
-  T* write_weights(T* record) const { return at(record, shape_.word + 2 + links_ + readers_); }
+  T* squares(Record<T> record) const { return at(record.written, shape_.word); }
+  T* usage(T* record) const { return record; }
+  T* precedence(T* record) const { return at(record, 1); }
+  T* read_weights(T* record) const { return at(record, 1 + links_); }
+  T* write_weights(T* record) const { return at(record, 1 + links_ + readers_); }
   T* work(T* record) const { return record + state_size(); }
   Content<T> write_content(T* record, Size h) const {
     return Content<T>(at(work(record), h * (Content<T>::rows + 2)), shape_.length);
@@ -290,14 +295,15 @@ class DncMemory {
   }
 
   // w = g_w (g_a a + (1 - g_a) c), head after head: each sees the usage that those before left.
-  void write_weighting(const T* values, T* before, T* after) {
+  void write_weighting(const T* values, Record<T> from, Record<T> to) {
+    T *before = from.kept, *after = to.kept;
     const Size length = shape_.length;
     T* seen = scratch_;
     copy(seen, usage(after), length);
     for (Size h = 0; h < writers_; ++h) {
       const T by_usage = values[places_.allocation_gates + h], gate = values[places_.write_gates + h];
       const Content<T> content = write_content(after, h);
-      content_weights(shape_, before, at(before, shape_.word), {write_query(values, h)}, {content});
+      content_weights(shape_, from.written, squares(from), {write_query(values, h)}, {content});
       copy(free_list(after, h), free_list(before, h), shape_.slots);
       T* allocated = allocation_row(after, h);
       memnets::allocation(shape_, rule(), seen, free_list(after, h), scratch_ + length,
@@ -319,7 +325,8 @@ class DncMemory {
     }
   }
 
-  void write_weighting_backward(const T* values, T* d_values, T* before, T* after, T* carry) {
+  void write_weighting_backward(const T* values, T* d_values, Record<T> from, Record<T> to, T* carry) {
+    T* after = to.kept;
     const Size length = shape_.length;
     T* d_allocated = scratch_;
     T* d_content = scratch_ + length;
@@ -350,7 +357,7 @@ class DncMemory {
       memnets::allocation_backward(shape_, rule(), seen + h * length, free_list(after, h), allocated,
                                    d_allocated, spare, d_seen);
       content_weights_backward(
-          shape_, before, at(before, shape_.word), {write_query(values, h)}, {content}, d_content, carry,
+          shape_, from.written, squares(from), {write_query(values, h)}, {content}, d_content, carry,
           {gradients(d_values, h, places_.write_keys, places_.write_masks, places_.write_strengths)},
           spare);
     }
@@ -372,11 +379,12 @@ class DncMemory {
   }
 
   // The read weights' gradients become complete here, and go on to the ways they were found.
-  void reads_backward(const T* values, T* d_values, T* after, T* carry, const T* d_read_vectors,
-                      T* d_directional) {
+  void reads_backward(const T* values, T* d_values, Record<T> to, T* carry,
+                      const T* d_read_vectors, T* d_directional) {
+    T* after = to.kept;
     const Size length = shape_.length;
     T* d_weights = d_read_weights(carry);
-    read_weights_backward(shape_, readers_, after, d_read_vectors, d_weights);
+    read_weights_backward(shape_, readers_, to.written, d_read_vectors, d_weights);
     for (Size r = 0; r < readers_; ++r)
       mix_backward(values, d_values, after, r, d_weights + r * length, d_directional,
                    d_contents() + r * length);
@@ -392,7 +400,7 @@ class DncMemory {
         d[h] = gradients(d_values, r, places_.read_keys, places_.read_masks, places_.read_strengths);
       }
       const Reading<T> read{read_weights(after) + first * length, d_read_vectors + first * shape_.word};
-      content_weights_backward<T, true>(shape_, after, at(after, shape_.word), queries, contents,
+      content_weights_backward<T, true>(shape_, to.written, squares(to), queries, contents,
                                         d_contents() + first * length, carry, d, columns(),
                                         read);
     });
