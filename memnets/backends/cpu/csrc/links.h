@@ -187,8 +187,9 @@ struct LinkGradientColumn {
   T read_weights[count][lanes<T>], d_backward[count][lanes<T>], d_read_weights[count][lanes<T>];
 };
 
-// First the link before, of `past` steps before that; then the readings: d_link += d_f w^T + w d_b^T, and the read weights' gradients, which need the
-// link after; then, in the last chunk of readers, the update itself.
+// First the link before, of `past` steps before that; then the readings: d_link += d_f w^T + w d_b^T, and
+// the read weights' gradients, which need the link after (but for w p^T: added_link_backward); then, in
+// the last chunk of readers, the update itself.
 template <class T, Size count, Size past, Size rows, bool update>
 MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, const PastLink<T>& from, Size first,
                                        LinkGradients<T> d, LinkGradientColumn<T, count, past>* columns) {
@@ -236,8 +237,7 @@ MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, const PastLi
         old[i] = off_diagonal<T, meets>(old[i], first + i, n);
       }
       g[i] = load(d_link + at);
-      value[i] = multiply_add(kept[i] - since, old[i], to[i] * previous);
-      value[i] = off_diagonal<T, meets>(value[i], first + i, n);
+      value[i] = off_diagonal<T, meets>((kept[i] - since) * old[i], first + i, n);
     }
     MEMNETS_UNROLL
     for (Size r = 0; r < count; ++r) {
@@ -275,6 +275,21 @@ MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, const PastLi
   }
 }
 
+// What w p^T, which the step added to the link off its diagonal, leaves of reader r for the gradient of its
+// weights, d_f^T L + L d_b: a product of vectors, and no part of the pass over the link.
+template <class T>
+MEMNETS_INLINE void added_link_backward(Shape shape, Links<T> links, LinkGradients<T> d, Size r) {
+  const T *d_back = d.backward + r * d.stride, *d_ahead = d.forward + r * d.stride;
+  const Vector<T> ahead(dot(links.write_weights, d_ahead, shape.length));
+  const Vector<T> back(dot(links.precedence, d_back, shape.length));
+  T* d_read = d.read_weights + r * shape.length;
+  for (Size n = 0; n < shape.length; n += lanes<T>) {
+    const Vector<T> w = load(links.write_weights + n), p = load(links.precedence + n);
+    const Vector<T> to_ahead = p * (ahead - w * load(d_ahead + n));
+    store(load(d_read + n) + multiply_add(w, back - p * load(d_back + n), to_ahead), d_read + n);
+  }
+}
+
 template <class T, Size count, Size past, bool update>
 inline void link_pass_backward(Shape shape, Links<T> links, const PastLink<T>& from,
                                LinkGradients<T> d) {
@@ -308,6 +323,7 @@ inline void link_pass_backward(Shape shape, Links<T> links, const PastLink<T>& f
     for (Size r = 0; r < count; ++r)
       add(column.d_read_weights[r], d.read_weights + r * shape.length + n);
   }
+  for (Size r = 0; r < count; ++r) added_link_backward(shape, links, d, r);
 }
 
 template <class T, Size past, bool update>
