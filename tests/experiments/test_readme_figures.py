@@ -17,6 +17,7 @@ NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?!\w)")
 SOURCES: dict[str, tuple[str, tuple[int, ...]]] = {
     "Copy": ("copy", (120 * 8,)),  # bits of a sequence
     "Copy, far beyond:": ("copy", (2 * 20_000 * 8, 64)),  # bits of two sequences; spare slots
+    "Duplicate string": ("duplicate_string", ()),
     "Repeat copy:": ("repeat_copy", ()),
     "Associative recall:": ("associative_recall", ()),
     "Dynamic N-grams:": ("dynamic_ngram", ()),
