@@ -87,9 +87,7 @@ def choose(layer: Steps, x: Tensor, state: State) -> Choice:
         ValueError: if the layer's backend is `fused` or `cuda` and cannot serve the call.
     """
     if layer.backend == "cuda":
-        reason = _reason_against_cuda(layer, x, state, None)
-        if reason is not None:
-            raise ValueError(_refusal_of_cuda(reason))
+        _check_cuda(layer, x, state, None)
     if layer.backend not in ("auto", "fused"):
         return Choice(layer.backend, None)
     if graphs.in_graph():
@@ -185,25 +183,22 @@ def by_cuda(
     """
     if state is None:
         state = layer.initial_state(x.shape[1])
-    reason = _reason_against_cuda(layer, x, state, starts)
-    if reason is not None:
-        raise ValueError(_refusal_of_cuda(reason))
+    _check_cuda(layer, x, state, starts)
     if graphs.in_graph():
         call = lengths, checkpoint_every, starts
         return graphs.run(layer, x, state, *call, engine="cuda", anew=False)
     return cuda.run(layer, x, state, lengths, checkpoint_every, starts)
 
 
-def _reason_against_cuda(
-    layer: Steps, x: Tensor, state: State, starts: Starts | None
-) -> str | None:
+def _check_cuda(layer: Steps, x: Tensor, state: State, starts: Starts | None) -> None:
     if graphs.in_graph():
-        return graphs.supports(layer, x, state, starts, "cuda")
-    return cuda.supports(layer, x, state, starts)
-
-
-def _refusal_of_cuda(reason: str) -> str:
-    return f'backend="cuda" cannot serve this call. {reason} Use backend="auto" or "compiled".'
+        reason = graphs.supports(layer, x, state, starts, "cuda")
+    else:
+        reason = cuda.supports(layer, x, state, starts)
+    if reason is not None:
+        raise ValueError(
+            f'backend="cuda" cannot serve this call. {reason} Use backend="auto" or "compiled".'
+        )
 
 
 def auto(

@@ -1,6 +1,5 @@
 """The kernel for a GPU as an operator in graphs, on an emulator: against the reference."""
 
-import io
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,7 +18,7 @@ from memnets.backends.cpu.plan import Plan, Problem
 from memnets.backends.cuda.node import Launch
 from memnets.backends.cuda.sizes import divide
 from tests.emulator import emulated
-from tests.graphs import OPERATOR, Graphs, called
+from tests.graphs import OPERATOR, Graphs, Model, assert_trains_as, exported
 from tests.layers import BY_NAME, assert_same, inputs, leaves
 from tests.memnets.backends.test_fused import TOLERANCES
 
@@ -29,10 +28,8 @@ SERVED = ["ntm_lstm", "dnc_lstm"]
 @pytest.fixture(autouse=True)
 def launched() -> Iterator[list[Launch]]:
     """What the emulator ran; each test says that something was, else the reference could pass."""
-    torch.compiler.reset()
     with emulated() as found:
         yield found
-    torch.compiler.reset()
     assert found
 
 
@@ -141,40 +138,14 @@ def test_the_steps_are_one_operator() -> None:
 # ----------------------------------------------------------------------- torch.export
 
 
-class Model(nn.Module):
-    """A model around a layer."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        y, state = self.layer(x)
-        return y, *leaves(state)
-
-
 @pytest.mark.parametrize(("name", "strict"), [("ntm_lstm", True), ("dnc_lstm", False)])
 def test_export(name: str, strict: bool) -> None:
     """For any number of rows and steps; what is exported can be saved, loaded, and trained."""
     layer = BY_NAME[name].build(backend="cuda")
     model = Model(layer)
-    sizes = {0: torch.export.Dim("T", min=2, max=64), 1: torch.export.Dim("B", min=2, max=64)}
-    program = torch.export.export(model, (inputs(),), dynamic_shapes=(sizes,), strict=strict)
-    assert called(program.graph_module).count(OPERATOR) == 1
-    file = io.BytesIO()
-    torch.export.save(program, file)
-    file.seek(0)
-    loaded, x = torch.export.load(file).module(), inputs(steps=7, batch=4)
+    loaded = exported(model, inputs(), strict)
     layer.backend = "reference"
-    found, expected = tuple(loaded(x)), model(x)
-    assert_same(found, expected, tolerance=1e-10)
-    of = dict(loaded.named_parameters())
-    names = [one for one, _ in model.named_parameters()]
-    assert_same(
-        torch.autograd.grad(found[0].square().sum(), [of[one] for one in names]),
-        torch.autograd.grad(expected[0].square().sum(), list(model.parameters())),
-        tolerance=1e-10,
-    )
+    assert_trains_as(loaded, model, tolerance=1e-10)
 
 
 # ----------------------------------------------------------------------- torch.func

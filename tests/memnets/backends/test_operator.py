@@ -1,35 +1,22 @@
 """The kernel as an operator of torch: exported, saved and loaded, and called by anyone."""
 
-import io
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from memnets.backends.cpu import graphs
 from memnets.backends.cpu.described import DescriptionError, described
 from memnets.backends.cpu.problems import tensors_of
 from memnets.state import leaves, map_tensors
-from tests.graphs import OPERATOR, called
+from tests.graphs import OPERATOR, Model, assert_trains_as, called, exported
 from tests.layers import BY_NAME, assert_same, inputs
 
 SERVED = ["ntm_lstm", "dnc_lstm"]
-
-
-class Model(nn.Module):
-    """A model around a layer."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer, self.head = layer, nn.Linear(2, 4, dtype=torch.float64)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        y, state = self.layer(x)
-        return self.head(y), *leaves(state)
 
 
 @pytest.mark.parametrize("strict", [True, False])
@@ -37,22 +24,7 @@ class Model(nn.Module):
 def test_export(name: str, strict: bool) -> None:
     """For any number of rows and steps; what is exported can be saved, and trained."""
     model = Model(BY_NAME[name].build(backend="fused"))
-    sizes = {0: torch.export.Dim("T", min=2, max=64), 1: torch.export.Dim("B", min=2, max=64)}
-    program = torch.export.export(model, (inputs(),), dynamic_shapes=(sizes,), strict=strict)
-    assert called(program.graph_module).count(OPERATOR) == 1
-    file = io.BytesIO()
-    torch.export.save(program, file)
-    file.seek(0)
-    loaded, x = torch.export.load(file).module(), inputs(steps=7, batch=4)
-    found, expected = loaded(x), model(x)
-    assert_same(tuple(found), expected, tolerance=1e-12)
-    of = dict(loaded.named_parameters())
-    names = [one for one, _ in model.named_parameters()]
-    assert_same(
-        torch.autograd.grad(found[0].square().sum(), [of[one] for one in names]),
-        torch.autograd.grad(expected[0].square().sum(), list(model.parameters())),
-        tolerance=1e-12,
-    )
+    assert_trains_as(exported(model, inputs(), strict), model, tolerance=1e-12)
 
 
 def test_an_exported_program_in_another_process(tmp_path: Any) -> None:

@@ -112,13 +112,7 @@ class DncMemory {
 
   // What of the record after a step can be written from the record before it and what it kept.
   void write_again(const T* values, Record<T> from, Record<T> to) const {
-    const T* old = from.written;
-    if (places_.wipe) {
-      T* kept = scratch_;
-      retention(shape_, usage_update(values, from.kept), kept);
-      wipe_freed(shape_, from.written, kept, to.written);
-      old = to.written;
-    }
+    const T* old = written_to(values, from, scratch_, to.written);
     write(shape_, writes(values, to.kept), old, to.written, squares(to));
   }
 
@@ -171,13 +165,8 @@ class DncMemory {
                                links_ * length};
       update_link_backward(shape_, readers_, links(before, after, h), before_links(past, h), d);
     }
-    const T* old = from.written;
     T *kept = wiped() + shape_.word * length, *d_kept = nullptr;
-    if (places_.wipe) {
-      retention(shape_, usage_update(values, before), kept);
-      wipe_freed(shape_, old, kept, wiped());
-      old = wiped();
-    }
+    const T* old = written_to(values, from, kept, wiped());
     write_backward(shape_, writes(values, after), old, carry, d_write_weights(carry),
                    d_values + problem_.erase_vectors, d_values + problem_.write_vectors);
     if (places_.wipe) {
@@ -197,6 +186,14 @@ class DncMemory {
   T* columns() const { return scratch_ + scratch_rows() * shape_.length; }
   // [R, length]
   T* d_contents() const { return columns() + link_columns * shape_.length; }
+  // The memory that a step writes to: as the step before left it, or made in `wiped`, where slots that
+  // were freed are; `kept` is a row to work in.
+  const T* written_to(const T* values, Record<T> from, T* kept, T* wiped) const {
+    if (!places_.wipe) return from.written;
+    retention(shape_, usage_update(values, from.kept), kept);
+    wipe_freed(shape_, from.written, kept, wiped);
+    return wiped;
+  }
   // The memory as freed slots are wiped, and two rows more.
   T* wiped() const { return d_contents() + readers_ * shape_.length; }
   T* at(T* record, Size row) const { return record + row * shape_.length; }
