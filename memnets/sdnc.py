@@ -27,7 +27,7 @@ from memnets.parts.sparse import (
     read_by_content,
     write,
 )
-from memnets.parts.sparse_linkage import Links, follow, merged, update_links
+from memnets.parts.sparse_linkage import Links
 from memnets.parts.sparse_memory import SparseMemory
 from memnets.parts.start import Start
 from memnets.parts.store import InPlace
@@ -112,14 +112,10 @@ def step(
     done = write(parameters, state, addressing, scans)
     found, content, _, words = read_by_content(parameters, done, addressing, scans)
     places = done.slots.flatten(1), done.weights.detach().flatten(1)
-    links = update_links(Links(*state[8:]), *places, words)
+    kernel = scans if isinstance(words, InPlace) else TORCH
+    links = kernel.link(Links(*state[8:]), *places, words)
     last = state.read_slots, state.read_weights
-    backward, b = follow(links.before_slots, links.before_weights, *last)
-    forward, f = follow(links.after_slots, links.after_weights, *last)
-    modes = parameters.read_modes
-    ways = [modes[..., 0:1] * b, modes[..., 1:2] * f, modes[..., 2:3] * content]
-    everywhere = torch.cat([backward, forward, found], dim=-1)
-    slots, weights = merged(everywhere, torch.cat(ways, dim=-1), addressing.top_k)
+    slots, weights = kernel.along(links, last, parameters.read_modes, found, content)
     read, words = words.read(slots.flatten(1))
     vectors = (weights[..., None, :] @ read.view(*slots.shape, -1)).squeeze(-2)
     accessed = access_times(state, done, words, slots, weights, addressing.threshold)

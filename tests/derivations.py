@@ -196,6 +196,29 @@ def content_weights(memory, keys, strengths, d_c):
     return d_memory, d_keys, (d_x * s).sum(-1)
 
 
+# ---------------------------------------------------------------------- of few words
+
+
+def read_words(words, keys, strengths, d_weights, d_vectors):
+    """Head after head, whose words are the memory of `content_weights`."""
+    found = []
+    for h in range(words.shape[1]):
+        memory, key, strength = words[:, h], keys[:, h : h + 1], strengths[:, h : h + 1]
+        d_w = d_weights[:, h : h + 1] + d_vectors[:, h : h + 1] @ memory.swapaxes(1, 2)
+        d_memory, d_key, d_strength = content_weights(memory, key, strength, d_w)
+        weights = _content(memory, key, strength)
+        d_memory = d_memory + weights.swapaxes(1, 2) * d_vectors[:, h : h + 1]
+        found.append((d_memory[:, None], d_key, d_strength))
+    return tuple(np.concatenate(one, axis=1) for one in zip(*found, strict=True))
+
+
+def _content(memory, keys, strengths):
+    squares = (memory**2).sum(-1)[:, None] * (keys**2).sum(-1)[..., None]
+    x = strengths[..., None] * (keys @ memory.swapaxes(1, 2)) / np.sqrt(squares + EPSILON)
+    weights = np.exp(x - x.max(-1, keepdims=True))
+    return weights / weights.sum(-1, keepdims=True)
+
+
 # ----------------------------------------------------------------------- by location
 
 

@@ -20,7 +20,7 @@ from memnets.backends.compiled import compiled
 from memnets.backends.cpu import graphs
 from memnets.backends.cpu.engines import ENGINES
 from memnets.backends.cpu.host import Host
-from memnets.backends.cpu.scanning import SCANS
+from memnets.backends.cpu.linking import SCANS
 from memnets.backends.cuda.device import Device
 from memnets.backends.reference import Starts, Unrolled, reference
 from memnets.backends.spec import Steps

@@ -6,7 +6,7 @@ Axes: B batch, N memory slots, W word, R read heads; K words that a head reads.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -99,7 +99,15 @@ def exact(
 
 
 class Scans(NamedTuple):
-    """What looks through all words, as `exact` and `least_recent` do."""
+    """The functions of a step that the kernel has in C++ too."""
 
     nearest: Callable[[Words | InPlace, Tensor, Tensor, int, int, float], Tensor]
+    """as `exact`"""
     oldest: Callable[[Tensor, int, int], Tensor]
+    """as `memnets.parts.last_access.least_recent`"""
+    read: Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
+    """as `memnets.parts.sparse.read_words`, of words that are changed in place"""
+    link: Callable[[Any, Tensor, Tensor, Words | InPlace], Any]
+    """as `memnets.parts.sparse_linkage.update_links`"""
+    along: Callable[[Any, tuple[Tensor, Tensor], Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+    """as `memnets.parts.sparse_linkage.read_along`"""

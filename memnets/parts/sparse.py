@@ -19,6 +19,7 @@ from memnets.panels import Lines, Panel, Slots
 from memnets.parts.last_access import least_recent, total_weights
 from memnets.parts.registry import register
 from memnets.parts.search import Scans, exact, reach
+from memnets.parts.sparse_linkage import read_along, update_links
 from memnets.parts.store import InPlace, Words, at
 
 
@@ -231,8 +232,8 @@ class Sparse:
         return Table(SparseParameters, fields)
 
 
-TORCH = Scans(exact, least_recent)
-"""The scans as they are read."""
+TORCH = Scans(exact, least_recent, _Reads.apply, update_links, read_along)
+"""These functions in torch, as they are read."""
 
 
 class Written(NamedTuple):
@@ -299,7 +300,7 @@ def read_by_content(
     read = read.view(*found.shape, -1)
     arguments = read, keys, parameters.read_strengths, epsilon
     if isinstance(words, InPlace):
-        weights, vectors = _Reads.apply(*arguments)
+        weights, vectors = scans.read(*arguments)
     else:
         weights, vectors = read_words(*arguments)
     return found, weights, vectors, words

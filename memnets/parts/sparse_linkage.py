@@ -15,6 +15,9 @@ from torch import Tensor
 from memnets.parts.last_access import total_weights
 from memnets.parts.store import InPlace, Words, at
 
+Weighting = tuple[Tensor, Tensor]
+"""Slots, and a weight of each."""
+
 
 class Links(NamedTuple):
     """A link matrix and a precedence, sparse; what has no weight may name any slot."""
@@ -42,7 +45,8 @@ def merged(slots: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
         count: at most P.
 
     Returns:
-        Slots and weights [..., count], the largest first; a weight of 0 may stand at any slot.
+        Slots and weights [..., count], the largest first, of equals that which came first; a weight
+        of 0 may stand at any slot.
 
     >>> merged(torch.tensor([3, 1, 3]), torch.tensor([0.25, 0.5, 0.5]), 2)
     (tensor([3, 1]), tensor([0.7500, 0.5000]))
@@ -52,7 +56,7 @@ def merged(slots: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
     earlier = torch.ones_like(same[..., 0, :]).cumsum(-1)
     again = (same & (earlier[..., :, None] > earlier[..., None, :])).any(-1)
     total = total.masked_fill(again, 0.0)
-    found = total.topk(count, dim=-1).indices
+    found = total.sort(dim=-1, descending=True, stable=True).indices[..., :count]
     return slots.gather(-1, found), total.gather(-1, found)
 
 
@@ -136,3 +140,25 @@ def follow(
     """
     found = at(table_slots, slots).flatten(2)
     return found, (weights[..., None] * at(table_weights, slots)).flatten(2)
+
+
+def read_along(
+    links: Links, last: Weighting, modes: Tensor, found: Tensor, content: Tensor
+) -> Weighting:
+    """The K largest of the weighting `pi_1 b + pi_2 f + pi_3 c` of each head (DNC Methods).
+
+    Args:
+        links: after the write of this step.
+        last: slots and weights of the last read, [B, R, K].
+        modes: [B, R, 3]: backward, forward, content.
+        found: the slots that were found by content, [B, R, K].
+        content: their weights.
+
+    Returns:
+        Slots and weights [B, R, K].
+    """
+    backward, b = follow(links.before_slots, links.before_weights, *last)
+    forward, f = follow(links.after_slots, links.after_weights, *last)
+    ways = [modes[..., 0:1] * b, modes[..., 1:2] * f, modes[..., 2:3] * content]
+    everywhere = torch.cat([backward, forward, found], dim=-1)
+    return merged(everywhere, torch.cat(ways, dim=-1), found.shape[-1])

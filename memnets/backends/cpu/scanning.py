@@ -17,7 +17,7 @@ from torch import Tensor
 from memnets.backends.cpu.library import NUMBERS, load, reason_against
 from memnets.parts.buffer import Buffer
 from memnets.parts.last_access import least_recent
-from memnets.parts.search import Scans, exact
+from memnets.parts.search import exact
 from memnets.parts.store import InPlace, Words
 
 SKETCHED = 4096
@@ -123,6 +123,3 @@ def oldest(accessed: Tensor, end: int, count: int) -> Tensor:
         ctypes.c_void_p(found.data_ptr()),
     )
     return found
-
-
-SCANS = Scans(scan, oldest)

@@ -19,6 +19,7 @@ from memnets.backends.cpu.plan import CELL_NAMES
 from memnets.parts.controllers import Stack
 from memnets.parts.heads import Heads
 from memnets.parts.location import ContentAndLocation
+from memnets.parts.sparse_memory import SparseMemory
 from memnets.parts.start import Start
 from memnets.parts.usage import Allocation
 from memnets.parts.writing import EraseAdd
@@ -76,8 +77,12 @@ def test_agrees_with_the_reference(name, dtype):
 def test_what_it_does_not_know_runs_on_the_reference(name):
     layer, x = BY_NAME[name].build(), inputs()
     assert layer.backend_for(x).backend == "reference"
-    expected = BY_NAME[name].build(backend="reference")(x)[0]
-    assert torch.equal(layer(x)[0], expected)
+    y, expected = layer(x)[0], BY_NAME[name].build(backend="reference")(x)[0]
+    if isinstance(layer.initial_state(1).memory, SparseMemory):
+        # Its reads are the kernel's under "auto" (`memnets.backends.cpu.linking`), which rounds.
+        torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
+    else:
+        assert torch.equal(y, expected)
     layer.backend = "fused"
     with pytest.raises(ValueError, match=r'backend="fused" cannot serve this call\. It knows'):
         layer(x)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import memnets
 from memnets.backends.cpu import scanning
-from memnets.backends.cpu.scanning import SCANS, Sketch, oldest, scan
+from memnets.backends.cpu.linking import SCANS
+from memnets.backends.cpu.scanning import Sketch, oldest, scan
 from memnets.parts.last_access import least_recent
 from memnets.parts.search import exact
 from memnets.parts.sparse import Sparse

@@ -87,6 +87,7 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[SimpleNamespace], Any]]] = 
         lambda v: (v.memory, v.keys, v.masks),
     ),
     "content_weights": (parts.content.content_weights, lambda v: (v.memory, v.keys, v.strengths)),
+    "read_words": (parts.sparse.read_words, lambda v: (v.found, v.keys, v.strengths)),
     "interpolate": (parts.location.interpolate, lambda v: (v.content, v.reads, v.gates)),
     "shift": (parts.location.shift, lambda v: (v.reads, v.shifts)),
     "sharpen": (parts.location.sharpen, lambda v: (v.reads, v.sharpenings)),
@@ -159,6 +160,7 @@ def drawn(s: SimpleNamespace, kind: str) -> SimpleNamespace:
         ntm=tuple(vars(ntm).values()),
         dnc=tuple(vars(dnc).values()),
         state=tuple(vars(state).values()),
+        found=np.repeat(state.memory[:, None], s.R, axis=1),
         masks=s.random.random(ntm.read_keys.shape),
     )
 

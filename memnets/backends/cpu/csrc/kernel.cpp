@@ -9,6 +9,8 @@
 #include "ntm.h"
 #include "sequence.h"
 #include "sketch.h"
+#include "sparse_links.h"
+#include "sparse_reads.h"
 #include "weights.h"
 
 namespace memnets {
@@ -71,8 +73,7 @@ void run(const Problem& problem, bool forward) {
       forward ? rows.forward() : rows.backward();
     }
   });
-  if (!forward)
-    in_threads(threads, [&](Size index) { weight_gradients<T>(problem, index, threads); });
+  if (!forward) in_threads(threads, [&](Size index) { weight_gradients<T>(problem, index, threads); });
 }
 
 template <class T>
@@ -111,7 +112,8 @@ Size divide(Problem& p, T* buffer) {
   const Size running = p.times_kept ? memory.running_size() : 0;
   take(p.links, p.batch * (p.segment / p.links_every + 1) * running);
   const bool several = p.times_kept && spans > 1;
-  take(p.checkpoints, several ? p.batch * spans * (written + (whole ? 0 : memory.state_size() + running)) : 0);
+  take(p.checkpoints,
+       several ? p.batch * spans * (written + (whole ? 0 : memory.state_size() + running)) : 0);
   take(p.fresh, p.starts ? p.batch * (written + memory.kept_size() + running) : 0);
   return used;
 }
@@ -191,8 +193,8 @@ MEMNETS_EXPORT void memnets_sketch(const float* words, uint8_t* sketch, int64_t 
   const memnets::FlushDenormals flushing;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t place = places ? places[i] : first + i, slot = place % slots;
-    uint8_t* block = sketch + place / slots * sketch_row +
-                     slot / memnets::block_words * memnets::block_bytes(word);
+    uint8_t* block =
+        sketch + place / slots * sketch_row + slot / memnets::block_words * memnets::block_bytes(word);
     memnets::sketch_word(words + place * word, word, block, slot % memnets::block_words);
   }
 }
@@ -202,6 +204,98 @@ MEMNETS_EXPORT void memnets_least_recent(const int64_t* accessed, int64_t batch,
                                          int64_t end, int64_t count, int64_t* found) {
   for (int64_t b = 0; b < batch; ++b)
     memnets::least_recent(accessed + b * slots, end, count, found + b * count);
+}
+
+// Reads the words [heads, count, word] that were found, and their weights: see sparse_reads.h.
+MEMNETS_EXPORT void memnets_read(const Number* words, const Number* keys, const Number* strengths,
+                                 Number* weights, Number* vectors, int64_t heads, int64_t count,
+                                 int64_t word, double epsilon) {
+  const memnets::FlushDenormals flushing;
+  for (int64_t h = 0; h < heads; ++h) {
+    const memnets::SparseRead<Number> read{
+        count, word, Number(epsilon), words + h * count * word, keys + h * word, strengths[h]};
+    read.forward(weights + h * count, vectors + h * word);
+  }
+}
+
+MEMNETS_EXPORT void memnets_read_backward(const Number* words, const Number* keys,
+                                          const Number* strengths, const Number* weights,
+                                          const Number* d_weights, const Number* d_vectors,
+                                          Number* d_words, Number* d_keys, Number* d_strengths,
+                                          int64_t heads, int64_t count, int64_t word, double epsilon) {
+  const memnets::FlushDenormals flushing;
+  for (int64_t h = 0; h < heads; ++h) {
+    const memnets::SparseRead<Number> read{
+        count, word, Number(epsilon), words + h * count * word, keys + h * word, strengths[h]};
+    d_strengths[h] = read.backward(weights + h * count, d_weights + h * count, d_vectors + h * word,
+                                   d_words + h * count * word, d_keys + h * word);
+  }
+}
+
+// Changes the links of each row but those that rest, of [batch, slots, links], by a write to `places`
+// words, and finds the precedence of all [batch, links]: see sparse_links.h.
+MEMNETS_EXPORT void memnets_update_links(int64_t* before_slots, Number* before_weights,
+                                         int64_t* after_slots, Number* after_weights,
+                                         const int64_t* last_slots, const Number* last_weights,
+                                         const int64_t* written_slots, const Number* written_weights,
+                                         const bool* resting, int64_t* next_slots, Number* next_weights,
+                                         int64_t batch, int64_t slots, int64_t links, int64_t places) {
+  const memnets::FlushDenormals flushing;
+  for (int64_t b = 0; b < batch; ++b) {
+    const int64_t table = b * slots * links;
+    const auto written =
+        memnets::weighting(written_slots + b * places, written_weights + b * places, places);
+    const auto last = memnets::weighting(last_slots + b * links, last_weights + b * links, links);
+    if (!resting || !resting[b])
+      memnets::update_links<Number>({before_slots + table, before_weights + table, links},
+                                    {after_slots + table, after_weights + table, links}, written, last);
+    const auto next = memnets::update_precedence(last, written, links);
+    for (int64_t l = 0; l < links; ++l) {
+      next_slots[b * links + l] = next[l].slot;
+      next_weights[b * links + l] = next[l].weight;
+    }
+  }
+}
+
+// What each of `heads` reads along the links and by content: see DirectedRead.
+MEMNETS_EXPORT void memnets_read_along(int64_t* before_slots, Number* before_weights,
+                                       int64_t* after_slots, Number* after_weights,
+                                       const int64_t* last_slots, const Number* last_weights,
+                                       const int64_t* found, const Number* content, const Number* modes,
+                                       int64_t* read_slots, Number* read_weights, Number* link_weights,
+                                       int32_t* kept, int64_t batch, int64_t slots, int64_t links,
+                                       int64_t heads, int64_t count) {
+  const memnets::FlushDenormals flushing;
+  for (int64_t h = 0; h < batch * heads; ++h) {
+    const int64_t table = h / heads * slots * links, k = h * count, each = 2 * count * links;
+    const memnets::DirectedRead<Number> read{
+        count,       links,         last_slots + k,          last_weights + k,         found + k,
+        content + k, modes + 3 * h, link_weights + h * each, kept + h * (each + count)};
+    read.forward({before_slots + table, before_weights + table, links},
+                 {after_slots + table, after_weights + table, links}, read_slots + k, read_weights + k);
+  }
+}
+
+// The gradients of the last weights, the modes and the weights by content, [heads, ...].
+MEMNETS_EXPORT void memnets_read_along_backward(const Number* last_weights, const Number* content,
+                                                const Number* modes, Number* link_weights,
+                                                int32_t* kept, const Number* d_weights, Number* d_last,
+                                                Number* d_modes, Number* d_content, int64_t links,
+                                                int64_t heads, int64_t count) {
+  const memnets::FlushDenormals flushing;
+  for (int64_t h = 0; h < heads; ++h) {
+    const int64_t k = h * count, each = 2 * count * links;
+    const memnets::DirectedRead<Number> read{count,
+                                             links,
+                                             nullptr,
+                                             last_weights + k,
+                                             nullptr,
+                                             content + k,
+                                             modes + 3 * h,
+                                             link_weights + h * each,
+                                             kept + h * (each + count)};
+    read.backward(d_weights + k, d_last + k, d_modes + 3 * h, d_content + k);
+  }
 }
 
 // What the caller compares with its own structures.
