@@ -26,6 +26,16 @@ from tests.layers import (
 )
 
 over_the_table = pytest.mark.parametrize("case", TABLE, ids=str)
+# What neither the kernel serves nor its searches is the reference under either name.
+over_the_backends = pytest.mark.parametrize(
+    ("case", "backend"),
+    [
+        pytest.param(case, backend, id=f"{backend}-{case}")
+        for case in TABLE
+        for backend in ("reference", "auto")
+        if backend == "reference" or case.kernel or case.name.startswith(("sam", "sdnc"))
+    ],
+)
 on_both_backends = pytest.mark.parametrize("backend", ["reference", "auto"])
 SOME = torch.tensor([[1, 0, 0], [0, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1]]).bool()
 MASKS = {
@@ -75,8 +85,7 @@ def assert_all_same(found: list[Tensor], expected: list[Tensor], tolerance: floa
     assert_same(tuple(found), tuple(expected), tolerance)
 
 
-@over_the_table
-@on_both_backends
+@over_the_backends
 @pytest.mark.parametrize(
     ("name", "lengths"), [("some", None), ("some", LENGTHS), ("everywhere", LENGTHS)]
 )
@@ -97,8 +106,7 @@ def test_a_sequence_cut_into_separate_runs(
     assert_all_same(found, with_gradients(layer, apart, inputs(), *states))
 
 
-@over_the_table
-@on_both_backends
+@over_the_backends
 def test_the_initial_state_is_what_rows_begin_from(case: Case, backend: str) -> None:
     """With the gradient of one that is learned, also where the layer begins with it."""
     layer = case.build(backend=backend)
@@ -112,8 +120,7 @@ def test_the_initial_state_is_what_rows_begin_from(case: Case, backend: str) -> 
         assert_all_same(found, with_gradients(layer, apart, inputs(), *states))
 
 
-@over_the_table
-@on_both_backends
+@over_the_backends
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_in_segments(case: Case, backend: str, every: int) -> None:
     """Starts at the beginning of a segment, inside of it and at its end."""
@@ -129,8 +136,7 @@ def test_in_segments(case: Case, backend: str, every: int) -> None:
     assert_all_same(results[1], results[0])
 
 
-@over_the_table
-@on_both_backends
+@over_the_backends
 def test_without_gradients(case: Case, backend: str) -> None:
     """The kernel keeps nothing then."""
     layer = case.build(backend=backend)
@@ -142,8 +148,7 @@ def test_without_gradients(case: Case, backend: str) -> None:
         assert_same(found, in_pieces(layer, inputs(), state, SOME, restart, None))
 
 
-@over_the_table
-@on_both_backends
+@over_the_backends
 def test_no_starts_change_nothing(case: Case, backend: str) -> None:
     layer = case.build(backend=backend)
     state, restart = lived(layer, 3), lived(layer, 4)
@@ -173,8 +178,7 @@ def test_a_start_past_a_rows_length_changes_nothing(name: str, backend: str) -> 
     assert_all_same(both, alone, tolerance=0)
 
 
-@over_the_table
-@on_both_backends
+@over_the_backends
 def test_nothing_from_before_a_start_is_left(case: Case, backend: str) -> None:
     """Not even NaN; and a state that is carried in has no gradient where its row starts at once."""
     layer = case.build(backend=backend)
@@ -191,8 +195,7 @@ def test_nothing_from_before_a_start_is_left(case: Case, backend: str) -> None:
     assert any((gradient[1] != 0).any() for gradient in gradients)
 
 
-@over_the_table
-@on_both_backends
+@over_the_backends
 def test_one_step(case: Case, backend: str) -> None:
     layer, x = case.build(backend=backend), inputs(steps=1)
     state, restart = lived(layer, 3), lived(layer, 4)

@@ -106,7 +106,7 @@ def test_guessing_has_not_solved_it_at_any_size(name, data):
 def many_guesses(name: str) -> torch.Tensor:
     """How many answers guessing gets wrong, in each of many batches."""
     task, draws = TABLE[name].task, generator(7)
-    count = 1500 if name.startswith("graph") else 3000  # graphs are slow to draw
+    count = 1000 if name.startswith("graph") else 3000  # graphs are slow to draw
     count = count if len(TABLE[name].sizes) > 1 else 200
     batches = (task.sample(16, draws) for _ in range(count))
     return torch.tensor(

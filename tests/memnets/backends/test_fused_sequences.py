@@ -28,6 +28,7 @@ from tests.layers import BY_NAME, TABLE, B, Case, I, assert_same, inputs
 
 STEPS = 3 * SPAN + 2
 LENGTHS = [SPAN, STEPS, SPAN + 1]
+ROWS = pytest.mark.parametrize(("lengths", "begins"), [(None, False), (LENGTHS, True)])
 WRITERS = [case for case in TABLE if case.kernel and case.name.startswith(("ntm", "dnc"))]
 
 
@@ -52,8 +53,7 @@ def gradients(layer: Any, lengths: Any, begins: bool) -> list[Tensor]:
     return [y, state.memory.memory, *both[0], *both[1]]
 
 
-@pytest.mark.parametrize("begins", [False, True])
-@pytest.mark.parametrize("lengths", [None, LENGTHS])
+@ROWS
 @pytest.mark.parametrize("case", WRITERS, ids=str)
 def test_memories_that_are_written_again(case: Case, lengths: Any, begins: bool, near: int) -> None:
     expected = gradients(case.build(backend="reference"), lengths, begins)
@@ -98,8 +98,7 @@ LINKED = [case for case in TABLE if case.kernel and case.name.startswith("dnc")]
 
 
 @pytest.mark.parametrize("every", [1, LINKS_EVERY])
-@pytest.mark.parametrize("begins", [False, True])
-@pytest.mark.parametrize("lengths", [None, LENGTHS])
+@ROWS
 @pytest.mark.parametrize("case", LINKED, ids=str)
 def test_links_that_are_made_again(
     case: Case, lengths: Any, begins: bool, every: int, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import itertools
 import json
 import random
 import re
@@ -29,6 +30,8 @@ from training.options.optimizers import GravesRMSProp
 from training.options.recipes import GUESSES, RECIPES, SEEN, is_guess, recipe
 
 PAIRS = [(task, model) for task in TASKS for model in MODELS]
+# A help shows the options of a task beside those of a model: each task, each model, each recipe.
+SHOWN = sorted({*zip(TASKS, itertools.cycle(MODELS), strict=False), *RECIPES})
 NOT_FLAGS = {"input_size", "output_size", "more", "batch_first", "device", "dtype"}
 BY_NAME = {"controller": WiredStack(), "backend": Backend()}
 
@@ -111,7 +114,11 @@ def test_words_stay_as_they_are_written():
     assert parse(["--optimizer.learning-rate", "1e-5"]).optimizer_options.learning_rate == 1e-5
 
 
-@pytest.mark.parametrize("key", PAIRS)
+def test_every_model_is_among_those_whose_help_is_read():
+    assert {model for _, model in SHOWN} == set(MODELS)
+
+
+@pytest.mark.parametrize("key", SHOWN)
 @pytest.mark.parametrize("help_", ["--help", "--help-all"])
 def test_the_help_promises_nothing_of_settings_that_nobody_has_tried(key, help_, capsys):
     task, model = key
@@ -204,8 +211,7 @@ def test_every_argument_of_the_model_is_a_flag_with_its_default(model):
     assert options == wanted
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("task", "model"), SHOWN)
 def test_the_short_help_has_every_flag_on_a_line(task, model, capsys):
     with pytest.raises(SystemExit) as exit_:
         parse(["--task", task, "--model", model, "--help"])
@@ -225,8 +231,7 @@ def test_the_short_help_has_every_flag_on_a_line(task, model, capsys):
         assert name in "\n".join(lines)
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("task", "model"), SHOWN)
 def test_help_mentions_every_field_with_a_text(task, model, capsys):
     optimizer = random.Random(task + model).choice(list(OPTIMIZERS))
     curriculum = random.Random(model + task).choice(list(CURRICULA))
