@@ -27,6 +27,21 @@ def bounded(x: Tensor) -> Tensor:
     return torch.tanh(x)
 
 
+def half(x: Tensor) -> Tensor:
+    """A number in [0, 1/2]: half of the logistic sigmoid."""
+    return torch.sigmoid(x) / 2
+
+
+def capped(x: Tensor) -> Tensor:
+    """A number in [-15, 15], whose exponential is finite: `15 tanh(x / 15)` (arXiv 2503.13427)."""
+    return 15 * torch.tanh(x / 15)
+
+
+def log_unit(x: Tensor) -> Tensor:
+    """The logarithm of a number in [0, 1]: that of the logistic sigmoid."""
+    return nn.functional.logsigmoid(x)
+
+
 def simplex(x: Tensor) -> Tensor:
     """Numbers in [0, 1] that sum to 1 over the last axis: the softmax."""
     return torch.softmax(x, dim=-1)

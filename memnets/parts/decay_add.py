@@ -8,14 +8,14 @@ Katharopoulos et al. 2020, arXiv 2006.16236; Sun et al. 2023, arXiv 2307.08621.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from memnets.checks import check_name
-from memnets.interface import ADD_RANGES, Field, Table
+from memnets.interface import Table
 from memnets.parts.registry import register
+from memnets.parts.rules import Rule
 
 
 def decay_add(memory: Tensor, weights: Tensor, add_vectors: Tensor, decay: float) -> Tensor:
@@ -48,27 +48,25 @@ class DecayAddVectors(NamedTuple):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class DecayAdd:
+class DecayAdd(Rule):
     """Let all fade, and add: `decay_add` (Katharopoulos et al. 2020; Sun et al. 2023).
 
     Raises:
         ValueError: if `add_range` is not a known range, or the decay is not in (0, 1].
     """
 
-    add_range: Literal["bounded", "real"] = "bounded"
-    """range of the add vectors: see `EraseAdd`"""
     decay: float = 1 - 2**-5
     """share of the memory that is left after a step, that of RetNet's first head; 1: linear
     attention"""
 
     def __post_init__(self) -> None:
-        check_name("add_range", self.add_range, ADD_RANGES)
         if not isinstance(self.decay, float | int) or not 0 < self.decay <= 1:
             raise ValueError(f"decay must be in (0, 1]; got {self.decay!r}.")
+        super().__post_init__()
 
     def table(self, write_heads: int, word_size: int) -> Table:
         """Add vectors [B, H, W]."""
-        added = Field((write_heads, word_size), ADD_RANGES[self.add_range])
+        added = self.added(write_heads, word_size)
         return Table(DecayAddVectors, {"add_vectors": added})
 
     def write(self, memory: Tensor, weights: Tensor, vectors: DecayAddVectors) -> Tensor:

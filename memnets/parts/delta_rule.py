@@ -7,25 +7,15 @@ Schlag et al. 2021, arXiv 2102.11174; Yang et al. 2024, arXiv 2406.06484.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from memnets.checks import check_name
-from memnets.interface import ADD_RANGES, Field, Table, unit
+from memnets.interface import Field, Table, unit
 from memnets.parts.registry import register
-
-
-def one_by_one(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """What each write head has of tensors [B, H, ...], head after head: [B, 1, ...].
-
-    >>> [[part.shape for part in head] for head in one_by_one(torch.ones(3, 2, 4))]
-    [[torch.Size([3, 1, 4])], [torch.Size([3, 1, 4])]]
-    """
-    return zip(*(tensor.split(1, dim=1) for tensor in tensors), strict=True)
+from memnets.parts.rules import Rule, one_by_one
 
 
 def delta_rule(memory: Tensor, weights: Tensor, add_vectors: Tensor, rates: Tensor) -> Tensor:
@@ -49,7 +39,7 @@ def delta_rule(memory: Tensor, weights: Tensor, add_vectors: Tensor, rates: Tens
     tensor([[[3., 3., 3.],
              [1., 1., 1.]]])
     """
-    for w, v, rate in one_by_one(weights, add_vectors, rates[..., None]):
+    for w, v, rate in one_by_one(weights, add_vectors, rates):
         memory = torch.baddbmm(memory, w.transpose(1, 2), rate * (v - torch.bmm(w, memory)))
     return memory
 
@@ -63,22 +53,16 @@ class DeltaRuleVectors(NamedTuple):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class DeltaRule:
+class DeltaRule(Rule):
     """Write by the delta rule: `delta_rule` (Schlag et al. 2021; Yang et al. 2024).
 
     Raises:
         ValueError: if `add_range` is not a known range.
     """
 
-    add_range: Literal["bounded", "real"] = "bounded"
-    """range of the add vectors: see `EraseAdd`"""
-
-    def __post_init__(self) -> None:
-        check_name("add_range", self.add_range, ADD_RANGES)
-
     def table(self, write_heads: int, word_size: int) -> Table:
         """Add vectors [B, H, W] and rates [B, H]."""
-        added = Field((write_heads, word_size), ADD_RANGES[self.add_range])
+        added = self.added(write_heads, word_size)
         return Table(DeltaRuleVectors, {"add_vectors": added, "rates": Field((write_heads,), unit)})
 
     def write(self, memory: Tensor, weights: Tensor, vectors: DeltaRuleVectors) -> Tensor:

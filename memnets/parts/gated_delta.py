@@ -6,14 +6,14 @@ Axes: B batch, N memory slots, W word, H write heads. Yang et al. 2024, arXiv 24
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
-from memnets.checks import check_name, check_numbers
-from memnets.interface import ADD_RANGES, Field, Table, unit
-from memnets.parts.delta_rule import delta_rule, one_by_one
+from memnets.interface import Field, Table, unit
+from memnets.parts.delta_rule import delta_rule
 from memnets.parts.registry import register
+from memnets.parts.rules import Rule, one_by_one
 
 
 def gated_delta(
@@ -37,7 +37,7 @@ def gated_delta(
     tensor([[[2.7500, 2.7500, 2.7500],
              [0.5000, 0.5000, 0.5000]]])
     """
-    for w, v, rate, decay in one_by_one(weights, add_vectors, rates, decays[..., None]):
+    for w, v, rate, decay in one_by_one(weights, add_vectors, rates, decays):
         memory = delta_rule(decay * memory, w, v, rate)
     return memory
 
@@ -52,25 +52,19 @@ class GatedDeltaVectors(NamedTuple):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class GatedDelta:
+class GatedDelta(Rule):
     """Write by the gated delta rule: `gated_delta` (Yang et al. 2024, eq. 10).
 
     Raises:
         ValueError: if `add_range` is not a known range, or the bias is not a finite number.
     """
 
-    add_range: Literal["bounded", "real"] = "bounded"
-    """range of the add vectors: see `EraseAdd`"""
     decay_bias: float = 4.0
     """added to the initial bias of the decays: with 4, a step starts by leaving 0.98 of all"""
 
-    def __post_init__(self) -> None:
-        check_name("add_range", self.add_range, ADD_RANGES)
-        check_numbers(decay_bias=self.decay_bias)
-
     def table(self, write_heads: int, word_size: int) -> Table:
         """Add vectors [B, H, W], rates and decays [B, H]."""
-        added = Field((write_heads, word_size), ADD_RANGES[self.add_range])
+        added = self.added(write_heads, word_size)
         rates, decays = Field((write_heads,), unit), Field((write_heads,), unit, self.decay_bias)
         return Table(GatedDeltaVectors, {"add_vectors": added, "rates": rates, "decays": decays})
 

@@ -6,15 +6,14 @@ Axes: B batch, N memory slots, W word, H write heads. Hatamizadeh et al. 2026, a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from memnets.checks import check_name, check_numbers
-from memnets.interface import ADD_RANGES, Field, Table, unit
-from memnets.parts.delta_rule import one_by_one
+from memnets.interface import Field, Table, unit
 from memnets.parts.registry import register
+from memnets.parts.rules import Rule, one_by_one
 
 
 class GatedDelta2Vectors(NamedTuple):
@@ -51,27 +50,21 @@ def gated_delta_2(memory: Tensor, weights: Tensor, vectors: GatedDelta2Vectors) 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class GatedDelta2:
+class GatedDelta2(Rule):
     """Write with gates for each number of a word: `gated_delta_2` (arXiv 2605.22791).
 
     Raises:
         ValueError: if `add_range` is not a known range, or the bias is not a finite number.
     """
 
-    add_range: Literal["bounded", "real"] = "bounded"
-    """range of the add vectors: see `EraseAdd`"""
     decay_bias: float = 4.0
     """added to the initial bias of the decays: with 4, a step starts by leaving 0.98 of all"""
-
-    def __post_init__(self) -> None:
-        check_name("add_range", self.add_range, ADD_RANGES)
-        check_numbers(decay_bias=self.decay_bias)
 
     def table(self, write_heads: int, word_size: int) -> Table:
         """Add vectors, write gates, erase gates and decays [B, H, W]."""
         shape = (write_heads, word_size)
         gates = {"write_gates": Field(shape, unit), "erase_gates": Field(shape, unit)}
-        added = Field(shape, ADD_RANGES[self.add_range])
+        added = self.added(*shape)
         fields = {"add_vectors": added, **gates, "decays": Field(shape, unit, self.decay_bias)}
         return Table(GatedDelta2Vectors, fields)
 

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 def hopfield_weights(memory: Tensor, keys: Tensor, strengths: Tensor, iterations: int) -> Tensor:
     """Weighting p = softmax_N(beta M k), k <- M^T p, so many times (Ramsauer et al. 2020, eq. 3).
 
-    A read by the last weighting is the state after the last update. One iteration is attention by
-    dot products.
+    A read by the last is the state after the last update. One iteration is dot-product attention.
 
     Args:
         memory: stored patterns, [B, N, W].

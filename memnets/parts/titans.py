@@ -6,20 +6,14 @@ Axes: B batch, N memory slots, W word, H write heads. Behrouz et al. 2025, arXiv
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from memnets.checks import check_name, check_numbers
-from memnets.interface import ADD_RANGES, Field, Table, unit
-from memnets.parts.delta_rule import one_by_one
+from memnets.interface import Field, Table, half, unit
 from memnets.parts.registry import register
-
-
-def half(x: Tensor) -> Tensor:
-    """A number in [0, 1/2], with which no step of the gradient goes past its end."""
-    return torch.sigmoid(x) / 2
+from memnets.parts.rules import Rule, one_by_one
 
 
 class TitansVectors(NamedTuple):
@@ -38,11 +32,15 @@ def titans(
 
     The gradient is 2 w (w^T M - v)^T, at the memory M [B, N, W] before the write, of which S is the
     momentum; heads write one after another. Without momentum eta and forgetting alpha this is the
-    delta rule, with beta twice the rate theta. The paper's memory is any network, this one linear.
+    delta rule, with beta twice the rate theta; with more than 1/2 a step would go past the end of
+    the gradient. The paper's memory is any network, this one linear.
+
+    >>> one_hot, one = torch.tensor([[[1.0, 0.0]]]), torch.ones(1, 1)
+    >>> vectors = TitansVectors(torch.full((1, 1, 3), 5.0), one / 4, 0 * one, 0 * one)
+    >>> titans(torch.ones(1, 2, 3), one_hot, vectors, torch.zeros(1, 2, 3))[0].tolist()
+    [[[3.0, 3.0, 3.0], [1.0, 1.0, 1.0]]]
     """
-    added, *gates = vectors
-    heads = one_by_one(weights, added, *(gate[..., None] for gate in gates))
-    for w, v, rate, keep, forget in heads:
+    for w, v, rate, keep, forget in one_by_one(weights, *vectors):
         step = 2 * rate * (v - torch.bmm(w, memory))
         momentum = torch.baddbmm(keep * momentum, w.transpose(1, 2), step)
         memory = (1 - forget) * memory + momentum
@@ -51,26 +49,20 @@ def titans(
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Titans:
+class Titans(Rule):
     """Write by gradient descent with momentum: `titans` (Behrouz et al. 2025, section 3.1).
 
     Raises:
         ValueError: if `add_range` is not a known range, or the bias is not a finite number.
     """
 
-    add_range: Literal["bounded", "real"] = "bounded"
-    """range of the add vectors: see `EraseAdd`"""
     forget_bias: float = -4.0
     """added to the initial bias of the forget gates: with -4, they start at 0.02"""
-
-    def __post_init__(self) -> None:
-        check_name("add_range", self.add_range, ADD_RANGES)
-        check_numbers(forget_bias=self.forget_bias)
 
     def table(self, write_heads: int, word_size: int) -> Table:
         """Add vectors [B, H, W], rates, momenta and forget gates [B, H]."""
         fields = {
-            "add_vectors": Field((write_heads, word_size), ADD_RANGES[self.add_range]),
+            "add_vectors": self.added(write_heads, word_size),
             "rates": Field((write_heads,), half),
             "momenta": Field((write_heads,), unit),
             "forget_gates": Field((write_heads,), unit, self.forget_bias),

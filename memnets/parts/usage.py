@@ -9,6 +9,7 @@ De-allocation that wipes: Csordas and Schmidhuber 2019, arXiv 1904.10278.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -17,10 +18,14 @@ from torch import Tensor
 from memnets.checks import check_epsilons, check_switches
 from memnets.interface import Field, Table, unit
 from memnets.parts.registry import register
-from memnets.parts.writing import product
 
 if TYPE_CHECKING:
     from memnets.parts.heads import NTMMemory
+
+
+def product(factors: Tensor, dim: int) -> Tensor:
+    """Multiply along a short axis; unlike that of `torch.prod`, the gradient has no branch at 0."""
+    return reduce(torch.mul, factors.unbind(dim))
 
 
 def retention(read_weights: Tensor, free_gates: Tensor) -> Tensor:

@@ -16,10 +16,11 @@ from torch import nn
 from memnets import interface
 from memnets.backends.cpu.plan import ADDRESSINGS, CELLS
 from memnets.interface import Field, Interface
-from memnets.parts import content, heads, linkage, location, masking, usage, writing
+from memnets.parts import content, heads, linkage, location, masking, rules, usage, writing
 from memnets.parts.content import Content
 from memnets.parts.controllers import Cell, Controller
 from memnets.parts.linkage import Linkage
+from memnets.parts.rules import Rule
 from memnets.parts.usage import Allocation
 from memnets.parts.writing import EraseAdd
 
@@ -76,7 +77,7 @@ def _remember(space: Any) -> None:
 
 for _space in (
     *(nn.Linear, nn.ModuleList),
-    *(interface, content, masking, location, usage, linkage, writing, heads),
+    *(interface, content, masking, location, usage, linkage, rules, writing, heads),
     *(sys.modules[kind.__module__] for kind in (Controller, Cell, *CELLS)),
     *(
         Controller,
@@ -85,6 +86,7 @@ for _space in (
         Interface,
         Field,
         *ADDRESSINGS,
+        Rule,
         EraseAdd,
         Content,
         Allocation,

@@ -78,7 +78,7 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[SimpleNamespace], Any]]] = 
     "elman": (cell("elman"), lambda v: (v.x, v.h, *v.weights(1))),
     "feedforward": (cell("feedforward"), lambda v: (v.x, *v.weights(1, own=False))),
     "feedforward_tanh": (cell("feedforward_tanh"), lambda v: (v.x, *v.weights(1, own=False))),
-    "product": (lambda f: parts.writing.product(f, dim=1), lambda v: (1 - v.writes,)),
+    "product": (lambda f: parts.usage.product(f, dim=1), lambda v: (1 - v.writes,)),
     "read": (parts.writing.read, lambda v: (v.memory, v.reads)),
     "write": (parts.writing.write, lambda v: (v.memory, v.writes, v.erase, v.add)),
     "cosine_similarity": (parts.content.cosine_similarity, lambda v: (v.memory, v.keys)),
