@@ -24,9 +24,12 @@ from tests import oracles, samples
 from tests.samples import as_tensors, assert_equal_to, tensor
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "dnc_csordas.npz"
+SMALL_EPSILON = GOLDEN.with_name("dnc_csordas_small_epsilon.npz")
 COMBINATIONS = list(itertools.product([False, True], repeat=3))
 NAMES = ("masked", "wiped", "sharpened")
 EPSILON = 1e-3
+WEIGHTS = ("interface.linear.weight", "interface.linear.bias")
+"""whose gradients are compared"""
 
 
 def wipe(memory: np.ndarray, retained: np.ndarray) -> np.ndarray:
@@ -140,16 +143,24 @@ class PublishedContent(Content):
         return torch.softmax(parameters.strengths[..., None] * cosines, dim=-1)
 
 
-def published(switches: tuple[bool, ...]) -> dict[str, np.ndarray]:
+def arrays_of(path: Path, prefix: str) -> dict[str, np.ndarray]:
+    """Those of a file whose names begin so, by what follows."""
+    with np.load(path) as file:
+        return {one.removeprefix(prefix): file[one] for one in file if one.startswith(prefix)}
+
+
+def published(switches: tuple[bool, ...], *, small_epsilon: bool = False) -> dict[str, np.ndarray]:
     """What their code made of `x` with these of the three changes."""
     chosen = [name for name, on in zip(NAMES, switches, strict=True) if on]
     prefix = "+".join(chosen or ["plain"]) + "/"
+    changed = arrays_of(SMALL_EPSILON, prefix) if small_epsilon else {}
     with np.load(GOLDEN) as file:
-        arrays = {one.removeprefix(prefix): file[one] for one in file if one.startswith(prefix)}
-        return {"x": file["x"], **arrays}
+        return {"x": file["x"], **arrays_of(GOLDEN, prefix), **changed}
 
 
-def layer_of(switches: tuple[bool, ...], arrays: dict[str, np.ndarray]) -> memnets.DNC:
+def layer_of(
+    switches: tuple[bool, ...], arrays: dict[str, np.ndarray], content: Content | None = None
+) -> memnets.DNC:
     """Our layer with their weights, and the epsilons and the stopped gradient of their code."""
     masked, wiped, sharpened = switches
     layer = memnets.DNC(
@@ -159,7 +170,7 @@ def layer_of(switches: tuple[bool, ...], arrays: dict[str, np.ndarray]) -> memne
         word_size=4,
         read_heads=2,
         hidden_size=5,
-        content=PublishedContent(masked=masked),
+        content=content or PublishedContent(masked=masked),
         allocation=Allocation(resolution=0.0, stop_gradient=True, wipe=wiped),
         linkage=Linkage(sharpened=sharpened),
         dtype=torch.float64,
@@ -183,11 +194,63 @@ def test_the_published_code(switches: tuple[bool, ...]) -> None:
     assert_equal_to(memory.link[:, :, 0], arrays["link"], 1e-12)
     y, _ = layer(x)
     assert_equal_to(y, arrays["y"], 1e-12)
-    names = ("interface.linear.weight", "interface.linear.bias")
-    wanted = [x, *(layer.get_parameter(name) for name in names)]
+    wanted = [x, *(layer.get_parameter(name) for name in WEIGHTS)]
     gradients = torch.autograd.grad(y.square().sum(), wanted)
-    for name, gradient in zip(("x", *names), gradients, strict=True):
+    for name, gradient in zip(("x", *WEIGHTS), gradients, strict=True):
         assert_equal_to(gradient, arrays[f"gradients/{name}"], 1e-10)
+
+
+def slots_of(memory: np.ndarray, wanted: np.ndarray) -> list[int]:
+    """The order of slots [N, W] in which they are nearest to those that are wanted.
+
+    Which of two slots of the same usage is written to is decided by its rounding; the other is
+    written to later, and what is read is the same.
+    """
+    orders = itertools.permutations(range(len(memory)))
+    return min(map(list, orders), key=lambda order: abs(memory[order] - wanted).max())
+
+
+def ordered(name: str, found: np.ndarray, order: list[int]) -> np.ndarray:
+    """An array of one row with its slots in an order."""
+    if name == "link":
+        return found[order][:, order]
+    return found[order] if name == "memory" else found[..., order]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
+@pytest.mark.parametrize("switches", COMBINATIONS)
+def test_the_published_code_on_the_kernel(
+    switches: tuple[bool, ...], dtype: torch.dtype, tolerance: float
+) -> None:
+    """Outputs, the last state and gradients of a whole layer over ten steps."""
+    arrays = published(switches, small_epsilon=True)
+    content = Content(masked=switches[0], similarity_epsilon=1e-26)
+    layer = layer_of(switches, arrays, content).to(dtype)
+    layer.backend = "fused"
+    x = torch.from_numpy(arrays["x"]).to(dtype).requires_grad_()
+    y, state = layer(x)
+    assert_equal_to(y, arrays["y"], tolerance)
+    for row, memory in enumerate(state.memory.memory.detach().double().numpy()):
+        order = slots_of(memory, arrays["memory"][row])
+        for name in ("memory", "usage", "read_weights", "write_weights", "link"):
+            wanted = arrays[name][row]
+            found = getattr(state.memory, name)[row].detach().reshape(wanted.shape).numpy()
+            assert_equal_to(torch.from_numpy(ordered(name, found, order)), wanted, tolerance)
+    wanted = [x, *(layer.get_parameter(name) for name in WEIGHTS)]
+    gradients = torch.autograd.grad(y.square().sum(), wanted)
+    for name, gradient in zip(("x", *WEIGHTS), gradients, strict=True):
+        expected = arrays[f"gradients/{name}"]
+        assert_equal_to(gradient / abs(expected).max(), expected / abs(expected).max(), tolerance)
+
+
+def test_the_epsilon_of_the_published_code_is_refused_by_the_kernel() -> None:
+    """It stands beside the norms, in a class of this page: their second file has it at 1e-13."""
+    switches = (True, True, True)
+    arrays = published(switches)
+    layer = layer_of(switches, arrays)
+    layer.backend = "fused"
+    with pytest.raises(ValueError, match=r"knows Content as content; .*PublishedContent"):
+        layer(torch.from_numpy(arrays["x"]))
 
 
 def test_the_trajectories_depend_on_the_wiping() -> None:
