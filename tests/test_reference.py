@@ -1,5 +1,6 @@
 """The reference that is built from the docstrings: every page and every public name is in it."""
 
+import ast
 import inspect
 import re
 import subprocess
@@ -70,6 +71,19 @@ def test_a_public_name_has_a_docstring():
         module, _, last = name.rpartition(".")
         found = sys.modules[name] if name in sys.modules else getattr(sys.modules[module], last)
         assert inspect.getdoc(found), name
+
+
+def test_what_stands_in_backticks_ends_in_its_line():
+    """Broken across lines, an equation is a link to nowhere, which stops the build of the site."""
+    torn = [
+        f"{path.name}: {line.strip()}"
+        for path in sorted((DOCS.parent / "memnets").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        for line in (ast.get_docstring(node) or "").splitlines()
+        if line.count("`") % 2
+    ]
+    assert not torn
 
 
 def test_the_site_is_built_without_a_warning_has_every_name_and_loads_nothing_from_elsewhere(

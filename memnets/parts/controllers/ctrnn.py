@@ -85,11 +85,11 @@ class CTRNNCell(OneBiasCell):
 class CTRNNRungeKuttaCell(CTRNNCell):
     """The same network by the classical Runge-Kutta method of order 4 (Kutta 1901).
 
-    Each step of the network takes `substeps` equal steps of length s, each of four slopes `f(u) =
-    (W x + b + U tanh(u) - u) / tau`: `k1 = f(u)`, `k2 = f(u + s k1 / 2)`, `k3 = f(u + s k2 / 2)`,
-    `k4 = f(u + s k3)`, then `u = u + s (k1 + 2 k2 + 2 k3 + k4) / 6`. Twice the steps leave a
-    sixteenth of the error, where Euler's method leaves a half. The steps are the same for each row
-    of a batch, unlike those of an adaptive solver.
+    Each step of the network takes `substeps` equal steps of length s, each of four slopes, where
+    `f(u) = (W x + b + U tanh(u) - u) / tau`: `k1 = f(u)`, `k2 = f(u + s k1 / 2)`,
+    `k3 = f(u + s k2 / 2)`, `k4 = f(u + s k3)`, then `u = u + s (k1 + 2 k2 + 2 k3 + k4) / 6`. Twice
+    the steps leave a sixteenth of the error, where Euler's method leaves a half. The steps are the
+    same for each row of a batch, unlike those of an adaptive solver.
 
     >>> cell = CTRNNRungeKuttaCell(1, 1)
     >>> for weight in (cell.weight_ih, cell.weight_hh, cell.bias):
