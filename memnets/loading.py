@@ -60,18 +60,22 @@ def from_config(
 
 
 def load(path: str | Path) -> MemoryLayer:
-    """Return the trained layer of a run.
+    """Return the trained layer of a run, or one that comes with the package.
 
     Args:
         path: a run's folder (its `checkpoints/last.pt` is read) or a checkpoint file: a dictionary
             with `layer` (the `config` of a layer) and `weights` (its state_dict). Only tensors and
-            plain data are read from it, never code.
+            plain data are read from it, never code. Where there is neither, a name that
+            `memnets.pretrained` takes.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is no checkpoint of a layer of this package.
         TypeError: if the path is none.
         OSError: if the file cannot be read.
+
+    >>> load("copy").config == pretrained("copy").config  # unless there is a file of this name
+    True
     """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"path must be a run's folder or a file; got {path!r}.")
@@ -82,9 +86,12 @@ def load(path: str | Path) -> MemoryLayer:
         there = file.is_file()
     except OSError as error:
         raise ValueError(f"path cannot be that of a checkpoint: {error}") from error
+    if not there and path in trained_names():
+        file, there = TRAINED / f"{path}.pt", True
     if not there:
         raise FileNotFoundError(
-            f"There is no checkpoint at {file}; give a run's folder or a checkpoint file."
+            f"There is no checkpoint at {file}; give a run's folder, a checkpoint file, or one of "
+            f"{', '.join(trained_names())}, which come with memnets."
         )
     name, arguments, weights = _read(file)
     try:

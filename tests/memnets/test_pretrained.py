@@ -87,6 +87,18 @@ def test_an_unknown_name_is_refused_with_the_nearest():
         card("xyz")
 
 
+def test_load_takes_a_name_where_there_is_no_such_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = torch.rand(5, 2, 9)
+    expected = memnets.pretrained("copy")(x)[0]
+    assert torch.equal(memnets.load("copy")(x)[0], expected)
+    other = memnets.NTM(9, 8)
+    torch.save({"layer": other.config, "weights": other.state_dict()}, "copy")
+    assert torch.equal(memnets.load("copy")(x)[0], other(x)[0])
+    with pytest.raises(FileNotFoundError, match=rf"at copi; .* or one of {', '.join(NAMES)}, w"):
+        memnets.load("copi")
+
+
 def test_each_call_returns_a_layer_of_its_own():
     one, two = memnets.pretrained("copy"), memnets.pretrained("copy")
     with torch.no_grad():
