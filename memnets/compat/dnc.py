@@ -109,7 +109,10 @@ class DNC(nn.Module):
         check_sizes(read_heads=read_heads, cell_size=cell_size)
         self.input_size = input_size
         self.hidden_size = hidden_size
+        self.rnn_type = rnn_type
         self.num_layers = num_layers
+        self.num_hidden_layers = num_hidden_layers
+        self.nr_cells = nr_cells
         self.read_heads = read_heads
         self.cell_size = cell_size
         self.batch_first = batch_first
@@ -158,7 +161,7 @@ class DNC(nn.Module):
     def forward(
         self,
         input: Tensor | PackedSequence,  # noqa: A002 - dnc's name
-        hx: Any = None,
+        hx: Any = (None, None, None),
         reset_experience: bool = False,
         pass_through_memory: bool = True,
     ) -> Any:
@@ -347,5 +350,5 @@ def _refuse_sparse(name: str) -> NoReturn:
     raise NotImplementedError(
         f"memnets.compat.dnc has no {name}: dnc finds its neighbours off by one slot and reads "
         "without a strength, so that there is nothing right to be equal to. Use DNC, or "
-        "memnets.DNC(linkage=None), which costs nothing of the order of nr_cells squared."
+        f"memnets.{name}, the layer of its paper."
     )

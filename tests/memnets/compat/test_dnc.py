@@ -163,6 +163,13 @@ def test_beside_the_memory_the_controllers_run_alone(name: str) -> None:
     assert_close(y, made.output(torch.cat([h, given[2][:, None].expand(-1, 6, -1)], dim=2)))
 
 
+def test_what_a_network_says_of_itself() -> None:
+    made = DNC(3, 4, rnn_type="gru", num_layers=2, num_hidden_layers=1, **SIZES)
+    sizes = (made.input_size, made.hidden_size, made.nr_cells, made.cell_size, made.read_heads)
+    assert sizes == (3, 4, 5, 3, 2)
+    assert (made.rnn_type, made.num_layers, made.num_hidden_layers) == ("gru", 2, 1)
+
+
 def test_debug_returns_the_steps_of_the_first_row() -> None:
     made = DNC(3, 4, num_layers=2, debug=True, **SIZES)
     y, (_, memory, _), arrays = made(torch.randn(2, 6, 3))
@@ -335,7 +342,10 @@ def test_arguments_that_are_refused(settings: dict[str, Any], message: str) -> N
 
 @pytest.mark.parametrize("kind", [SAM, SDNC])
 def test_the_sparse_classes_are_refused_by_name(kind: Any) -> None:
-    with pytest.raises(NotImplementedError, match=rf"has no {kind.__name__}: .* Use DNC, or"):
+    with pytest.raises(
+        NotImplementedError,
+        match=rf"has no {kind.__name__}: .* Use DNC, or memnets.{kind.__name__}",
+    ):
         kind(input_size=3, hidden_size=4, sparse_reads=2)
 
 
