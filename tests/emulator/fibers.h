@@ -19,6 +19,7 @@
 
 #define MEMNETS_ALWAYS __attribute__((always_inline))
 #define MEMNETS_INLINE inline
+#define MEMNETS_SIZED inline
 #define MEMNETS_UNROLL
 
 using DeviceSize = int64_t;  // as the sizes of a Problem, which are not known here when it is compiled
@@ -104,6 +105,12 @@ struct Block {
 };
 inline Block* block = nullptr;
 
+// How often the first thread of a block has exchanged a number, met its warp, and met its block.
+struct Counts {
+  int64_t exchanges, meetings_of_warp, meetings_of_block;
+};
+inline Counts counts{};
+
 MEMNETS_UNSEEN inline void yield(Wait wait) {
   Fiber& fiber = block->fibers[thread.x];
   fiber.wait = wait;
@@ -113,6 +120,7 @@ MEMNETS_UNSEEN inline void yield(Wait wait) {
 
 MEMNETS_UNSEEN inline void meet(Wait wait) {
   const bool all = wait == Wait::block, next = block->fibers[thread.x].meetings[all] ^= true;
+  if (thread.x == 0) ++(all ? counts.meetings_of_block : counts.meetings_of_warp);
   void* meeting = all ? &block->meetings[next] : &block->warp_meetings[next][thread.x / 32];
   release_to(meeting);
   yield(wait);
@@ -170,6 +178,7 @@ inline void launch(int blocks, int threads, int order, std::function<void()> wor
   running.fibers.resize(threads);
   running.work = std::move(work);
   block = &running;
+  counts = {};
   block_size.x = threads;
   std::mt19937 generator(order);
   std::vector<int> turn(threads);
@@ -193,6 +202,7 @@ template <class T>
 MEMNETS_UNSEEN inline T exchange(T value, int from) {
   const int me = thread.x;
   const bool next = block->fibers[me].exchanges ^= true;
+  if (me == 0) ++counts.exchanges;
   std::memcpy(&block->exchanged[next][me], &value, sizeof(T));
   yield(Wait::warp);
   const int other = from >= 0 && from / 32 == me / 32 ? from : me;

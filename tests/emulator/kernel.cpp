@@ -44,6 +44,9 @@ MEMNETS_EXPORT void memnets_sizes(const memnets::Problem* problem, int64_t* to) 
                : memnets::sizes<memnets::NtmMemory<Number>>(*problem, to);
 }
 
+// Of the last launch.
+MEMNETS_EXPORT void memnets_counts(emulator::Counts* to) { *to = emulator::counts; }
+
 MEMNETS_EXPORT const char* memnets_layout() {
   static const std::string text = memnets::layout();
   return text.c_str();

@@ -167,15 +167,15 @@ template <class T, bool reading, Size heads>
 MEMNETS_INLINE void memory_backward(Shape shape, const T* memory, const Query<T> (&queries)[heads],
                                     const QueryGradients<T> (&d)[heads], const T* d_vectors,
                                     const SlotColumn<T, heads>* columns, T* d_memory) {
-  for (Size w = 0; w < shape.word; ++w) {
+  const auto one_word = [&](Size w, auto, auto& sums) MEMNETS_ALWAYS {
     const T* slots = memory + w * shape.length;
     T* d_slots = d_memory + w * shape.length;
-    Vector<T> key[heads], d_read[heads], sums[heads];
+    Vector<T> key[heads], d_read[heads];
     MEMNETS_UNROLL
     for (Size h = 0; h < heads; ++h) {
       key[h] = Vector<T>(queries[h].key[w]);
       if constexpr (reading) d_read[h] = Vector<T>(d_vectors[h * shape.word + w]);
-      sums[h] = Vector<T>(0);
+      sums[0][h] = Vector<T>(0);
     }
     for (Size n = 0; n < shape.length; n += lanes<T>) {
       const SlotColumn<T, heads>& column = columns[n / lanes<T>];
@@ -184,15 +184,17 @@ MEMNETS_INLINE void memory_backward(Shape shape, const T* memory, const Query<T>
       MEMNETS_UNROLL
       for (Size h = 0; h < heads; ++h) {
         const Vector<T> product = load(column.d_products[h]);
-        sums[h] = multiply_add(product, value, sums[h]);
+        sums[0][h] = multiply_add(product, value, sums[0][h]);
         d_value = multiply_add(key[h], product, d_value);
         if constexpr (reading) d_value = multiply_add(d_read[h], load(column.read_weights[h]), d_value);
       }
       store(d_value, d_slots + n);
     }
+  };
+  sums_of_rows<T, heads, 1>(shape.word, one_word, [&](Size w, const T (&sums)[heads]) MEMNETS_ALWAYS {
     MEMNETS_UNROLL
-    for (Size h = 0; h < heads; ++h) add_to(d[h].key, w, total(sums[h]));
-  }
+    for (Size h = 0; h < heads; ++h) d[h].key[w] += sums[h];
+  });
 }
 
 template <class T, bool reading, Size heads>
@@ -227,12 +229,13 @@ template <class T>
 MEMNETS_INLINE void masked_similarity_backward(Shape shape, const T* memory, Query<T> query,
                                        const T* d_products, const T* d_roots, T* d_memory,
                                        QueryGradients<T> d) {
-  T norm = 0, d_norm = 0;
+  T norm = 0;
   for (Size w = 0; w < shape.word; ++w) {
     const T seen = query.mask[w] * query.key[w];
     norm += seen * seen;
   }
-  for (Size w = 0; w < shape.word; ++w) {
+  Vector<T> to_norm(0);
+  const auto one_word = [&](Size w, auto, auto& sums) MEMNETS_ALWAYS {
     const T passes = query.mask[w] * query.mask[w];
     const Vector<T> k(passes * query.key[w]), twice_norm(2 * passes * norm);
     const T* slots = memory + w * shape.length;
@@ -245,11 +248,13 @@ MEMNETS_INLINE void masked_similarity_backward(Shape shape, const T* memory, Que
       squared = multiply_add(root, value, squared);
       store(load(d_slots + n) + multiply_add(k, product, twice_norm * root), d_slots + n);
     }
-    const T sum = total(squared);
-    put(d.key, w, total(along));
-    put(d.mask, w, sum);
-    d_norm += passes * sum;
-  }
+    to_norm = multiply_add(Vector<T>(passes), squared, to_norm);
+    sums[0][0] = along, sums[0][1] = squared;
+  };
+  sums_of_rows<T, 2, 1>(shape.word, one_word, [=](Size w, const T (&sums)[2]) MEMNETS_ALWAYS {
+    d.key[w] = sums[0], d.mask[w] = sums[1];
+  });
+  const T d_norm = total(to_norm);
   each_alone(shape.word, [=](Size w) {
     const T k = query.key[w], mask = query.mask[w], along = d.key[w];
     d.key[w] = mask * mask * (along + 2 * k * d_norm);

@@ -124,7 +124,8 @@ class DncMemory {
     write_again(values, from, to);
     for (Size h = 0; h < links_; ++h) {
       T* kept = to.links ? to.links + h * shape_.slots * length : nullptr;
-      update_link(shape_, readers_, links(before, after, h), kept, running + h * shape_.slots * length,
+      update_link(shape_, problem_.read_heads, links(before, after, h), kept,
+                  running + h * shape_.slots * length,
                   directional(after) + h * length, directional(after) + (readers_ * links_ + h) * length,
                   links_ * length);
       const T* w = write_weights(after) + h * length;
@@ -163,7 +164,7 @@ class DncMemory {
                                d_directional + h * length,
                                d_directional + (readers_ * links_ + h) * length,
                                links_ * length};
-      update_link_backward(shape_, readers_, links(before, after, h), before_links(past, h), d);
+      update_link_backward(shape_, problem_.read_heads, links(before, after, h), before_links(past, h), d);
     }
     T *kept = wiped() + shape_.word * length, *d_kept = nullptr;
     const T* old = written_to(values, from, kept, wiped());

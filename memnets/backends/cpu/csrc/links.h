@@ -51,12 +51,12 @@ struct LinkColumn {
   T backward[count][lanes<T>];
 };
 
-// L_ij = (1 - w_i - w_j) L_ij + w_i p_j off the diagonal, in place; of all `count` readers,
-// forward = L w_r and backward += L^T w_r. Rows first ... first + rows - 1.
+// L_ij = (1 - w_i - w_j) L_ij + w_i p_j off the diagonal, in place; of all `count` readers, what is to be
+// summed for forward = L w_r, and backward += L^T w_r. Rows first ... first + rows - 1.
 template <class T, Size count, Size rows, Pass pass>
-MEMNETS_INLINE void link_rows(Shape shape, Links<T> links, Size first, T* kept_link, T* link, T* forward,
-                              Size stride, LinkColumn<T, count>* columns) {
-  Vector<T> kept[rows], to[rows], ahead[rows][count], weight[rows][count];
+MEMNETS_INLINE void link_rows(Shape shape, Links<T> links, Size first, T* kept_link, T* link,
+                              LinkColumn<T, count>* columns, Vector<T> (&ahead)[rows][count]) {
+  Vector<T> kept[rows], to[rows], weight[rows][count];
   MEMNETS_UNROLL
   for (Size i = 0; i < rows; ++i) {
     const T w = links.write_weights[first + i];
@@ -97,10 +97,6 @@ MEMNETS_INLINE void link_rows(Shape shape, Links<T> links, Size first, T* kept_l
       store(back, column.backward[r]);
     }
   });
-  MEMNETS_UNROLL
-  for (Size i = 0; i < rows; ++i)
-    MEMNETS_UNROLL
-    for (Size r = 0; r < count; ++r) put(forward + r * stride, first + i, total(ahead[i][r]));
 }
 
 template <class T, Size count, Pass pass>
@@ -116,11 +112,15 @@ inline void link_pass(Shape shape, Links<T> links, T* kept, T* link, T* backward
       store(Vector<T>(0), column.backward[r]);
     }
   }
-  Size i = 0;
-  for (; i + together <= shape.slots; i += together)
-    link_rows<T, count, together, pass>(shape, links, i, kept, link, forward, stride, columns);
-  for (; i < shape.slots; ++i)
-    link_rows<T, count, 1, pass>(shape, links, i, kept, link, forward, stride, columns);
+  sums_of_rows<T, count, together>(
+      shape.slots,
+      [=](Size i, auto rows, auto& ahead) MEMNETS_ALWAYS {
+        link_rows<T, count, decltype(rows)::value, pass>(shape, links, i, kept, link, columns, ahead);
+      },
+      [=](Size i, const T (&ahead)[count]) MEMNETS_ALWAYS {
+        MEMNETS_UNROLL
+        for (Size r = 0; r < count; ++r) forward[r * stride + i] = ahead[r];
+      });
   for (Size r = 0; r < count; ++r) zero_padding(forward + r * stride, shape.slots, shape.length);
   for (Size n = 0; n < shape.length; n += lanes<T>)
     for (Size r = 0; r < count; ++r)
@@ -128,8 +128,8 @@ inline void link_pass(Shape shape, Links<T> links, T* kept, T* link, T* backward
 }
 
 template <class T, Pass pass>
-inline void link_chunk(Size count, Shape shape, Links<T> links, T* kept, T* link, T* backward,
-                       T* forward, Size stride) {
+MEMNETS_SIZED void link_chunk(Size count, Shape shape, Links<T> links, T* kept, T* link, T* backward,
+                              T* forward, Size stride) {
   if (count == 1) return link_pass<T, 1, pass>(shape, links, kept, link, backward, forward, stride);
   if (count == 2) return link_pass<T, 2, pass>(shape, links, kept, link, backward, forward, stride);
   if (count == 3) return link_pass<T, 3, pass>(shape, links, kept, link, backward, forward, stride);
@@ -139,8 +139,8 @@ inline void link_chunk(Size count, Shape shape, Links<T> links, T* kept, T* link
 // `link` is that of the step before and becomes this one's, also in `kept` where that is not null.
 // backward, forward: reader r's row begins at r * stride; both are set.
 template <class T>
-inline void update_link(Shape shape, Size readers, Links<T> links, T* kept, T* link, T* backward,
-                        T* forward, Size stride) {
+MEMNETS_SIZED void update_link(Shape shape, Size readers, Links<T> links, T* kept, T* link, T* backward,
+                               T* forward, Size stride) {
   barrier();  // all lanes take the weights of a row's slot
   for (Size r = 0; r < readers; r += 4) {
     const Size count = std::min<Size>(4, readers - r);
@@ -189,21 +189,22 @@ struct LinkGradientColumn {
 
 // First the link before, of `past` steps before that; then the readings: d_link += d_f w^T + w d_b^T, and
 // the read weights' gradients, which need the link after (but for w p^T: added_link_backward); then, in
-// the last chunk of readers, the update itself.
+// the last chunk of readers, the update itself. Of each row is to be summed what the read weights get, reader
+// by reader, and what the write weight does.
 template <class T, Size count, Size past, Size rows, bool update>
 MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, const PastLink<T>& from, Size first,
-                                       LinkGradients<T> d, LinkGradientColumn<T, count, past>* columns) {
-  Vector<T> kept[rows], to[rows], sums[rows], to_reads[rows][count];
-  Vector<T> ahead[rows][count], weight[rows][count];
+                                       LinkGradients<T> d, LinkGradientColumn<T, count, past>* columns,
+                                       Vector<T> (&sums)[rows][count + 1]) {
+  Vector<T> kept[rows], to[rows], ahead[rows][count], weight[rows][count];
   MEMNETS_UNROLL
   for (Size i = 0; i < rows; ++i) {
     const T w = links.write_weights[first + i];
     kept[i] = Vector<T>(1 - w);
     to[i] = Vector<T>(w);
-    sums[i] = Vector<T>(0);
+    sums[i][count] = Vector<T>(0);
     MEMNETS_UNROLL
     for (Size r = 0; r < count; ++r) {
-      to_reads[i][r] = Vector<T>(0);
+      sums[i][r] = Vector<T>(0);
       ahead[i][r] = Vector<T>(d.forward[r * d.stride + first + i]);
       weight[i][r] = Vector<T>(links.read_weights[r * shape.length + first + i]);
     }
@@ -246,7 +247,7 @@ MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, const PastLi
       MEMNETS_UNROLL
       for (Size i = 0; i < rows; ++i) {
         d_read = multiply_add(ahead[i][r], value[i], d_read);
-        to_reads[i][r] = multiply_add(value[i], d_back, to_reads[i][r]);
+        sums[i][r] = multiply_add(value[i], d_back, sums[i][r]);
         g[i] = multiply_add(ahead[i][r], read, g[i]);
         g[i] = multiply_add(weight[i][r], d_back, g[i]);
       }
@@ -256,7 +257,7 @@ MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, const PastLi
     for (Size i = 0; i < rows; ++i) {
       if constexpr (update) {
         g[i] = off_diagonal<T, meets>(g[i], first + i, n);
-        sums[i] = multiply_add(g[i], previous - old[i], sums[i]);
+        sums[i][count] = multiply_add(g[i], previous - old[i], sums[i][count]);
         d_since = d_since - g[i] * old[i];
         d_previous = multiply_add(g[i], to[i], d_previous);
         g[i] = g[i] * (kept[i] - since);
@@ -266,13 +267,6 @@ MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, const PastLi
     store(d_since, column.d_write_weights);
     store(d_previous, column.d_precedence);
   });
-  MEMNETS_UNROLL
-  for (Size i = 0; i < rows; ++i) {
-    add_to(d.write_weights, first + i, total(sums[i]));
-    MEMNETS_UNROLL
-    for (Size r = 0; r < count; ++r)
-      add_to(d.read_weights + r * shape.length, first + i, total(to_reads[i][r]));
-  }
 }
 
 // What w p^T, which the step added to the link off its diagonal, leaves of reader r for the gradient of its
@@ -310,11 +304,17 @@ inline void link_pass_backward(Shape shape, Links<T> links, const PastLink<T>& f
       store(Vector<T>(0), column.d_read_weights[r]);
     }
   }
-  Size i = 0;
-  for (; i + together <= shape.slots; i += together)
-    link_rows_backward<T, count, past, together, update>(shape, links, from, i, d, columns);
-  for (; i < shape.slots; ++i)
-    link_rows_backward<T, count, past, 1, update>(shape, links, from, i, d, columns);
+  sums_of_rows<T, count + 1, together>(
+      shape.slots,
+      [&](Size i, auto rows, auto& sums) MEMNETS_ALWAYS {
+        link_rows_backward<T, count, past, decltype(rows)::value, update>(shape, links, from, i, d, columns,
+                                                                          sums);
+      },
+      [=](Size i, const T (&sums)[count + 1]) MEMNETS_ALWAYS {
+        d.write_weights[i] += sums[count];
+        MEMNETS_UNROLL
+        for (Size r = 0; r < count; ++r) d.read_weights[r * shape.length + i] += sums[r];
+      });
   const auto add = [](const T* more, T* to) MEMNETS_ALWAYS { store(load(to) + load(more), to); };
   for (Size n = 0; n < shape.length; n += lanes<T>) {
     const LinkGradientColumn<T, count, past>& column = columns[n / lanes<T>];
@@ -327,8 +327,8 @@ inline void link_pass_backward(Shape shape, Links<T> links, const PastLink<T>& f
 }
 
 template <class T, Size past, bool update>
-inline void link_chunk_backward(Size count, Shape shape, Links<T> links, const PastLink<T>& from,
-                                LinkGradients<T> d) {
+MEMNETS_SIZED void link_chunk_backward(Size count, Shape shape, Links<T> links, const PastLink<T>& from,
+                                       LinkGradients<T> d) {
   if (count == 1) return link_pass_backward<T, 1, past, update>(shape, links, from, d);
   if (count == 2) return link_pass_backward<T, 2, past, update>(shape, links, from, d);
   if (count == 3) return link_pass_backward<T, 3, past, update>(shape, links, from, d);
@@ -336,8 +336,8 @@ inline void link_chunk_backward(Size count, Shape shape, Links<T> links, const P
 }
 
 template <class T, Size past>
-inline void link_chunks_backward(Shape shape, Size readers, Links<T> links, const PastLink<T>& from,
-                                 LinkGradients<T> d) {
+MEMNETS_SIZED void link_chunks_backward(Shape shape, Size readers, Links<T> links,
+                                        const PastLink<T>& from, LinkGradients<T> d) {
   for (Size r = 0; r < readers; r += 4) {
     const Size count = std::min<Size>(4, readers - r);
     if (r + 4 >= readers)
@@ -352,8 +352,8 @@ inline void link_chunks_backward(Shape shape, Size readers, Links<T> links, cons
 }
 
 template <class T>
-inline void update_link_backward(Shape shape, Size readers, Links<T> links, const PastLink<T>& from,
-                                 LinkGradients<T> d) {
+MEMNETS_SIZED void update_link_backward(Shape shape, Size readers, Links<T> links,
+                                        const PastLink<T>& from, LinkGradients<T> d) {
   barrier();  // all lanes take the weights of a row's slot
   static_assert(most_past == 3);
   if constexpr (remakes_links) {

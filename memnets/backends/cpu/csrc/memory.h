@@ -32,10 +32,10 @@ struct Past {
   T *before[most_past], *after[most_past];
 };
 
-// r = M^T w of several heads, words w ... w + words - 1: weights [heads, length], vectors [heads, W].
+// Of r = M^T w of several heads, words w ... w + words - 1, what is to be summed: weights [heads, length].
 template <class T, Size heads, Size words>
-MEMNETS_INLINE void read_words(Shape shape, const T* memory, const T* weights, Size w, T* vectors) {
-  Vector<T> sums[words][heads];
+MEMNETS_INLINE void read_words(Shape shape, const T* memory, const T* weights, Size w,
+                               Vector<T> (&sums)[words][heads]) {
   MEMNETS_UNROLL
   for (Size i = 0; i < words; ++i)
     MEMNETS_UNROLL
@@ -50,22 +50,24 @@ MEMNETS_INLINE void read_words(Shape shape, const T* memory, const T* weights, S
         sums[i][h] = multiply_add(value, load(weights + h * shape.length + n), sums[i][h]);
     }
   }
-  MEMNETS_UNROLL
-  for (Size i = 0; i < words; ++i)
-    MEMNETS_UNROLL
-    for (Size h = 0; h < heads; ++h) put(vectors + h * shape.word, w + i, total(sums[i][h]));
 }
 
 // r = M^T w (derivations.md, read)
 template <class T>
 MEMNETS_INLINE void read(Shape shape, Size heads, const T* memory, const T* weights, T* vectors) {
   groups(heads, [=](Size first, auto count) MEMNETS_ALWAYS {
-    constexpr Size group = decltype(count)::value, words = beside(group);
+    constexpr Size group = decltype(count)::value;
     const T* w_r = weights + first * shape.length;
     T* r = vectors + first * shape.word;
-    Size w = 0;
-    for (; w + words <= shape.word; w += words) read_words<T, group, words>(shape, memory, w_r, w, r);
-    for (; w < shape.word; ++w) read_words<T, group, 1>(shape, memory, w_r, w, r);
+    sums_of_rows<T, group, beside(group)>(
+        shape.word,
+        [=](Size w, auto words, auto& sums) MEMNETS_ALWAYS {
+          read_words<T, group, decltype(words)::value>(shape, memory, w_r, w, sums);
+        },
+        [=](Size w, const T (&sums)[group]) MEMNETS_ALWAYS {
+          MEMNETS_UNROLL
+          for (Size h = 0; h < group; ++h) r[h * shape.word + w] = sums[h];
+        });
   });
 }
 
@@ -172,9 +174,8 @@ MEMNETS_INLINE void write(Shape shape, Write<T> parameters, const T* before, T* 
 template <class T>
 MEMNETS_INLINE void write_one_head_backward(Shape shape, Write<T> parameters, const T* before,
                                T* d_memory, T* d_weights, T* d_erase, T* d_add) {
-  const Vector<T> one(1);
-  for (Size w = 0; w < shape.word; ++w) {
-    const Vector<T> erase(parameters.erase[w]), add(parameters.add[w]);
+  const auto one_word = [=](Size w, auto, auto& sums) MEMNETS_ALWAYS {
+    const Vector<T> one(1), erase(parameters.erase[w]), add(parameters.add[w]);
     Vector<T> erased(0), added(0);
     T* d_slots = d_memory + w * shape.length;
     for (Size n = 0; n < shape.length; n += lanes<T>) {
@@ -185,9 +186,11 @@ MEMNETS_INLINE void write_one_head_backward(Shape shape, Write<T> parameters, co
       store(multiply_add(d, add - erase * old, load(d_weights + n)), d_weights + n);
       store(d * (one - erase * weight), d_slots + n);
     }
-    put(d_add, w, total(added));
-    put(d_erase, w, -total(erased));
-  }
+    sums[0][0] = added, sums[0][1] = erased;
+  };
+  sums_of_rows<T, 2, 1>(shape.word, one_word, [=](Size w, const T (&sums)[2]) MEMNETS_ALWAYS {
+    d_add[w] = sums[0], d_erase[w] = -sums[1];
+  });
 }
 
 // Several heads: each factor's gradient holds the product of the others', from both ends.

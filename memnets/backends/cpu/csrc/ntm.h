@@ -240,12 +240,13 @@ class NtmMemory {
     const Vector<T> gamma(values[head.sharpening]);
     for (Size n = 0; n < shape_.length; n += lanes<T>)
       store(gamma * load(d_row + n) / load(shifted + n), d_row + n);
-    for (Size j = 0; j <= 2 * reach; ++j) {
-      Vector<T> sum(0);
-      for (Size n = 0; n < shape_.length; n += lanes<T>)
-        sum = multiply_add(load(d_row + n), load(around() + n + 2 * reach - j), sum);
-      put(d_values, head.shifts + j, total(sum));
-    }
+    const T* last = around() + 2 * reach;
+    sums_of_rows<T, 1, 1>(
+        2 * reach + 1,
+        [&](Size j, auto, auto& sums) MEMNETS_ALWAYS {
+          sums[0][0] = products<T>(d_row, last - j, shape_.length);
+        },
+        [&](Size j, const T (&sum)[1]) MEMNETS_ALWAYS { d_values[head.shifts + j] = sum[0]; });
     wrap(d_row, reach, around_d());
     for (Size n = 0; n < shape_.length; n += lanes<T>) {
       Vector<T> sum(0);

@@ -49,4 +49,5 @@ struct numeric_limits<double> {
 
 #define MEMNETS_ALWAYS
 #define MEMNETS_INLINE inline
+#define MEMNETS_SIZED __forceinline__
 #define MEMNETS_UNROLL _Pragma("unroll")

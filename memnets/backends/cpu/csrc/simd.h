@@ -36,6 +36,9 @@
 // there right after it was written waits for all stores before it, of which a step has many.
 #define MEMNETS_ALWAYS __attribute__((always_inline))
 #define MEMNETS_INLINE inline MEMNETS_ALWAYS
+// Before a function with a way for each count of heads: a GPU's compiler, which knows the count, takes
+// the one that is used, if only the function is a part of what calls it.
+#define MEMNETS_SIZED inline
 
 namespace memnets {
 

@@ -72,15 +72,28 @@ constexpr Size lanes_apart = 1;
 MEMNETS_INLINE void barrier() {}
 MEMNETS_INLINE void block_barrier() {}
 
-// Stores, and adds, a number that all lanes know.
+// Stores a number that all lanes know.
 template <class T>
 MEMNETS_INLINE void put(T* row, Size n, T value) {
   row[n] = value;
 }
-template <class T>
-MEMNETS_INLINE void add_to(T* row, Size n, T value) {
-  row[n] += value;
-}
+
+// The sums of `many` vectors for each of several rows, which come one after the other from row 0 on:
+// take(n, sums) gets those of row n.
+template <class T, Size many>
+class RowSums {
+ public:
+  template <class Take>
+  MEMNETS_INLINE void add(Size n, const Vector<T> (&vectors)[many], Take take) {
+    T sums[many];
+    MEMNETS_UNROLL
+    for (Size s = 0; s < many; ++s) sums[s] = total(vectors[s]);
+    take(n, sums);
+  }
+  // After the last of `count` rows.
+  template <class Take>
+  MEMNETS_INLINE void finish(Size, Take) {}
+};
 
 template <class T>
 inline void fill(T* to, Size length, T value = 0) {

@@ -107,7 +107,9 @@ inline void update_usage_backward(Shape shape, UsageUpdate<T> parameters, const 
     }
     store(d, d_usage + n);
   }
-  for (Size r = 0; r < readers; ++r) put(d_free_gates, r, -total(freed[r]));
+  sums_of_rows<T, 1, 1>(
+      readers, [&](Size r, auto, auto& sums) MEMNETS_ALWAYS { sums[0][0] = freed[r]; },
+      [=](Size r, const T (&sum)[1]) MEMNETS_ALWAYS { d_free_gates[r] = -sum[0]; });
 }
 
 }  // namespace memnets

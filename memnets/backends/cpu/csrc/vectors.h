@@ -69,11 +69,37 @@ MEMNETS_INLINE void groups(Size heads, Body body) {
 // How many vectors side by side leave the sums of so many heads in registers.
 constexpr Size beside(Size heads) { return heads > 2 ? 2 : 4; }
 
+// The sums of `many` vectors for each of `count` rows. body(first, Count<rows>, vectors) sets
+// Vector<T> vectors[rows][many]: it is called for `group` rows at once, and one by one for what is left.
+// take(n, sums) gets T sums[many] of row n: it is called by the lane n % lanes alone.
+template <class T, Size many, Size group, class Body, class Take>
+MEMNETS_INLINE void sums_of_rows(Size count, Body body, Take take) {
+  RowSums<T, many> collected;
+  const auto next = [&](Size first, auto rows) MEMNETS_ALWAYS {
+    constexpr Size here = decltype(rows)::value;
+    Vector<T> vectors[here][many];
+    body(first, rows, vectors);
+    MEMNETS_UNROLL
+    for (Size i = 0; i < here; ++i) collected.add(first + i, vectors[i], take);
+  };
+  Size first = 0;
+  for (; first + group <= count; first += group) next(first, Count<group>());
+  if constexpr (group > 1)
+    for (; first < count; ++first) next(first, Count<1>());
+  collected.finish(count, take);
+}
+
+// Of a dot product, what is to be summed.
 template <class T>
-MEMNETS_INLINE T dot(const T* a, const T* b, Size length) {
+MEMNETS_INLINE Vector<T> products(const T* a, const T* b, Size length) {
   Vector<T> sum(0);
   for (Size n = 0; n < length; n += lanes<T>) sum = multiply_add(load(a + n), load(b + n), sum);
-  return total(sum);
+  return sum;
+}
+
+template <class T>
+MEMNETS_INLINE T dot(const T* a, const T* b, Size length) {
+  return total(products(a, b, length));
 }
 
 // to += factor * from

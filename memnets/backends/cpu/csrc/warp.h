@@ -162,15 +162,76 @@ inline T largest_of(Vector<T> value) {
   return folded(value, [](T a, T b) { return a < b ? b : a; });
 }
 
-// Stores, and adds, a number that all lanes know: by the lane whose place it is.
+// Stores a number that all lanes know: by the lane whose place it is.
 template <class T>
 inline void put(T* row, Size n, T value) {
   if (lane() == n % 32) row[n] = value;
 }
-template <class T>
-inline void add_to(T* row, Size n, T value) {
-  if (lane() == n % 32) row[n] += value;
-}
+
+// The sums of `many` vectors for each of several rows, which come one after the other from row 0 on:
+// take(n, sums) gets those of row n, in the lane n % 32 alone. By a single exchange two rows become one
+// vector, half of whose lanes are for the one and half for the other; by another, two of these become
+// one of four rows, and so on: 31 exchanges for 32 sums, where a sum alone takes 5.
+template <class T, Size many>
+class RowSums {
+ public:
+  template <class Take>
+  void add(Size n, const Vector<T> (&vectors)[many], Take take) {
+    T sums[many];
+    MEMNETS_UNROLL
+    for (Size s = 0; s < many; ++s) sums[s] = vectors[s].raw;
+    add_from<0>(n, sums, take);
+  }
+
+  // After the last of `count` rows.
+  template <class Take>
+  void finish(Size count, Take take) {
+    const Size left = count % 32;
+    if (!left) return;
+    T sums[many] = {};
+    finish_from<0>(left, sums);
+    if (lane() < left) take(count - left + lane(), sums);
+  }
+
+ private:
+  // The level is a constant wherever it is an index: only then do the rows stay in registers.
+  template <int level, class Take>
+  void add_from(Size n, T (&sums)[many], Take take) {
+    if constexpr (level == 5) {
+      take(n - 31 + lane(), sums);
+    } else if (n >> level & 1) {
+      join<level>(earlier_[level], sums);
+      add_from<level + 1>(n, sums, take);
+    } else {
+      MEMNETS_UNROLL
+      for (Size s = 0; s < many; ++s) earlier_[level][s] = sums[s];
+    }
+  }
+
+  template <int level>
+  void finish_from(Size left, T (&sums)[many]) {
+    if (left >> level & 1) {
+      join<level>(earlier_[level], sums);
+    } else if (left & ((1 << level) - 1)) {
+      MEMNETS_UNROLL
+      for (Size s = 0; s < many; ++s) sums[s] += __shfl_xor_sync(all_lanes, sums[s], 1 << level);
+    }
+    if constexpr (level < 4) finish_from<level + 1>(left, sums);
+  }
+
+  // Lanes without the bit `level` are for the earlier rows, those with it for the later ones.
+  template <int level>
+  static void join(const T (&earlier)[many], T (&later)[many]) {
+    const bool second = lane() >> level & 1;
+    MEMNETS_UNROLL
+    for (Size s = 0; s < many; ++s) {
+      const T a = earlier[s], b = later[s];
+      later[s] = (second ? b : a) + __shfl_xor_sync(all_lanes, second ? a : b, 1 << level);
+    }
+  }
+
+  T earlier_[5][many];  // of 2^level rows each
+};
 
 template <class T>
 inline void fill(T* to, Size length, T value = 0) {
