@@ -103,7 +103,7 @@ class Options:
 
     seeds: tuple[int, ...] = (0,)
     """a training for each"""
-    minutes: float = 60.0
+    minutes: float = 3.0
     """core-minutes of each"""
     pairs: tuple[int, ...] = (8, 64, 256, 512, 1024, 2048, 4096)
     """of the lists that are asked for at the end"""
