@@ -76,13 +76,15 @@ class Field(NamedTuple):
     """One parameter of an interface: its shape without the batch axis, and its range.
 
     `bias` is added to the initial bias of the linear map: where in its range the parameter starts.
-    What lies above `limit` is set to it; None is no limit.
+    What lies above `limit` is set to it; None is no limit. `like` names a field of the same table:
+    the map starts with the same weights for both, as far as the smaller of them goes.
     """
 
     shape: tuple[int, ...]
     activation: Activation
     bias: float = 0.0
     limit: float | None = None
+    like: str | None = None
 
     def values(self, raw: Tensor) -> Tensor:
         """Give numbers [B, ...] of the linear map this field's shape and range."""
@@ -121,6 +123,22 @@ def add_biases(numbers: Tensor, tables: Sequence[Table]) -> None:
         piece += float(field.bias)
 
 
+def match_starts(linear: nn.Linear, tables: Sequence[Table]) -> None:
+    """Start each field that is `like` another with the weights and biases of that one, in place."""
+    sizes = iter(sizes_of(tables))
+    first = 0
+    for table in tables:
+        rows: dict[str, slice] = {}
+        for name in table.fields:
+            rows[name] = slice(first, first := first + next(sizes))
+        for name, field in table.fields.items():
+            if field.like is not None:
+                for numbers in linear.parameters():
+                    ours, theirs = numbers[rows[name]], numbers[rows[field.like]]
+                    shared = min(len(ours), len(theirs))
+                    ours[:shared] = theirs[:shared]
+
+
 class Interface(nn.Module):
     """Emit the parameters that tables list: one linear map, split, shaped and activated.
 
@@ -152,15 +170,16 @@ class Interface(nn.Module):
         self.tables: tuple[Table, ...] = tuple(tables)
         self.sizes: list[int] = sizes_of(self.tables)
         self.linear: nn.Linear = nn.Linear(input_size, sum(self.sizes), device=device, dtype=dtype)
-        self._add_biases()
+        self._start_fields()
 
     def reset_parameters(self) -> None:
-        """Draw the parameters anew, as `nn.Linear` does, and add the fields' biases."""
+        """Draw the parameters anew, as `nn.Linear` does, and start the fields as they are to."""
         self.linear.reset_parameters()
-        self._add_biases()
+        self._start_fields()
 
     @torch.no_grad()
-    def _add_biases(self) -> None:
+    def _start_fields(self) -> None:
+        match_starts(self.linear, self.tables)
         add_biases(self.linear.bias, self.tables)
 
     def forward(self, h: Tensor) -> tuple[Any, ...]:

@@ -28,6 +28,7 @@ from memnets.parts.sparse import (
     Sparse,
     SparseParameters,
     access_times,
+    read_before,
     read_by_content,
     write,
 )
@@ -69,7 +70,7 @@ class SAMMemory(SparseMemory, SAMFields):
 def step(
     parameters: SparseParameters, state: SAMMemory, *, addressing: Sparse, scans: Scans = TORCH
 ) -> tuple[Tensor, SAMMemory]:
-    """One step of the memory: write, then read.
+    """One step of the memory: write, then read; with `addressing.read_first`, read, then write.
 
     Write head h adds to the K words that read head h read the step before, and to the least
     recently accessed word, which is set to 0 first (eq. 3 and 5, section 3.2). A read head reads
@@ -86,8 +87,13 @@ def step(
     Returns:
         Read vectors [B, R, W], and the memory after the step.
     """
-    done = write(parameters, state, addressing, scans)
-    slots, weights, vectors, words = read_by_content(parameters, done, addressing, scans)
+    if addressing.read_first:
+        slots, weights, vectors, words = read_before(parameters, state, addressing, scans)
+        done = write(parameters, state._replace(memory=words), addressing, scans)
+        words = done.words
+    else:
+        done = write(parameters, state, addressing, scans)
+        slots, weights, vectors, words = read_by_content(parameters, done, addressing, scans)
     accessed = access_times(state, done, words, slots, weights, addressing.threshold)
     return vectors, SAMMemory(
         words if isinstance(words, InPlace) else words.values,

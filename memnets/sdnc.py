@@ -152,7 +152,7 @@ class SDNC(MemoryLayer):
 
     Raises:
         ValueError: if a size is below 1, a number is out of its range, a head reads or a word is
-            linked to more words than there are, or a name is not known.
+            linked to more words than there are, its addressing reads first, or a name is not known.
         TypeError: if a part is not of its kind, or lacks a part of its contract.
 
     >>> layer = SDNC(9, 8, memory_size=1000, word_size=20)
@@ -184,6 +184,11 @@ class SDNC(MemoryLayer):
         check_sizes(read_heads=read_heads, word_size=word_size, links=links)
         check_part("addressing", addressing, Sparse)
         check_heads(memory_size, read_heads, 1, addressing.top_k)
+        if addressing.read_first:
+            raise ValueError(
+                "An SDNC links what it wrote before it reads along the links, so that read_first "
+                "must be False: leave it out, or take a SAM."
+            )
         if links > memory_size:
             raise ValueError(
                 f"A word is linked to at most all words; links is {links} and memory_size "

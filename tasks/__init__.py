@@ -43,6 +43,7 @@ from tasks.modular_arithmetic import ModularArithmetic
 from tasks.modular_arithmetic_brackets import ModularArithmeticBrackets
 from tasks.nth_farthest import NthFarthest
 from tasks.odds_first import OddsFirst
+from tasks.pair_recall import PairRecall
 from tasks.parity_check import ParityCheck
 from tasks.priority_sort import PrioritySort
 from tasks.registry import TASKS, find, make, register
@@ -85,6 +86,7 @@ __all__ = [
     "ModularArithmeticBrackets",
     "NthFarthest",
     "OddsFirst",
+    "PairRecall",
     "ParityCheck",
     "PrioritySort",
     "RepeatCopy",

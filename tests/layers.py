@@ -199,6 +199,8 @@ def neural_stack(**fixed: Any) -> Callable[..., Any]:
 PRODUCT_KEYS = ProductKeys(add_range="bounded", strength="softplus", sharpness_limit=1.7)
 SOFTPLUS = Sparse(top_k=2, add_range="bounded", strength="softplus", sharpness_limit=1.7)
 
+READS_FIRST = Sparse(top_k=3, read_first=True, keys_like_vectors=True)
+
 
 def sam(**fixed: Any) -> Callable[..., Any]:
     def make(**options: Any) -> Any:
@@ -353,6 +355,7 @@ TABLE = [
     Case("sam", sam(), kernel=False),
     Case("sam_several_heads", sam(read_heads=3, write_heads=2), kernel=False),
     Case("sam_softplus", sam(addressing=SOFTPLUS), kernel=False),
+    Case("sam_reads_first", sam(addressing=READS_FIRST, read_heads=2), kernel=False),
     Case("sam_gru_all_words", sam(controller="gru", addressing=Sparse(top_k=4)), kernel=False),
     Case("sdnc", sdnc(), kernel=False, stopped=True),
     Case("sdnc_all_links", sdnc(read_heads=2, links=4), kernel=False, stopped=True),

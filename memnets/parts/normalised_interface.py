@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from memnets.checks import check_epsilons
-from memnets.interface import Table, activated, add_biases, sizes_of
+from memnets.interface import Table, activated, add_biases, match_starts, sizes_of
 from memnets.parts.registry import register
 
 
@@ -50,16 +50,17 @@ class Normalised(nn.Module):
         numbers = sum(self.sizes)
         self.linear: nn.Linear = nn.Linear(input_size, numbers, device=device, dtype=dtype)
         self.norm: nn.LayerNorm = nn.LayerNorm(numbers, eps=epsilon, device=device, dtype=dtype)
-        self._add_biases()
+        self._start_fields()
 
     def reset_parameters(self) -> None:
         """Draw the linear map as `nn.Linear` does; scale 1, and as shift the fields' biases."""
         self.linear.reset_parameters()
         self.norm.reset_parameters()
-        self._add_biases()
+        self._start_fields()
 
     @torch.no_grad()
-    def _add_biases(self) -> None:
+    def _start_fields(self) -> None:
+        match_starts(self.linear, self.tables)
         add_biases(self.norm.bias, self.tables)
 
     def forward(self, h: Tensor) -> tuple[Any, ...]:

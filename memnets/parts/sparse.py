@@ -13,7 +13,14 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from memnets.checks import check_epsilons, check_limit, check_name, check_numbers, check_sizes
+from memnets.checks import (
+    check_epsilons,
+    check_limit,
+    check_name,
+    check_numbers,
+    check_sizes,
+    check_switches,
+)
 from memnets.interface import ADD_RANGES, STRENGTHS, Field, Table, real, unit
 from memnets.panels import Lines, Panel, Slots
 from memnets.parts.last_access import least_recent, total_weights
@@ -209,11 +216,18 @@ class Sparse:
     """range of what is written: any number, or [-1, 1]"""
     similarity_epsilon: float = 1e-6
     """keeps the cosine similarity of a zero vector finite"""
+    read_first: bool = False
+    """read the memory as the step before left it: else what is just written is often most like
+    the key"""
+    keys_like_vectors: bool = False
+    """keys start as the vectors that are written, so that at first a head finds what was written
+    when the controller's output was like that of now"""
 
     def __post_init__(self) -> None:
         check_sizes(top_k=self.top_k)
         check_name("strength", self.strength, STRENGTHS)
         check_name("add_range", self.add_range, ADD_RANGES)
+        check_switches(read_first=self.read_first, keys_like_vectors=self.keys_like_vectors)
         check_numbers(strength_bias=self.strength_bias, reuse_bias=self.reuse_bias)
         check_limit("sharpness_limit", self.sharpness_limit)
         check_epsilons(threshold=self.threshold, similarity_epsilon=self.similarity_epsilon)
@@ -222,8 +236,9 @@ class Sparse:
         """The fields of `SparseParameters`."""
         strength = STRENGTHS[self.strength]
         strengths = Field((read_heads,), strength, self.strength_bias, self.sharpness_limit)
+        like = "write_vectors" if self.keys_like_vectors else None
         fields = {
-            "read_keys": Field((read_heads, word_size), real),
+            "read_keys": Field((read_heads, word_size), real, like=like),
             "read_strengths": strengths,
             "write_gates": Field((write_heads,), unit),
             "reuse_gates": Field((write_heads,), unit, self.reuse_bias),
@@ -261,7 +276,8 @@ def write(parameters: Any, state: Any, addressing: Sparse, scans: Scans = TORCH)
     """
     heads = parameters.write_gates.shape[1]
     slots = state.accessed.shape[1]
-    words = state.memory if isinstance(state.memory, InPlace) else Words(state.memory)
+    words = state.memory
+    words = words if isinstance(words, InPlace | Words) else Words(words)
     end = reach(state.written, slots, heads)
     until = min(slots, end + addressing.top_k)
     unused = scans.oldest(state.accessed, end, heads)
@@ -304,6 +320,20 @@ def read_by_content(
     else:
         weights, vectors = read_words(*arguments)
     return found, weights, vectors, words
+
+
+def read_before(
+    parameters: Any, state: Any, addressing: Sparse, scans: Scans = TORCH
+) -> tuple[Tensor, Tensor, Tensor, Words | InPlace]:
+    """Read the memory as the step before left it; what it returns is that of `read_by_content`.
+
+    A word that was never written has a weight of 0, so that no write follows such a read.
+    """
+    words = state.memory if isinstance(state.memory, InPlace) else Words(state.memory)
+    until = reach(state.written, state.accessed.shape[1], addressing.top_k)
+    left = Written(words, state.write_slots, state.write_weights, state.written, until)
+    slots, weights, vectors, words = read_by_content(parameters, left, addressing, scans)
+    return slots, weights.masked_fill(slots >= state.written[:, None, None], 0.0), vectors, words
 
 
 def access_times(

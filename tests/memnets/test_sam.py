@@ -12,6 +12,7 @@ import memnets
 from memnets.parts.buffer import own_copy
 from memnets.parts.content import content_weights
 from memnets.parts.last_access import least_recent, total_weights
+from memnets.parts.normalised_interface import NormalisedInterface
 from memnets.parts.search import largest
 from memnets.parts.sparse import (
     Sparse,
@@ -24,7 +25,7 @@ from memnets.parts.sparse import (
 from memnets.parts.store import InPlace, Words
 from memnets.sam import SAMMemory, step
 from tests import samples
-from tests.layers import leaves, numbers, wanting
+from tests.layers import leaves, numbers, wanting, wired
 from tests.samples import assert_equal_to, tensor
 
 Array = np.ndarray
@@ -34,16 +35,22 @@ DELTA, EPSILON = 0.005, 1e-6
 class Dense:
     """One row's memory of N words, each looked at in each step (Rae et al. 2016, section 3)."""
 
-    def __init__(self, slots: int, word: int, count: int, readers: int) -> None:
+    def __init__(
+        self, slots: int, word: int, count: int, readers: int, read_first: bool = False
+    ) -> None:
         self.memory = np.zeros((slots, word))
         self.accessed = np.zeros(slots)
         self.read_weights = np.zeros((readers, slots))
         self.written: set[int] = set()
-        self.count, self.time = count, 0
+        self.count, self.time, self.read_first = count, 0, read_first
 
     def step(self, p: dict[str, Array]) -> Array:
-        """Write (eq. 3 and 5), then read (eq. 4): the read vectors [R, W]."""
+        """Write (eq. 3 and 5), then read (eq. 4), or the reverse: the read vectors [R, W]."""
         self.time += 1
+        if self.read_first:
+            now = np.array([self.weigh(*one) for one in self.queries(p)])
+            now[:, [i for i in range(len(self.memory)) if i not in self.written]] = 0.0
+            vectors = now @ self.memory
         slots, _ = self.memory.shape
         heads = len(p["write_gates"])
         oldest = sorted(range(slots), key=lambda i: (self.accessed[i], i))[:heads]
@@ -58,12 +65,15 @@ class Dense:
             self.memory[i] = 0.0
         for h in range(heads):
             self.memory += np.outer(weights[h], p["write_vectors"][h])
-        self.read_weights = np.array([self.weigh(*one) for one in self.queries(p)])
+        if not self.read_first:
+            now = np.array([self.weigh(*one) for one in self.queries(p)])
+            vectors = now @ self.memory
+        self.read_weights = now
         total = weights.sum(0) + self.read_weights.sum(0)
         for i in self.written:
             if total[i] > DELTA:
                 self.accessed[i] = self.time
-        return self.read_weights @ self.memory
+        return vectors
 
     def queries(self, p: dict[str, Array]) -> Any:
         return zip(p["read_keys"], p["read_strengths"], strict=True)
@@ -111,20 +121,22 @@ def spread(state: SAMMemory, slots: int) -> torch.Tensor:
     return whole.scatter_add(-1, state.read_slots, state.read_weights)
 
 
+@pytest.mark.parametrize("read_first", [False, True])
 @given(st.integers(1, 12), st.integers(1, 3), st.integers(2, 9), samples.seeds, st.booleans())
 def test_a_sequence_is_that_of_the_dense_loop(
-    steps: int, readers: int, slots: int, seed: int, in_place: bool
+    read_first: bool, steps: int, readers: int, slots: int, seed: int, in_place: bool
 ) -> None:
     random = np.random.default_rng(seed)
     writers = int(random.integers(1, min(readers, slots) + 1))
     count, rows, word = int(random.integers(1, slots + 1)), 2, 3
     state = initial(rows, slots, word, readers, writers, count)
-    dense = [Dense(slots, word, count, readers) for _ in range(rows)]
+    dense = [Dense(slots, word, count, readers, read_first) for _ in range(rows)]
+    addressing = Sparse(top_k=count, read_first=read_first)
     state = state.opened() if in_place else state
     for _ in range(steps):
         p = drawn(random, rows, readers, writers, word)
         given_ = SparseParameters(**{name: tensor(one) for name, one in p.items()})
-        read, state = step(given_, state, addressing=Sparse(top_k=count))
+        read, state = step(given_, state, addressing=addressing)
         for b, one in enumerate(dense):
             assert_equal_to(read[b], one.step({name: array[b] for name, array in p.items()}))
             assert_equal_to(spread(state, slots)[b], one.read_weights)
@@ -346,3 +358,21 @@ def test_the_bias_of_the_reuse_gates() -> None:
     expected = torch.zeros(len(biases[0]))
     expected[keys_strength_and_write_gate] = -3.0
     torch.testing.assert_close(biases[1] - biases[0], expected)
+
+
+def test_keys_start_as_the_vectors_that_are_written() -> None:
+    """Those of the first heads; a new draw keeps it, and other numbers are drawn as without it."""
+    addressing = Sparse(keys_like_vectors=True)
+    options: dict[str, Any] = {"memory_size": 9, "word_size": 4, "read_heads": 3, "write_heads": 2}
+    for controller in ("lstm", wired(interface=NormalisedInterface())):
+        layers = []
+        for one in (Sparse(), addressing):
+            torch.manual_seed(0)
+            layers.append(memnets.SAM(3, 2, **options, controller=controller, addressing=one))
+        plain, layer = (one.interface.linear for one in layers)
+        torch.testing.assert_close(plain.weight[8:], layer.weight[8:])
+        for _ in range(2):
+            for one in (layer.weight, layer.bias):
+                torch.testing.assert_close(one[:8], one[12 + 3 + 2 + 2 :])
+                assert not torch.allclose(one[8:12], one[-4:])
+            layers[1].interface.reset_parameters()

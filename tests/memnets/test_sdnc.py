@@ -179,3 +179,8 @@ def test_the_links_of_a_shared_memory_are_put_back() -> None:
 def test_more_links_than_words() -> None:
     with pytest.raises(ValueError, match="links is 8 and memory_size 5"):
         memnets.SDNC(3, 2, memory_size=5)
+
+
+def test_an_sdnc_writes_before_it_reads() -> None:
+    with pytest.raises(ValueError, match="so that read_first must be False: leave it out, or take"):
+        memnets.SDNC(3, 2, memory_size=9, addressing=Sparse(read_first=True))

@@ -74,6 +74,13 @@ def key_value_sizes(draw):
 
 
 @st.composite
+def pair_sizes(draw):
+    sizes = {"key_bits": draw(st.integers(1, 9)), "value_bits": draw(st.integers(1, 9))}
+    most = min(12, 2 ** sizes["key_bits"])
+    return {**sizes, **size_range(draw, "min_pairs", "max_pairs", 1, most)}
+
+
+@st.composite
 def farthest_sizes(draw):
     labels = draw(st.integers(2, 9))
     vectors, dimensions = draw(st.integers(1, labels)), draw(st.integers(1, 17))
@@ -359,6 +366,15 @@ TABLE = {
         tiny={"keys": 3, "values": 3, "max_pairs": 2},
         evaluations={f"pairs_{pairs}": 2 * pairs * (1 + 3) for pairs in (8, 16, 32)},
         other={"keys": 40, "values": 50, "slots": 2},
+    ),
+    "pair_recall": Row(
+        tasks.PairRecall(),
+        lambda batch: (len(batch.mask) // 2,),
+        [(pairs,) for pairs in range(1, 9)],
+        pair_sizes(),
+        tiny={"key_bits": 2, "value_bits": 2, "max_pairs": 3},
+        evaluations={f"pairs_{pairs}": 2 * pairs for pairs in (8, 16, 32)},
+        other={"key_bits": 5, "value_bits": 3},
     ),
     "nth_farthest": Row(
         tasks.NthFarthest(),

@@ -16,6 +16,7 @@ from tasks import (
     InterferenceCopy,
     KeyValueRecall,
     NthFarthest,
+    PairRecall,
 )
 from tasks.binary_addition import carry_probability
 
@@ -192,6 +193,38 @@ def test_every_key_is_asked_for_once_and_soon_rather_than_late():
     expected = [4000 * odd / sum(odds) for odd in odds]
     statistic = sum((places[8 + 2 * i] - number) ** 2 / number for i, number in enumerate(expected))
     assert statistic < 11 + 5 * math.sqrt(22)
+
+
+def test_pair_recall_by_hand():
+    # Keys 10, 00 and 01 with the values 11, 01 and 10; then 01, 10 and 00 are asked for.
+    inputs = steps("""
+        1 0 0 0 1 0
+        0 0 1 1 0 0
+        1 0 1 0 0 0
+        1 1 0 0 0 0
+        0 0 0 1 1 1""")
+    answers = steps("""
+        0 0 0 1 1 0
+        0 0 0 0 1 1""")
+    task = PairRecall(key_bits=2, value_bits=2, min_pairs=3, max_pairs=3)
+    assert torch.equal(task.solve(inputs), answers)
+
+
+def test_every_key_is_different_and_asked_for_once_in_any_order():
+    task = PairRecall(key_bits=3, value_bits=2, min_pairs=3, max_pairs=3)
+    batch = task.sample(4000, generator())
+    powers = torch.tensor([4.0, 2.0, 1.0])
+    keys = (batch.inputs[..., :3] @ powers).long()
+    assert (keys[:3].sort(0).values == keys[3:].sort(0).values).all()
+    assert (keys[:3].sort(0).values.diff(dim=0) > 0).all()
+    assert set(Counter(keys[:3].flatten().tolist())) == set(range(8))
+    orders = Counter(map(tuple, (keys[3:, None] == keys[None, :3]).int().argmax(1).T.tolist()))
+    lists = Counter(map(tuple, keys[:3].T.tolist()))
+    assert len(lists) == 8 * 7 * 6
+    for found, kinds in ((orders, 6), (lists, 336)):
+        expected = 4000 / kinds
+        statistic = sum((number - expected) ** 2 / expected for number in found.values())
+        assert statistic < kinds - 1 + 5 * math.sqrt(2 * (kinds - 1))
 
 
 def test_nth_farthest_by_hand():

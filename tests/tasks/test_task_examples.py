@@ -19,6 +19,7 @@ from tasks import (
     InterferenceCopy,
     KeyValueRecall,
     NthFarthest,
+    PairRecall,
     PrioritySort,
     RepeatCopy,
     dynamic_ngram,
@@ -350,6 +351,8 @@ def test_priorities_are_uniform_from_minus_1_to_1():
         (Dyck, {"kinds": 1}, "kinds must be a whole number of at least 2, got kinds=1"),
         (KeyValueRecall, {"values": 7}, "keys and values must be at least max_pairs, got keys=32, "
          "values=7 and max_pairs=8: pass more keys and values, or lower max_pairs"),
+        (PairRecall, {"key_bits": 2}, "key_bits=2 make only 4 keys, got max_pairs=8: raise "
+         "key_bits, or lower max_pairs"),
         (NthFarthest, {"labels": 7}, "labels must be at least as many as vectors, got labels=7 and "
          "vectors=8: pass labels=8 or more, or fewer vectors"),
         (FewShot, {"classes": 1}, "classes must be a whole number of at least 2, got classes=1"),
@@ -374,3 +377,4 @@ def test_evaluations_that_cannot_exist_are_left_out():
     small = AssociativeRecall(bits=3, item_length=1)  # 8 different items
     assert list(small.evaluations()) == ["items_6", "items_8"]
     assert list(KeyValueRecall(keys=9, values=16).evaluations()) == ["pairs_8"]
+    assert list(PairRecall(key_bits=4).evaluations()) == ["pairs_8", "pairs_16"]
