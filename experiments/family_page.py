@@ -75,7 +75,9 @@ def introduction(cells: Cells, lessons: Sequence[Lesson]) -> str:
     missing = every - len(cells)
     commits = ", ".join(dict.fromkeys(str(cell["commit"]) for cell in cells))
     processors = ", ".join(dict.fromkeys(cell["processor"] for cell in cells))
-    few = "One seed says little: a cell may be luck." if len(seeds) == 1 else "Cells are medians."
+    few = "One seed says little: a cell may be luck."
+    if len(seeds) > 1:
+        few = "Cells are medians" + (", of two seeds the lower." if len(seeds) == 2 else ".")
     there = "" if not missing else f" {missing} of {every} trainings are not done yet (-)."
     return f"""\
 {len(names)} networks, each trained on {len(lessons)} tasks for {seconds:g} core-seconds, with the

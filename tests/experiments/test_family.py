@@ -163,7 +163,7 @@ def test_the_layout_of_the_table_and_its_words():
     assert "1 of 4 trainings are not done yet" in text
     assert "- DNC, copy, seed 0: NonFiniteStepError: nan" in text
     more = [{**c, "seed": seed} for c in cells for seed in (0, 1)]
-    assert "Cells are medians" in family_page.body(more, [COPY, PARITY])
+    assert "Cells are medians, of two seeds the lower." in family_page.body(more, [COPY, PARITY])
 
 
 def test_variants_stand_together_in_words_and_their_groups_apart():
