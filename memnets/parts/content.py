@@ -39,7 +39,7 @@ def cosine_similarity(memory: Tensor, keys: Tensor, epsilon: float = 1e-6) -> Te
     squared_keys = torch.linalg.vecdot(keys, keys)[:, :, None]
     squared_slots = torch.linalg.vecdot(memory, memory)[:, None, :]
     products = torch.bmm(keys, memory.transpose(1, 2))
-    return products * torch.rsqrt(squared_keys * squared_slots + epsilon)
+    return products / torch.sqrt(squared_keys * squared_slots + epsilon)
 
 
 def content_weights(

@@ -31,4 +31,4 @@ def masked_similarity(memory: Tensor, keys: Tensor, masks: Tensor, epsilon: floa
     squared_keys = torch.linalg.vecdot(keys.square(), squared_masks)[:, :, None]
     squared_slots = torch.bmm(squared_masks, memory.square().transpose(1, 2))
     products = torch.bmm(keys * squared_masks, memory.transpose(1, 2))
-    return products * torch.rsqrt(squared_keys * squared_slots + epsilon)
+    return products / torch.sqrt(squared_keys * squared_slots + epsilon)

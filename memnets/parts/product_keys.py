@@ -66,7 +66,7 @@ def product_weights(
     halves = queries.unflatten(-1, (2, -1))
     products = torch.einsum("brhw,hnw->brhn", halves, keys)
     squares = halves.square().sum(-1)[..., None] * keys.square().sum(-1)
-    rows, columns = (products * torch.rsqrt(squares + epsilon)).unbind(-2)
+    rows, columns = (products / torch.sqrt(squares + epsilon)).unbind(-2)
     sums, slots = product_top(rows, columns, count)
     return slots, torch.softmax(strengths[..., None] * sums / 2, dim=-1)
 

@@ -48,7 +48,8 @@ def sparse_weights(words: Tensor, keys: Tensor, strengths: Tensor, epsilon: floa
     """
     products = (words @ keys[..., None]).squeeze(-1)
     squares = torch.linalg.vecdot(words, words) * torch.linalg.vecdot(keys, keys)[..., None]
-    return torch.softmax(strengths[..., None] * products * torch.rsqrt(squares + epsilon), dim=-1)
+    alike = products / torch.sqrt(squares + epsilon)
+    return torch.softmax(strengths[..., None] * alike, dim=-1)
 
 
 def write_weights(read_weights: Tensor, write_gates: Tensor, reuse_gates: Tensor) -> Tensor:

@@ -125,6 +125,24 @@ def test_keys_and_rows_of_zeros(dtype: torch.dtype) -> None:
     torch.testing.assert_close(weights[:, 0], torch.full((5, 10), 0.1, dtype=dtype))
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_epsilon_whose_power_of_minus_three_halves_is_no_float32(masked: bool) -> None:
+    """The derivative of `epsilon**-0.5`, which a slot of zeros would multiply by 0."""
+    content = memnets.Content(similarity_epsilon=1e-26, masked=masked)
+    kind = parts.content.MaskedContentParameters if masked else parts.content.ContentParameters
+    generator = torch.Generator().manual_seed(0)
+    memory, keys = torch.zeros(2, 4, 3), torch.rand(2, 1, 3, generator=generator)
+    memory[:, 1] = 0.5
+    given = [memory, keys, torch.ones(2, 1), torch.rand(2, 1, 3, generator=generator)]
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        wanted = [one.to(dtype).requires_grad_() for one in given[: 4 if masked else 3]]
+        total = content.weigh(wanted[0], kind(*wanted[1:])).square().sum()
+        found.append(torch.autograd.grad(total, wanted))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-5, atol=1e-6)
+
+
 def test_similarity_needs_no_larger_epsilon_for_long_or_short_words() -> None:
     """In float32 the cosine of very long words, and of words a thousandth long, is still the
     cosine.
