@@ -6,7 +6,7 @@ Axes: B batch, N memory slots, W word, R read heads, H write heads.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -61,7 +61,7 @@ class MLSTM(Rule):
 
     forget_bias: float = 4.0
     """added to the initial bias of the forget gates: with 4, they start at 0.98"""
-    write = staticmethod(mlstm)
+    write: ClassVar[staticmethod[..., tuple[Tensor, MLSTMState]]] = staticmethod(mlstm)
 
     def table(self, write_heads: int, word_size: int) -> Table:
         """Add vectors [B, H, W], logarithms of input and forget gates [B, H]."""

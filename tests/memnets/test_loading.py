@@ -211,7 +211,7 @@ def test_a_part_that_is_not_registered_is_no_data(name: str, said: str) -> None:
         ("content", r"There is no part 'Products'; registered are .*Import the module that def"),
         (
             "layer",
-            r"There is no layer 'Gated'; registered are DNC, .*NTM, .*SDNC\. Import the module",
+            r"There is no layer 'Gated'; registered are DNC, .*NTM, .*SDNC.*\. Import the module",
         ),
     ],
 )
@@ -272,7 +272,7 @@ def test_what_is_no_configuration(config: Any) -> None:
 @pytest.mark.parametrize("name", ["LSTM", "", None, 3, []])
 def test_a_configuration_of_no_layer(name: Any) -> None:
     with pytest.raises(
-        ValueError, match=r"There is no layer .*; registered are DNC, .*NTM, .*SDNC\."
+        ValueError, match=r"There is no layer .*; registered are DNC, .*NTM, .*SDNC.*\."
     ):
         memnets.from_config({"name": name, "arguments": {}})
 
