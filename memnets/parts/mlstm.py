@@ -5,6 +5,7 @@ Axes: B batch, N memory slots, W word, R read heads, H write heads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -61,7 +62,7 @@ class MLSTM(Rule):
 
     forget_bias: float = 4.0
     """added to the initial bias of the forget gates: with 4, they start at 0.98"""
-    write: ClassVar[staticmethod[..., tuple[Tensor, MLSTMState]]] = staticmethod(mlstm)
+    write: ClassVar[Callable[..., tuple[Tensor, MLSTMState]]] = staticmethod(mlstm)
 
     def table(self, write_heads: int, word_size: int) -> Table:
         """Add vectors [B, H, W], logarithms of input and forget gates [B, H]."""
@@ -75,6 +76,5 @@ class MLSTM(Rule):
 
     def read(self, memory: Tensor, weights: Tensor, state: MLSTMState) -> Tensor:
         """Read vectors [B, R, W] by weightings [B, R, N]."""
-        written = torch.bmm(weights, state.normaliser[..., None]).abs()
         least = torch.exp(-state.stabiliser)[:, None, None]
-        return torch.bmm(weights, memory) / torch.maximum(written, least)
+        return weights @ memory / (weights @ state.normaliser[..., None]).abs().maximum(least)
