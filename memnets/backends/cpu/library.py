@@ -234,3 +234,25 @@ def reason_against(dtype: torch.dtype) -> str | None:
     except UnavailableError as error:
         return str(error)
     return None
+
+
+def call(
+    name: str, dtype: torch.dtype, *arguments: torch.Tensor | ctypes.c_void_p | int | float | None
+) -> None:
+    """Call a function of the kernel for numbers of `dtype`.
+
+    Args:
+        name: of the function, which returns nothing.
+        dtype: of its numbers.
+        arguments: tensors and addresses, which it takes as pointers, None being a null pointer;
+            int as int64_t, float as double. A whole number that is to be a double must be a float.
+    """
+    made: list[object] = []
+    for one in arguments:
+        if isinstance(one, torch.Tensor):
+            made.append(ctypes.c_void_p(one.data_ptr()))
+        elif isinstance(one, float):
+            made.append(ctypes.c_double(one))
+        else:
+            made.append(ctypes.c_int64(one) if isinstance(one, int) else one)
+    getattr(load(dtype), name)(*made)

@@ -8,7 +8,6 @@ P positions that a step writes to.
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import torch
@@ -16,25 +15,12 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from memnets.backends.cpu.library import load
+from memnets.backends.cpu.library import call
 from memnets.backends.cpu.scanning import oldest, scan, serves
 from memnets.parts import sparse, sparse_linkage
 from memnets.parts.search import Scans
 from memnets.parts.sparse_linkage import Links, Weighting
 from memnets.parts.store import InPlace, Words, at
-
-
-def call(name: str, dtype: torch.dtype, *arguments: Tensor | int | float | None) -> None:
-    """Call a function of the kernel for numbers of `dtype`; tensors are contiguous."""
-    made: list[Any] = []
-    for one in arguments:
-        if isinstance(one, Tensor):
-            made.append(ctypes.c_void_p(one.data_ptr()))
-        elif isinstance(one, float):
-            made.append(ctypes.c_double(one))
-        else:
-            made.append(None if one is None else ctypes.c_int64(one))
-    getattr(load(dtype), name)(*made)
 
 
 def knows(slots: tuple[Tensor, ...], numbers: tuple[Tensor, ...]) -> bool:
@@ -154,7 +140,8 @@ class _Reads(Function):
 def read(words: Tensor, keys: Tensor, strengths: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """Do what `memnets.parts.sparse.read_words` does, without a second derivative."""
     known = knows((), (words, keys, strengths))
-    return (_Reads.apply if known else sparse.TORCH.read)(words, keys, strengths, epsilon)
+    function = _Reads.apply if known else sparse.TORCH.read
+    return function(words, keys, strengths, float(epsilon))
 
 
 SCANS = Scans(scan, oldest, read, link, along)

@@ -8,13 +8,13 @@ Axes: B batch, N memory slots, W word, R read heads, H write heads; K words that
 from __future__ import annotations
 
 import ctypes
-from ctypes import c_double, c_int64
+from ctypes import c_int64
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from memnets.backends.cpu.library import NUMBERS, load, reason_against
+from memnets.backends.cpu.library import NUMBERS, call, load, reason_against
 from memnets.parts.buffer import Buffer
 from memnets.parts.last_access import least_recent
 from memnets.parts.search import exact
@@ -65,15 +65,9 @@ class Sketch:
 
     def _sketch(self, values: Tensor, places: int | None, first: int, count: int) -> None:
         _, slots, word = values.shape
-        numbers = [c_int64(one) for one in (slots, word, self.row)]
-        self.kernel.memnets_sketch(
-            ctypes.c_void_p(values.data_ptr()),
-            ctypes.c_void_p(self.place),
-            *numbers,
-            ctypes.c_void_p(places),
-            c_int64(first),
-            c_int64(count),
-        )
+        made, listed = ctypes.c_void_p(self.place), ctypes.c_void_p(places)
+        sizes = slots, word, self.row
+        call("memnets_sketch", torch.float32, values, made, *sizes, listed, first, count)
 
 
 def sketch_of(words: Words | InPlace, end: int) -> tuple[int | None, int]:
@@ -100,13 +94,9 @@ def scan(
     written = written.contiguous()
     found = torch.empty(rows, heads, count, dtype=torch.int64)
     sketch, sketch_row = sketch_of(words, until)
-    addresses = [one.data_ptr() for one in (values, keys, written, found)]
-    sizes = (rows, values.stride(0), heads, word, slots, count, sketch_row)
-    load(values.dtype).memnets_search(
-        *(ctypes.c_void_p(one) for one in (*addresses, sketch)),
-        *(c_int64(one) for one in sizes),
-        c_double(epsilon),
-    )
+    given = values, keys, written, found, ctypes.c_void_p(sketch)
+    sizes = rows, values.stride(0), heads, word, slots, count, sketch_row
+    call("memnets_search", values.dtype, *given, *sizes, float(epsilon))
     return found
 
 
@@ -117,9 +107,5 @@ def oldest(accessed: Tensor, end: int, count: int) -> Tensor:
     if not (accessed.is_contiguous() and serves(torch.float32, accessed)):
         return least_recent(accessed, end, count)
     found = torch.empty(rows, count, dtype=torch.int64)
-    load(torch.float32).memnets_least_recent(
-        ctypes.c_void_p(accessed.data_ptr()),
-        *(c_int64(one) for one in (rows, slots, end, count)),
-        ctypes.c_void_p(found.data_ptr()),
-    )
+    call("memnets_least_recent", torch.float32, accessed, rows, slots, end, count, found)
     return found

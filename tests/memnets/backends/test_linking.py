@@ -128,6 +128,20 @@ def test_words_are_read_as_by_torch(word: int, dtype: torch.dtype) -> None:
         torch.testing.assert_close(one, other, rtol=0.0, atol=near)
 
 
+def test_an_epsilon_that_is_a_whole_number() -> None:
+    """Which C++ would look for among other numbers than a fraction."""
+    torch.manual_seed(0)
+    given_ = torch.randn(1, 1, 5, 4), torch.randn(1, 1, 4), 1 + torch.rand(1, 1)
+    given_ = [one.requires_grad_() for one in given_]
+    whole, same = read(*given_, 1), read(*given_, 1.0)
+    expected = sparse.TORCH.read(*given_, 1.0)
+    for found in (whole, same):
+        torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-5)
+        gradients = torch.autograd.grad(found[1].square().sum(), given_)
+        wanted = torch.autograd.grad(expected[1].square().sum(), given_, retain_graph=True)
+        torch.testing.assert_close(gradients, wanted, rtol=0.0, atol=1e-5)
+
+
 def test_the_gradient_of_a_read() -> None:
     torch.manual_seed(0)
     shapes = (2, 1, 4, 3), (2, 1, 3), (2, 1)
