@@ -15,10 +15,10 @@ from tasks.base import (
     Task,
     check_range,
     check_size,
-    random_bits,
     random_size,
 )
 from tasks.costs import BITS
+from tasks.different import different_bits
 from tasks.planning import planned
 from tasks.registry import register
 from tasks.solved import Paper, Solved
@@ -122,7 +122,8 @@ class AssociativeRecall:
         """Draws batch_size sequences; the generator alone decides which."""
         check_size("batch_size", batch_size)
         count = random_size(self.min_items, self.max_items, generator)
-        items = self._draw_items(count, batch_size, generator)
+        shape = batch_size, count, self.item_length * self.bits
+        items = different_bits(shape, 1, generator).unflatten(-1, (self.item_length, self.bits))
         query = torch.randint(
             count - 1, (batch_size,), generator=generator, device=generator.device
         )
@@ -144,17 +145,6 @@ class AssociativeRecall:
         mask[-self.item_length :] = 1
         budget = self.planning_steps + self.planning_per_item * count
         return planned(Batch(inputs, targets, mask), budget)
-
-    def _draw_items(self, count: int, batch_size: int, generator: torch.Generator) -> Tensor:
-        """Lists of different items, [B, count, item_length, bits], uniform over all such lists."""
-        items = random_bits((batch_size, count, self.item_length * self.bits), generator)
-        while True:
-            same = (items.unsqueeze(2) == items.unsqueeze(1)).all(-1)  # [B, count, count]
-            repeated = same.tril(-1).any(-1)  # equal to an earlier item
-            if not repeated.any():
-                return items.view(batch_size, count, self.item_length, self.bits)
-            # Redrawing only these treats all items alike, so every list stays equally likely.
-            items[repeated] = random_bits(tuple(items[repeated].shape), generator)
 
     def chance_cost(self) -> float:
         """One bit for each bit of an item."""

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from tasks.base import Axis, Batch, Rows, Sizes, Task, check_size, random_bits
+from tasks.base import Axis, Batch, Rows, Sizes, Task, check_size
 from tasks.costs import SYMBOLS
+from tasks.different import different_bits
 from tasks.few_shot_files import drawn, read
 from tasks.registry import register
 from tasks.solved import Solved
@@ -137,7 +138,8 @@ class FewShot:
         check_size("batch_size", batch_size)
         options = {"generator": generator, "device": generator.device, "dtype": torch.float32}
         steps, most = self.classes * self.shots, self.noise_percent / 100
-        signs = None if self.folder else 2 * self._draw_classes(batch_size, generator) - 1
+        shape = batch_size, self.classes, self.dimensions
+        signs = None if self.folder else 2 * different_bits(shape, 1, generator) - 1
         labels = torch.rand(batch_size, steps, **options).argsort(-1).T // self.shots  # [T, B]
         if signs is None:
             samples = drawn(read(self.folder, self.side), labels, generator)
@@ -150,17 +152,6 @@ class FewShot:
         inputs = torch.cat([samples, before], dim=-1)
         mask = ((symbols.cumsum(0) - symbols) * symbols).sum(-1).clamp(max=1)
         return Batch(inputs, symbols * mask[..., None], mask)
-
-    def _draw_classes(self, batch_size: int, generator: torch.Generator) -> Tensor:
-        """Lists of different classes, [B, classes, dimensions] of bits, all equally likely."""
-        drawn = random_bits((batch_size, self.classes, self.dimensions), generator)
-        while True:
-            same = (drawn.unsqueeze(2) == drawn.unsqueeze(1)).all(-1)  # [B, classes, classes]
-            repeated = same.tril(-1).any(-1)  # equal to an earlier one
-            if not repeated.any():
-                return drawn
-            # Redrawing only these treats all classes alike, so every list stays equally likely.
-            drawn[repeated] = random_bits(tuple(drawn[repeated].shape), generator)
 
     def chance_cost(self) -> float:
         """The logarithm of the number of classes, for each sample but the first of each class."""

@@ -19,6 +19,7 @@ from tasks.base import (
     random_size,
 )
 from tasks.costs import BITS
+from tasks.different import different_bits
 from tasks.registry import register
 from tasks.solved import Solved
 
@@ -100,7 +101,7 @@ class PairRecall:
         """Draws batch_size sequences; the generator alone decides which."""
         check_size("batch_size", batch_size)
         pairs = random_size(self.min_pairs, self.max_pairs, generator)
-        keys = self._draw_keys(pairs, batch_size, generator)
+        keys = different_bits((pairs, batch_size, self.key_bits), 0, generator)
         values = random_bits((pairs, batch_size, self.value_bits), generator)
         options = {"generator": generator, "device": generator.device, "dtype": torch.float32}
         order = torch.rand(pairs, batch_size, **options).argsort(0)
@@ -115,20 +116,6 @@ class PairRecall:
         targets[pairs:] = values[order, rows]
         mask[pairs:] = 1
         return Batch(inputs, targets, mask)
-
-    def _draw_keys(self, pairs: int, batch_size: int, generator: torch.Generator) -> Tensor:
-        """Lists of different keys, [pairs, B, key_bits], uniform over all such lists."""
-        keys = random_bits((pairs, batch_size, self.key_bits), generator)
-        while True:
-            codes = _codes(keys)
-            sorted_codes, place = codes.sort(dim=0, stable=True)
-            again = torch.zeros_like(codes, dtype=torch.bool)
-            same = sorted_codes[1:] == sorted_codes[:-1]
-            again.scatter_(0, place[1:], same)  # equal to an earlier key
-            if not again.any():
-                return keys
-            # Redrawing only these treats all keys alike, so every list stays equally likely.
-            keys[again] = random_bits((int(again.sum()), self.key_bits), generator)
 
     def chance_cost(self) -> float:
         """One bit for each bit of a value."""
@@ -169,9 +156,3 @@ class PairRecall:
     def grid(self) -> tuple[Sizes, ...]:
         """As many pairs as in training, and more."""
         return (Sizes("pairs", ("min_pairs", "max_pairs"), (4, 8, 12, 16, 24, 32)),)
-
-
-def _codes(bits: Tensor) -> Tensor:
-    """Bits [..., n] as whole numbers."""
-    powers = 2 ** torch.arange(bits.shape[-1], device=bits.device)
-    return (bits.long() * powers).sum(-1)
