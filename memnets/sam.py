@@ -34,7 +34,7 @@ from memnets.parts.sparse import (
 )
 from memnets.parts.sparse_memory import SparseMemory
 from memnets.parts.start import Start
-from memnets.parts.store import InPlace, Words
+from memnets.parts.store import InPlace, words_of
 from memnets.registry import register
 
 
@@ -124,7 +124,7 @@ def product_step(
     Returns:
         Read vectors [B, R, W], and the memory after the step.
     """
-    words = state.memory if isinstance(state.memory, InPlace) else Words(state.memory)
+    words = words_of(state.memory)
     settings = keys, addressing.top_k, addressing.similarity_epsilon
     place, weights = product_weights(parameters.write_keys, parameters.write_strengths, *settings)
     weights = parameters.write_gates[..., None] * weights

@@ -27,7 +27,7 @@ from memnets.parts.last_access import least_recent, total_weights
 from memnets.parts.registry import register
 from memnets.parts.search import Scans, exact, reach
 from memnets.parts.sparse_linkage import read_along, update_links
-from memnets.parts.store import InPlace, Words, at
+from memnets.parts.store import InPlace, Words, at, words_of
 
 
 def sparse_weights(words: Tensor, keys: Tensor, strengths: Tensor, epsilon: float = 1e-6) -> Tensor:
@@ -277,8 +277,7 @@ def write(parameters: Any, state: Any, addressing: Sparse, scans: Scans = TORCH)
     """
     heads = parameters.write_gates.shape[1]
     slots = state.accessed.shape[1]
-    words = state.memory
-    words = words if isinstance(words, InPlace | Words) else Words(words)
+    words = words_of(state.memory)
     end = reach(state.written, slots, heads)
     until = min(slots, end + addressing.top_k)
     unused = scans.oldest(state.accessed, end, heads)
@@ -330,7 +329,7 @@ def read_before(
 
     A word that was never written has a weight of 0, so that no write follows such a read.
     """
-    words = state.memory if isinstance(state.memory, InPlace) else Words(state.memory)
+    words = words_of(state.memory)
     until = reach(state.written, state.accessed.shape[1], addressing.top_k)
     left = Written(words, state.write_slots, state.write_weights, state.written, until)
     slots, weights, vectors, words = read_by_content(parameters, left, addressing, scans)

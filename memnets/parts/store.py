@@ -13,6 +13,11 @@ from torch import Tensor
 from memnets.parts.buffer import Buffer
 
 
+def words_of(memory: Tensor | Words | InPlace) -> Words | InPlace:
+    """The words of a memory; those of a tensor [B, N, W] are a value."""
+    return Words(memory) if isinstance(memory, Tensor) else memory
+
+
 def at(values: Tensor, positions: Tensor) -> Tensor:
     """The words [B, ..., W] or the numbers [B, ...] of `values` at positions [B, ...].
 
