@@ -64,7 +64,7 @@ def memory_sizes(problem: Problem) -> MemorySizes:
     ways = 2 * readers * links
     kept = state + 5 * writers + 3 * readers + ways * (1 if places.sharpenings == ABSENT else 2)
     carry = word + 1 + links + readers + writers + running
-    work = 6 + ways + 2 * writers + LINK_COLUMNS + readers + (word + 2 if places.wipe else 0)
+    work = 6 + ways + 2 * writers + LINK_COLUMNS + readers + (2 if places.wipe else 0)
     return MemorySizes(running, word + 1, kept, state, carry, work).times(length)
 
 

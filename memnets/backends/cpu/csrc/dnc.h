@@ -34,8 +34,8 @@ class DncMemory {
         scratch_(work) {}
 
   Size work_size() const {
-    const Size wiped = places_.wipe ? shape_.word + 2 : 0;
-    return (scratch_rows() + link_columns + readers_ + wiped) * shape_.length;
+    const Size passing = heads_at_once && places_.read_masks >= 0 ? 4 * shape_.word : 0;
+    return (scratch_rows() + link_columns + readers_ + retention_rows()) * shape_.length + padded<T>(passing);
   }
   Size running_size() const { return links_ * shape_.slots * shape_.length; }
   Size state_size() const { return (1 + links_ + readers_ + writers_) * shape_.length; }
@@ -112,8 +112,7 @@ class DncMemory {
 
   // What of the record after a step can be written from the record before it and what it kept.
   void write_again(const T* values, Record<T> from, Record<T> to) const {
-    const T* old = written_to(values, from, scratch_, to.written);
-    write(shape_, writes(values, to.kept), old, to.written, squares(to));
+    write(shape_, writes(values, from, to), from.written, to.written, squares(to));
   }
 
   void access(const T* values, Record<T> from, Record<T> to, T* running, T* read_vectors) {
@@ -141,7 +140,7 @@ class DncMemory {
         queries[h] = read_query(values, first + h);
         contents[h] = read_content(after, first + h);
       }
-      content_weights(shape_, to.written, squares(to), queries, contents);
+      content_weights(shape_, to.written, squares(to), queries, contents, passed());
     });
     for (Size r = 0; r < readers_; ++r) mix(values, after, r);
     read(shape_, readers_, to.written, read_weights(after), read_vectors);
@@ -166,19 +165,15 @@ class DncMemory {
                                links_ * length};
       update_link_backward(shape_, problem_.read_heads, links(before, after, h), before_links(past, h), d);
     }
-    T *kept = wiped() + shape_.word * length, *d_kept = nullptr;
-    const T* old = written_to(values, from, kept, wiped());
-    write_backward(shape_, writes(values, after), old, carry, d_write_weights(carry),
-                   d_values + problem_.erase_vectors, d_values + problem_.write_vectors);
-    if (places_.wipe) {
-      d_kept = kept + length;
-      wipe_freed_backward(shape_, from.written, kept, carry, d_kept);
-    }
+    const WriteGradients<T> d_write{d_write_weights(carry), d_values + problem_.erase_vectors,
+                                    d_values + problem_.write_vectors, d_retention()};
+    if (d_write.kept) fill(d_write.kept, length);
+    write_backward(shape_, writes(values, from, to), from.written, carry, d_write);
     write_weighting_backward(values, d_values, from, to, carry);
     update_usage_backward(
         shape_, usage_update(values, before), usage(before), d_usage(carry), d_read_weights(carry),
         places_.stop_usage_gradient ? nullptr : d_write_weights(carry), d_values + places_.free_gates,
-        d_kept);
+        d_write.kept);
   }
 
  private:
@@ -187,16 +182,14 @@ class DncMemory {
   T* columns() const { return scratch_ + scratch_rows() * shape_.length; }
   // [R, length]
   T* d_contents() const { return columns() + link_columns * shape_.length; }
-  // The memory that a step writes to: as the step before left it, or made in `wiped`, where slots that
-  // were freed are; `kept` is a row to work in.
-  const T* written_to(const T* values, Record<T> from, T* kept, T* wiped) const {
-    if (!places_.wipe) return from.written;
-    retention(shape_, usage_update(values, from.kept), kept);
-    wipe_freed(shape_, from.written, kept, wiped);
-    return wiped;
+  // What is kept of each slot as freed ones are wiped, and its gradient; null where nothing is wiped.
+  Size retention_rows() const { return places_.wipe ? 2 : 0; }
+  T* retained() const { return places_.wipe ? d_contents() + readers_ * shape_.length : nullptr; }
+  T* d_retention() const { return places_.wipe ? retained() + shape_.length : nullptr; }
+  // Of two read heads with masks, [W, 2].
+  Passing<T>* passed() const {
+    return reinterpret_cast<Passing<T>*>(d_contents() + (readers_ + retention_rows()) * shape_.length);
   }
-  // The memory as freed slots are wiped, and two rows more.
-  T* wiped() const { return d_contents() + readers_ * shape_.length; }
   T* at(T* record, Size row) const { return record + row * shape_.length; }
   T* squares(Record<T> record) const { return at(record.written, shape_.word); }
   T* usage(T* record) const { return record; }
@@ -275,9 +268,11 @@ class DncMemory {
     return {readers_, writers_, read_weights(before), write_weights(before),
             values + places_.free_gates};
   }
-  Write<T> writes(const T* values, T* after) const {
-    return {writers_, write_weights(after), values + problem_.erase_vectors,
-            values + problem_.write_vectors};
+  Write<T> writes(const T* values, Record<T> from, Record<T> to) const {
+    T* kept = retained();
+    if (kept) retention(shape_, usage_update(values, from.kept), kept);
+    return {writers_, write_weights(to.kept), values + problem_.erase_vectors,
+            values + problem_.write_vectors, kept};
   }
   Links<T> links(T* before, T* after, Size h) {
     return {write_weights(after) + h * shape_.length, precedence(before) + h * shape_.length,

@@ -109,25 +109,28 @@ MEMNETS_INLINE void read_memory_backward(Shape shape, const T* weights, const T*
     add_scaled(d_memory + w * shape.length, d_vector[w], weights, shape.length);
 }
 
-// What one write needs: weights [H, length], erase and add vectors [H, W].
+// What one write needs: weights [H, length], erase and add vectors [H, W], and what is kept of each slot
+// before (retention); null: all of it.
 template <class T>
 struct Write {
   Size heads;
   const T* weights;
   const T* erase;
   const T* add;
+  const T* kept;
 };
 
-// One head: M = M_before * (1 - w e^T) + w a^T.
-template <class T>
+// One head: M = M_before * (1 - w e^T) + w a^T, of psi M_before where it is `wiping`.
+template <class T, bool wiping>
 MEMNETS_INLINE void write_one_head(Shape shape, Write<T> parameters, const T* before, T* memory, T* squares) {
   blocks<T>(shape.length, [=](Size start, auto count) MEMNETS_ALWAYS {
     constexpr Size vectors = decltype(count)::value;
     const Vector<T> one(1);
-    Vector<T> weights[vectors], sums[vectors];
+    Vector<T> weights[vectors], kept[vectors], sums[vectors];
     MEMNETS_UNROLL
     for (Size i = 0; i < vectors; ++i) {
       weights[i] = load(parameters.weights + start + i * lanes<T>);
+      if constexpr (wiping) kept[i] = load(parameters.kept + start + i * lanes<T>);
       sums[i] = Vector<T>(0);
     }
     for (Size w = 0; w < shape.word; ++w) {
@@ -135,7 +138,8 @@ MEMNETS_INLINE void write_one_head(Shape shape, Write<T> parameters, const T* be
       const Size place = w * shape.length + start;
       MEMNETS_UNROLL
       for (Size i = 0; i < vectors; ++i) {
-        const Vector<T> old = load(before + place + i * lanes<T>);
+        Vector<T> old = load(before + place + i * lanes<T>);
+        if constexpr (wiping) old = old * kept[i];
         const Vector<T> value = multiply_add(old, one - weights[i] * erase, weights[i] * add);
         sums[i] = multiply_add(value, value, sums[i]);
         store(value, memory + place + i * lanes<T>);
@@ -146,16 +150,20 @@ MEMNETS_INLINE void write_one_head(Shape shape, Write<T> parameters, const T* be
   });
 }
 
-// M = M_before * prod_h (1 - w e^T) + sum_h w a^T, and squares = sum_W M^2 (derivations.md, write)
+// M = psi M_before * prod_h (1 - w e^T) + sum_h w a^T, and squares = sum_W M^2 (derivations.md, write and
+// wipe_freed)
 template <class T>
 MEMNETS_INLINE void write(Shape shape, Write<T> parameters, const T* before, T* memory,
                   T* squares) {
-  if (parameters.heads == 1) return write_one_head(shape, parameters, before, memory, squares);
+  if (parameters.heads == 1)
+    return parameters.kept ? write_one_head<T, true>(shape, parameters, before, memory, squares)
+                           : write_one_head<T, false>(shape, parameters, before, memory, squares);
   const Vector<T> one(1);
   for (Size n = 0; n < shape.length; n += lanes<T>) {
+    const Vector<T> kept = parameters.kept ? load(parameters.kept + n) : one;
     Vector<T> sum(0);
     for (Size w = 0; w < shape.word; ++w) {
-      Vector<T> value = load(before + w * shape.length + n);
+      Vector<T> value = kept * load(before + w * shape.length + n);
       Vector<T> added(0);
       for (Size h = 0; h < parameters.heads; ++h) {
         const Vector<T> weight = load(parameters.weights + h * shape.length + n);
@@ -170,35 +178,51 @@ MEMNETS_INLINE void write(Shape shape, Write<T> parameters, const T* before, T* 
   }
 }
 
-// One head: d_memory becomes that of M_before; d_weights is added to, d_erase and d_add are set.
+// The gradients of a write, like its members: weights and kept are added to, erase and add are set.
 template <class T>
+struct WriteGradients {
+  T *weights, *erase, *add, *kept;
+};
+
+// One head: d_memory becomes that of M_before.
+template <class T, bool wiping>
 MEMNETS_INLINE void write_one_head_backward(Shape shape, Write<T> parameters, const T* before,
-                               T* d_memory, T* d_weights, T* d_erase, T* d_add) {
+                               T* d_memory, WriteGradients<T> gradients) {
   const auto one_word = [=](Size w, auto, auto& sums) MEMNETS_ALWAYS {
     const Vector<T> one(1), erase(parameters.erase[w]), add(parameters.add[w]);
     Vector<T> erased(0), added(0);
     T* d_slots = d_memory + w * shape.length;
     for (Size n = 0; n < shape.length; n += lanes<T>) {
       const Vector<T> d = load(d_slots + n), weight = load(parameters.weights + n);
-      const Vector<T> old = load(before + w * shape.length + n), d_weight = d * weight;
+      const Vector<T> whole = load(before + w * shape.length + n), d_weight = d * weight;
+      Vector<T> old = whole, d_old = d * (one - erase * weight);
+      if constexpr (wiping) {
+        const Vector<T> kept = load(parameters.kept + n);
+        T* d_kept = gradients.kept + n;
+        store(multiply_add(d_old, whole, load(d_kept)), d_kept);
+        old = old * kept, d_old = d_old * kept;
+      }
       added = added + d_weight;
       erased = multiply_add(d_weight, old, erased);
-      store(multiply_add(d, add - erase * old, load(d_weights + n)), d_weights + n);
-      store(d * (one - erase * weight), d_slots + n);
+      T* d_weights = gradients.weights + n;
+      store(multiply_add(d, add - erase * old, load(d_weights)), d_weights);
+      store(d_old, d_slots + n);
     }
     sums[0][0] = added, sums[0][1] = erased;
   };
   sums_of_rows<T, 2, 1>(shape.word, one_word, [=](Size w, const T (&sums)[2]) MEMNETS_ALWAYS {
-    d_add[w] = sums[0], d_erase[w] = -sums[1];
+    gradients.add[w] = sums[0], gradients.erase[w] = -sums[1];
   });
 }
 
 // Several heads: each factor's gradient holds the product of the others', from both ends.
 template <class T>
 MEMNETS_INLINE void write_backward(Shape shape, Write<T> parameters, const T* before, T* d_memory,
-                           T* d_weights, T* d_erase, T* d_add) {
+                           WriteGradients<T> gradients) {
   if (parameters.heads == 1)
-    return write_one_head_backward(shape, parameters, before, d_memory, d_weights, d_erase, d_add);
+    return parameters.kept
+               ? write_one_head_backward<T, true>(shape, parameters, before, d_memory, gradients)
+               : write_one_head_backward<T, false>(shape, parameters, before, d_memory, gradients);
   const Vector<T> one(1);
   HeadVectors<T> kept(parameters.heads), after(parameters.heads + 1), erased(parameters.heads),
       added(parameters.heads);
@@ -206,7 +230,8 @@ MEMNETS_INLINE void write_backward(Shape shape, Write<T> parameters, const T* be
     for (Size h = 0; h < parameters.heads; ++h) erased[h] = added[h] = Vector<T>(0);
     for (Size n = 0; n < shape.length; n += lanes<T>) {
       T* place = d_memory + w * shape.length + n;
-      const Vector<T> d = load(place), old = load(before + w * shape.length + n);
+      const Vector<T> d = load(place), whole = load(before + w * shape.length + n);
+      const Vector<T> remains = parameters.kept ? load(parameters.kept + n) : one, old = remains * whole;
       after[parameters.heads] = one;
       for (Size h = parameters.heads - 1; h >= 0; --h) {
         kept[h] = one - load(parameters.weights + h * shape.length + n) *
@@ -219,17 +244,22 @@ MEMNETS_INLINE void write_backward(Shape shape, Write<T> parameters, const T* be
         const Vector<T> others = d * old * earlier * after[h + 1];
         added[h] = multiply_add(d, weight, added[h]);
         erased[h] = multiply_add(others, weight, erased[h]);
-        T* d_weight = d_weights + h * shape.length + n;
+        T* d_weight = gradients.weights + h * shape.length + n;
         store(load(d_weight) + d * Vector<T>(parameters.add[h * shape.word + w]) -
                   others * Vector<T>(parameters.erase[h * shape.word + w]),
               d_weight);
         earlier = earlier * kept[h];
       }
-      store(d * after[0], place);
+      const Vector<T> d_old = d * after[0];
+      if (parameters.kept) {
+        T* d_kept = gradients.kept + n;
+        store(multiply_add(d_old, whole, load(d_kept)), d_kept);
+      }
+      store(d_old * remains, place);
     }
     for (Size h = 0; h < parameters.heads; ++h) {
-      put(d_add + h * shape.word, w, total(added[h]));
-      put(d_erase + h * shape.word, w, -total(erased[h]));
+      put(gradients.add + h * shape.word, w, total(added[h]));
+      put(gradients.erase + h * shape.word, w, -total(erased[h]));
     }
   }
 }

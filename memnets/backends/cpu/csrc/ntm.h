@@ -90,8 +90,8 @@ class NtmMemory {
       reads_backward(values, d_values, after, before, after, carry, d_read_vectors);
     // The write weights' own gradient is complete before their focus runs backward.
     T* d_write = d_weights(carry, readers);
-    write_backward(shape_, writes(values, after), before.written, carry, d_write,
-                   d_values + problem_.erase_vectors, d_values + problem_.write_vectors);
+    write_backward(shape_, writes(values, after), before.written, carry,
+                   {d_write, d_values + problem_.erase_vectors, d_values + problem_.write_vectors, nullptr});
     if (problem_.read_first)
       reads_backward(values, d_values, before, before, after, carry, d_read_vectors);
     for (Size i = readers; i < heads_; ++i)
@@ -119,7 +119,7 @@ class NtmMemory {
 
   Write<T> writes(const T* values, Record<T> after) const {
     return {problem_.write_heads, weights(after, problem_.read_heads), values + problem_.erase_vectors,
-            values + problem_.write_vectors};
+            values + problem_.write_vectors, nullptr};
   }
 
   // around = the row with its ends repeated on either side, so that a shift is an offset.

@@ -45,27 +45,6 @@ inline void retention(Shape shape, UsageUpdate<T> parameters, T* kept) {
   }
 }
 
-// M_i <- psi_i M_i
-template <class T>
-inline void wipe_freed(Shape shape, const T* memory, const T* kept, T* wiped) {
-  for (Size w = 0; w < shape.word; ++w)
-    for (Size n = 0; n < shape.length; n += lanes<T>)
-      store(load(memory + w * shape.length + n) * load(kept + n), wiped + w * shape.length + n);
-}
-
-// d_memory becomes that of the memory before; d_kept is set.
-template <class T>
-inline void wipe_freed_backward(Shape shape, const T* memory, const T* kept, T* d_memory, T* d_kept) {
-  fill(d_kept, shape.length);
-  for (Size w = 0; w < shape.word; ++w)
-    for (Size n = 0; n < shape.length; n += lanes<T>) {
-      T* place = d_memory + w * shape.length + n;
-      const Vector<T> d = load(place);
-      store(multiply_add(d, load(memory + w * shape.length + n), load(d_kept + n)), d_kept + n);
-      store(d * load(kept + n), place);
-    }
-}
-
 // d_usage becomes that of the step before; the others are added to (d_write_weights: unless null).
 // d_kept: what else psi has for a gradient; null: nothing.
 template <class T>

@@ -66,6 +66,14 @@ MEMNETS_INLINE void groups(Size heads, Body body) {
   }
 }
 
+// Calls body(first, Count<some>) for two heads at once, and for one that is left.
+template <Size heads, class Body>
+MEMNETS_INLINE void pairs(Body body) {
+  if constexpr (heads > 1)
+    for (Size first = 0; first + 2 <= heads; first += 2) body(first, Count<2>());
+  if constexpr (heads % 2) body(heads - 1, Count<1>());
+}
+
 // How many vectors side by side leave the sums of so many heads in registers.
 constexpr Size beside(Size heads) { return heads > 2 ? 2 : 4; }
 
