@@ -3,20 +3,28 @@
     git clone https://github.com/ycq091044/SafeDrug
     git clone https://github.com/proroklab/popgym
     git clone https://github.com/ixaxaar/pytorch-dnc
-    python -m tests.stress.adopters --safedrug SafeDrug --popgym popgym --pytorch-dnc pytorch-dnc
+    pip install --no-deps --target published dnc==1.1.0 initium-deeplearning==0.4.0
+    python -m tests.stress.adopters --safedrug SafeDrug --popgym popgym --pytorch-dnc pytorch-dnc \\
+        --dnc published --initium published
 
 It reads the files out of the clones at the commits below, changes `from dnc import` to `from
 memnets.compat.dnc import`, trains SafeDrug's DMNC on a visit and goes through a patient of three,
 runs POPGym's DiffNC over two fragments of a batch, and the copy task of pytorch-dnc (that of 1.1.0)
 for 500 updates. RLlib, Gymnasium and visdom are stood in for by a few lines, as are POPGym's
-embeddings, which DiffNC does not use. It ends with an error if one of the three does not run.
+embeddings, which DiffNC does not use. The class of `published` is compared with memnets' own:
+signatures, and the form of all that a call returns. initium-deeplearning, which is not served, is
+asked for a network on `dnc` 1.1.0. It ends with an error if one of the first three does not run,
+the forms differ, or initium-deeplearning runs.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
+import inspect
 import io
+import itertools
 import re
 import subprocess
 import sys
@@ -32,8 +40,16 @@ import numpy as np
 import torch
 from torch import nn
 
-COMMITS = {"safedrug": "88ce5c3", "popgym": "410d5aa", "pytorch_dnc": "33e3532"}
-"""Of what is read; that of pytorch-dnc is the release 1.1.0."""
+from memnets.compat.dnc import DNC
+
+VERSIONS = {
+    "safedrug": "88ce5c3",
+    "popgym": "410d5aa",
+    "pytorch_dnc": "33e3532",  # the release 1.1.0
+    "dnc": "1.1.0",
+    "initium": "0.4.0",
+}
+"""Of what is read: commits of the clones, and releases."""
 OURS = "from memnets.compat.dnc import"
 
 
@@ -76,7 +92,7 @@ def safedrug(clone: Path) -> str:
     SafeDrug's own loop steps the optimizer between the visits of one graph, which torch has refused
     since 1.5 whatever the network is.
     """
-    commit = COMMITS["safedrug"]
+    commit = VERSIONS["safedrug"]
     layers = module("layers", source(clone, commit, "src/layers.py"))
     with standing_in({"layers": layers}):
         models = module("models", changed(source(clone, commit, "src/models.py")))
@@ -108,7 +124,7 @@ class ModelOfRLlib:
 
 def popgym(clone: Path) -> str:
     """Act, value and gradient of DiffNC over two fragments of four episodes, state handed on."""
-    commit, folder = COMMITS["popgym"], "popgym/baselines/"
+    commit, folder = VERSIONS["popgym"], "popgym/baselines/"
     flat = types.SimpleNamespace(flatdim=lambda space: space.shape[0])
     spaces = types.SimpleNamespace(Space=object, utils=flat)
     typing = module("typing", ModelConfigDict=dict, TensorType=torch.Tensor)
@@ -147,7 +163,7 @@ def popgym(clone: Path) -> str:
 
 def pytorch_dnc(clone: Path) -> str:
     """The package's own copy task, without and with the arrays for its pictures."""
-    code = changed(source(clone, COMMITS["pytorch_dnc"], "tasks/copy_task.py"), imports=4)
+    code = changed(source(clone, VERSIONS["pytorch_dnc"], "tasks/copy_task.py"), imports=4)
     arguments = "copy_task.py -lr 0.002 -batch_size 32 -mem_slot 12 -sequence_max_length 3"
     visdom = module("visdom", Visdom=mock.MagicMock())
     printed = io.StringIO()
@@ -170,18 +186,70 @@ def pytorch_dnc(clone: Path) -> str:
     return f"mean loss from the first update on {' '.join(found[:6])}; pictures drawn"
 
 
+def form(value: Any) -> Any:
+    """Nesting, keys, shapes and dtypes of what a call returns."""
+    if isinstance(value, dict):
+        return {key: form(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value), [form(one) for one in value]
+    return None if value is None else (type(value), tuple(value.shape), value.dtype)
+
+
+def dnc(folder: Path) -> str:
+    """Compare the published class with memnets': signatures, and two calls in every setting."""
+    sys.path.insert(0, str(folder))
+    kinds = vars(importlib.import_module("dnc"))["DNC"], DNC
+    for method in ("__init__", "forward"):
+        theirs, ours = (
+            [(one.name, one.default) for one in inspect.signature(found).parameters.values()]
+            for found in (getattr(kind, method) for kind in kinds)
+        )
+        assert theirs == ours, (theirs, ours)
+    settings = {"rnn_type": ("lstm", "gru", "rnn")}
+    settings |= dict.fromkeys(("num_layers", "num_hidden_layers"), (1, 2))
+    names = ("share_memory", "independent_linears", "batch_first", "debug", "through", "reset")
+    settings |= dict.fromkeys(names, (True, False))
+    x, count = torch.randn(3, 4, 5), 0  # no two sizes are equal
+    for values in itertools.product(*settings.values()):
+        given: dict[str, Any] = dict(zip(settings, values, strict=True))
+        through, reset = given.pop("through"), given.pop("reset")
+        found = []
+        for kind in kinds:
+            network = kind(5, 6, nr_cells=7, cell_size=8, read_heads=9, **given)
+            first = network(x, None, reset_experience=reset, pass_through_memory=through)
+            found.append((form(first), form(network(x, first[1]))))
+        assert found[0] == found[1], (given, through, reset, *found)
+        count += 1
+    return f"signatures are equal, and so are the forms of two calls in each of {count} settings"
+
+
+def initium(folder: Path) -> str:
+    """See how the published initium-deeplearning fails on the release of dnc that it asks for."""
+    sys.path.insert(0, str(folder))
+    kind = vars(importlib.import_module("initium.mamba_controller.mamba_controller"))["MambaDNC"]
+    try:
+        kind(input_size=3, hidden_size=4)
+    except TypeError as error:
+        return f"on dnc {VERSIONS['dnc']}: {error}"
+    raise AssertionError("it runs on dnc: see what memnets.compat.dnc lacks for it")
+
+
 def main() -> None:
     """Run what clones are given of."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    runs = {"safedrug": safedrug, "popgym": popgym, "pytorch_dnc": pytorch_dnc}
+    runs = {"safedrug": safedrug, "popgym": popgym, "pytorch_dnc": pytorch_dnc, "dnc": dnc}
+    runs["initium"] = initium
     for name in runs:
-        parser.add_argument(f"--{name.replace('_', '-')}", type=Path, help="a clone of it")
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=Path, help="a clone of it, or its folder"
+        )
     given = {name: clone for name, clone in vars(parser.parse_args()).items() if clone}
     if not given:
         parser.error("give at least one clone")
     warnings.simplefilter("ignore")
+    torch.set_num_threads(1)  # a step is small: with two threads dnc takes ten times as long
     for name, clone in given.items():
-        print(f"{name} at {COMMITS[name]}: {runs[name](clone)}", flush=True)
+        print(f"{name} at {VERSIONS[name]}: {runs[name](clone)}", flush=True)
 
 
 if __name__ == "__main__":
