@@ -16,6 +16,7 @@ from memnets import (
     state,
 )
 from memnets import bidirectional as _bidirectional
+from memnets import one_memory as _one_memory
 from memnets import stacked as _stacked
 from memnets.backends.registry import Backend, Choice, PerformanceWarning
 from memnets.bidirectional import Bidirectional, BidirectionalState
@@ -26,6 +27,7 @@ from memnets.layer import MemoryLayer
 from memnets.loading import from_config, load, pretrained
 from memnets.neural_stack import NeuralStack, NeuralStackInterface, NeuralStackMemory
 from memnets.ntm import NTM, NTMInterface
+from memnets.one_memory import OneMemory
 from memnets.parts import controllers
 from memnets.parts.content import Content
 from memnets.parts.controllers import Controller, Stack
@@ -48,7 +50,18 @@ __version__ = "0.1.0"
 # So that `torch.load` takes a saved state or trace with `weights_only=True`, its default. torch
 # knows no other way than this list; nothing in a NamedTuple of tensors can run code.
 _MODULES = [getattr(parts, name) for name in parts.__all__]
-_MODULES += [_bidirectional, _stacked, dnc, neural_stack, ntm, sam, sdnc, state, _record]
+_MODULES += [
+    _bidirectional,
+    _one_memory,
+    _stacked,
+    dnc,
+    neural_stack,
+    ntm,
+    sam,
+    sdnc,
+    state,
+    _record,
+]
 _add_safe_globals(
     [
         kind
@@ -85,6 +98,7 @@ __all__ = [
     "NeuralStack",
     "NeuralStackInterface",
     "NeuralStackMemory",
+    "OneMemory",
     "PerformanceWarning",
     "ReadHead",
     "SAMMemory",

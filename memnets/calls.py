@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from einops import rearrange
@@ -28,6 +28,10 @@ class Callee(Steps, Protocol):
 
     def output(self, h: Tensor, read_vectors: Tensor) -> Tensor:
         """The logits for h [..., hidden] and read vectors [..., R, W]."""
+        ...
+
+    def __call__(self, x: Tensor, state: State | None) -> tuple[Any, State]:
+        """Run over a sequence."""
         ...
 
 
@@ -74,6 +78,37 @@ def prepare_starts(
     fresh: State = restart if batched else with_batch(restart)
     _check_state(layer, fresh, rows, batched, "restart")
     return Starts(mask, fresh)
+
+
+def call(
+    layer: Callee,
+    x: Tensor | PackedSequence,
+    state: State | None,
+    lengths: Tensor | Sequence[int] | None,
+    starts: Tensor | None,
+    restart: State | None,
+) -> tuple[Any, State]:
+    """Run a layer over a tensor or a packed sequence: see `MemoryLayer.forward`."""
+    if not isinstance(x, PackedSequence):
+        return run(layer, x, state, lengths, starts, restart)
+    if lengths is not None:
+        raise ValueError("A PackedSequence has its lengths; leave out the argument.")
+    if starts is not None or restart is not None:
+        raise ValueError(
+            "starts and restart need a padded x, whose steps and rows the mask has; x is a "
+            "PackedSequence: unpack it by pad_packed_sequence, and pass its lengths."
+        )
+    return run_packed(layer, x, state)
+
+
+def step(layer: Callee, x_t: Tensor, state: State | None) -> tuple[Tensor, State]:
+    """Do one step by a call of the layer: see `MemoryLayer.step`."""
+    if not isinstance(x_t, Tensor) or x_t.dim() not in (1, 2):
+        shape = tuple(getattr(x_t, "shape", ())) or type(x_t).__name__
+        raise ValueError(f"x_t must be [B, I] or [I]; got the shape {shape}.")
+    time = 1 if layer.batch_first and x_t.dim() == 2 else 0
+    y, after = layer(x_t.unsqueeze(time), state)
+    return y.squeeze(time), after
 
 
 def run(

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from memnets.arguments import defaults, in_words, named
 from memnets.backends.registry import Backend, Choice, choose
 from memnets.backends.spec import Spec, controller_of, tables_of
-from memnets.calls import prepare, run, run_packed
+from memnets.calls import call, prepare, step
 from memnets.checks import (
     check_part,
     check_place,
@@ -321,12 +321,7 @@ class MemoryLayer(nn.Module, ABC):
         Raises:
             ValueError, TypeError: as the call of the layer.
         """
-        if not isinstance(x_t, Tensor) or x_t.dim() not in (1, 2):
-            shape = tuple(getattr(x_t, "shape", ())) or type(x_t).__name__
-            raise ValueError(f"x_t must be [B, I] or [I]; got the shape {shape}.")
-        time = 1 if self.batch_first and x_t.dim() == 2 else 0
-        y, after = self(x_t.unsqueeze(time), state)
-        return y.squeeze(time), after
+        return step(self, x_t, state)
 
     def forward(
         self,
@@ -369,16 +364,7 @@ class MemoryLayer(nn.Module, ABC):
         >>> torch.allclose(y[3:], layer(x[3:])[0], atol=1e-6)
         True
         """
-        if not isinstance(x, PackedSequence):
-            return run(self, x, state, lengths, starts, restart)
-        if lengths is not None:
-            raise ValueError("A PackedSequence has its lengths; leave out the argument.")
-        if starts is not None or restart is not None:
-            raise ValueError(
-                "starts and restart need a padded x, whose steps and rows the mask has; x is a "
-                "PackedSequence: unpack it by pad_packed_sequence, and pass its lengths."
-            )
-        return run_packed(self, x, state)
+        return call(self, x, state, lengths, starts, restart)
 
     def backend_for(self, x: Tensor, state: State | None = None) -> Choice:
         """Say which backend would run this call, and why the fused one would not.

@@ -22,14 +22,48 @@ class StackedState(NamedTuple):
     """One for each layer, from the first on."""
 
 
-class Stacked(nn.Module):
+class Layers(nn.Module):
+    """Layers one above the other: what `Stacked` and `memnets.OneMemory` have alike."""
+
+    def __init__(self, layers: Sequence[Any], *, dropout: float = 0.0) -> None:
+        super().__init__()
+        check_share(dropout=dropout)
+        layers = list(layers) if isinstance(layers, Sequence | nn.ModuleList) else [layers]
+        _check_layers(layers)
+        self.layers: nn.ModuleList = nn.ModuleList(layers)
+        self.dropout = dropout
+        self.input_size: int = layers[0].input_size
+        self.output_size: int = layers[-1].output_size
+        self.batch_first: bool = layers[0].batch_first
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters of all layers anew, the first layer first."""
+        for layer in self._each():
+            layer.reset_parameters()
+
+    def _each(self) -> Iterator[Any]:
+        return iter(self.layers)
+
+    def _dropped(self, y: Any) -> Any:
+        if not (self.dropout and self.training):
+            return y
+        if isinstance(y, PackedSequence):
+            return y._replace(data=nn.functional.dropout(y.data, self.dropout))
+        return nn.functional.dropout(y, self.dropout)
+
+    def extra_repr(self) -> str:
+        """Show the dropout."""
+        return f"dropout={self.dropout}"
+
+
+class Stacked(Layers):
     """Layers as one: the first sees x, each other one the outputs of the layer below it.
 
     As `nn.LSTM(num_layers=..., dropout=...)` is, but that the layers may differ in all but
     `batch_first`, and be of any kind: what is needed of one is what `memnets.MemoryLayer` has, the
     sizes, `batch_first`, `initial_state(batch_size)`, and the call
     `(x, state, lengths=...) -> (y, state)`. A `memnets.Bidirectional` is a layer here, and a stack
-    is one there.
+    is one there. Layers on one memory are a `memnets.OneMemory`.
 
     Args:
         layers: two or more, the first layer first. One with `output_size=None` hands on h and what
@@ -48,22 +82,6 @@ class Stacked(nn.Module):
     >>> below.output_size, y.shape, type(state.layers[1].memory).__name__
     (15, torch.Size([5, 4, 2]), 'DNCMemory')
     """
-
-    def __init__(self, layers: Sequence[Any], *, dropout: float = 0.0) -> None:
-        super().__init__()
-        check_share(dropout=dropout)
-        layers = list(layers) if isinstance(layers, Sequence | nn.ModuleList) else [layers]
-        _check_layers(layers)
-        self.layers: nn.ModuleList = nn.ModuleList(layers)
-        self.dropout = dropout
-        self.input_size: int = layers[0].input_size
-        self.output_size: int = layers[-1].output_size
-        self.batch_first: bool = layers[0].batch_first
-
-    def reset_parameters(self) -> None:
-        """Draw the parameters of all layers anew, the first layer first."""
-        for layer in self._each():
-            layer.reset_parameters()
 
     def initial_state(self, batch_size: int | None = None) -> StackedState:
         """Return the state before the first step; without a batch size, that of unbatched input.
@@ -125,16 +143,6 @@ class Stacked(nn.Module):
             after.append(now)
         return x, StackedState(tuple(after))
 
-    def _each(self) -> Iterator[Any]:
-        return iter(self.layers)
-
-    def _dropped(self, y: Any) -> Any:
-        if not (self.dropout and self.training):
-            return y
-        if isinstance(y, PackedSequence):
-            return y._replace(data=nn.functional.dropout(y.data, self.dropout))
-        return nn.functional.dropout(y, self.dropout)
-
     def _states(self, name: str, state: StackedState | None) -> tuple[Any, ...]:
         if state is None:
             return (None,) * len(self.layers)
@@ -144,10 +152,6 @@ class Stacked(nn.Module):
                 f"a call returns; got {type(state).__name__}."
             )
         return state.layers
-
-    def extra_repr(self) -> str:
-        """Show the dropout."""
-        return f"dropout={self.dropout}"
 
 
 def _check_layers(layers: list[Any]) -> None:

@@ -419,6 +419,24 @@ TABLE = [
 BY_NAME = {case.name: case for case in TABLE}
 
 
+def one_memory(kind: Callable[..., Any]) -> Callable[..., Any]:
+    """Two layers of a kind, without what `config`, `record` and the kernels need of a layer."""
+
+    def make(**options: Any) -> Any:
+        return memnets.OneMemory([kind(**{**options, "output_size": I}), kind(**options)])
+
+    return make
+
+
+WITH_STACKS = [
+    *TABLE,
+    Case("one_memory_ntm", one_memory(ntm(read_heads=2)), kernel=False),
+    Case("one_memory_dnc", one_memory(dnc(output_size=None, controller="gru")), kernel=False),
+    Case("one_memory_sam", one_memory(sam()), kernel=False),
+]
+"""All that is called as a layer is: what runs over this table asks for no more than that."""
+
+
 def inputs(
     *, steps: int = T, batch: int = B, dtype: torch.dtype = torch.float64, seed: int = 1
 ) -> Tensor:

@@ -32,6 +32,7 @@ from memnets.compat.hidden import (
     stacked,
 )
 from memnets.interface import Interface, Table, bounded
+from memnets.one_memory import in_turn
 from memnets.parts.content import Content
 from memnets.parts.controllers import Stack
 from memnets.state import State, difference
@@ -212,7 +213,7 @@ class DNC(nn.Module):
         return self._run(input, states, pass_through_memory)
 
     def _states(self, hx: Any, rows: int, reset_experience: bool) -> list[State]:
-        """The state of each layer. That with the read vectors that count is the first one."""
+        """The state of each layer. All have the same read vectors."""
         hx = (None, None, None) if hx is None else hx
         if not isinstance(hx, list | tuple) or len(hx) != 3:
             raise ValueError(
@@ -254,25 +255,15 @@ class DNC(nn.Module):
         return controllers, memories[-1] if self._shares else memories, flat
 
     def _run(self, x: Tensor, states: list[State], through: bool) -> Any:
-        """Run all layers step after step: the layer above takes h and reads of the same step."""
+        """Run all layers step after step."""
         time = 1 if self.batch_first else 0
-        reads, outputs, seen = states[0].read_vectors, [], []
-        for h in x.unbind(time):
-            for depth, layer in enumerate(self._layers):
-                before = states[depth - 1] if self._shares else states[depth]
-                state = State(states[depth].controller, before.memory, reads)
-                if through:
-                    h, _, state = layer.advance(h, state)
-                    reads = state.read_vectors
-                else:
-                    inputs = torch.cat([h, reads.flatten(1).to(h.dtype)], dim=-1)
-                    h, controller = layer.controller(inputs, state.controller)
-                    state = state._replace(controller=controller)
-                states[depth] = state
-                seen.append(dictionary_of(state.memory))
-            outputs.append(self._layers[-1].output(h, reads))
+        outputs, seen = [], []
+        for x_t in x.unbind(time):
+            h, states = (self._step if through else self._step_beside)(x_t, states)
+            seen += [dictionary_of(state.memory) for state in states]
+            outputs.append(self._layers[-1].output(h, states[-1].read_vectors))
         y = self.output(torch.stack(outputs, time))
-        hidden = self._hidden(states, reads if through else None)
+        hidden = self._hidden(states, states[-1].read_vectors if through else None)
         if not self.debug:
             return y, hidden
         arrays = {
@@ -280,6 +271,21 @@ class DNC(nn.Module):
             for name in seen[0]
         }
         return y, hidden, arrays
+
+    def _step(self, x_t: Tensor, states: list[State]) -> tuple[Tensor, list[State]]:
+        """One step: the layer above takes h and what was read in this step."""
+        shared = ("memory", "read_vectors") if self._shares else ("read_vectors",)
+        made = in_turn(self._layers, x_t, states, shared=shared, handed=lambda _, one: one.h)
+        return made[-1].h, [one.state for one in made]
+
+    def _step_beside(self, h: Tensor, states: list[State]) -> tuple[Tensor, list[State]]:
+        """One step of the controllers alone."""
+        after = []
+        for layer, state in zip(self._layers, states, strict=True):
+            inputs = torch.cat([h, state.read_vectors.flatten(1).to(h.dtype)], dim=-1)
+            h, controller = layer.controller(inputs, state.controller)
+            after.append(state._replace(controller=controller))
+        return h, after
 
 
 def _refuse(

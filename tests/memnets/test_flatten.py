@@ -4,10 +4,10 @@ import pytest
 import torch
 
 import memnets
-from tests.layers import TABLE, B, Case, assert_same, inputs, leaves
+from tests.layers import WITH_STACKS, B, Case, assert_same, inputs, leaves
 
 
-@pytest.mark.parametrize("case", TABLE, ids=str)
+@pytest.mark.parametrize("case", WITH_STACKS, ids=str)
 def test_round_trip(case: Case) -> None:
     layer = case.build()
     _, state = layer(inputs())

@@ -9,9 +9,9 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import memnets
-from tests.layers import TABLE, B, Case, T, assert_same, inputs, leaves, rows
+from tests.layers import TABLE, WITH_STACKS, B, Case, T, assert_same, inputs, leaves, rows
 
-over_the_table = pytest.mark.parametrize("case", TABLE, ids=str)
+over_the_table = pytest.mark.parametrize("case", WITH_STACKS, ids=str)
 LENGTHS = [2, 5, 1]
 
 

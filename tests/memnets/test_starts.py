@@ -13,6 +13,7 @@ import memnets
 from tests.layers import (
     BY_NAME,
     TABLE,
+    WITH_STACKS,
     B,
     Case,
     I,
@@ -31,7 +32,7 @@ over_the_backends = pytest.mark.parametrize(
     ("case", "backend"),
     [
         pytest.param(case, backend, id=f"{backend}-{case}")
-        for case in TABLE
+        for case in WITH_STACKS
         for backend in ("reference", "auto")
         if backend == "reference" or case.kernel or case.name.startswith(("sam", "sdnc"))
     ],
