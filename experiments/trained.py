@@ -1,28 +1,27 @@
 """The layers that come trained with the package: taken from runs, with a card of each.
 
-`python -m experiments.trained copy runs/copy` writes memnets/trained/copy.pt and copy.json, of a
-run that `train.py --evaluate` has measured.
+`python -m experiments.trained copy runs/copy` writes memnets/trained/copy.safetensors and
+copy.json, of a run that `train.py --evaluate` has measured.
 """
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import tyro
 
+import memnets
 from memnets.loading import TRAINED
 from training.evaluate.generalisation import file_name
 from training.files import checkpoint, provenance
 from training.options.config import from_json
 
 FIGURES = ("wrong_", "exact_match")
-LARGEST = 300_000
-"""bytes of a file"""
+LARGEST = 290_000
+"""bytes of weights, so that a file is below 300,000"""
 
 
 @dataclass(frozen=True)
@@ -50,17 +49,17 @@ def keep(options: Options, folder: Path = TRAINED) -> Path:
     arguments = {**saved["layer"]["arguments"]}
     if options.memory_size is not None:
         arguments["memory_size"] = options.memory_size
-    layer = {**saved["layer"], "arguments": arguments}
-    buffer = io.BytesIO()
-    torch.save({"layer": layer, "weights": saved["weights"]}, buffer)
-    if buffer.tell() > LARGEST:
+    size = sum(weight.nbytes for weight in saved["weights"].values())
+    if size > LARGEST:
         raise ValueError(
-            f"a trained layer must be at most {LARGEST:,} bytes, got {buffer.tell():,}: train a "
-            "smaller one"
+            f"the weights of a trained layer must be at most {LARGEST:,} bytes, got {size:,}: "
+            "train a smaller one"
         )
-    path = folder / f"{options.name}.pt"
+    layer = memnets.from_config({**saved["layer"], "arguments": arguments})
+    layer.load_state_dict(saved["weights"])
+    path = folder / f"{options.name}.safetensors"
     described = card(options, saved)
-    checkpoint.write_atomically(path, buffer.getvalue())
+    memnets.save(layer, path)
     checkpoint.write_json(path.with_suffix(".json"), described)
     return path
 

@@ -24,7 +24,7 @@ from memnets.dnc import DNC, DNCInterface, DNCMemory, DNCParameters
 from memnets.inspect import record as _record
 from memnets.inspect.record import Trace, record
 from memnets.layer import MemoryLayer
-from memnets.loading import from_config, load, pretrained
+from memnets.loading import from_config, load, pretrained, save
 from memnets.neural_stack import NeuralStack, NeuralStackInterface, NeuralStackMemory
 from memnets.ntm import NTM, NTMInterface
 from memnets.one_memory import OneMemory
@@ -131,6 +131,7 @@ __all__ = [
     "record",
     "register",
     "sam",
+    "save",
     "sdnc",
     "sharing",
     "unflatten",

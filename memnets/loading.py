@@ -1,4 +1,4 @@
-"""Layers as data: rebuilt from a configuration or a checkpoint, or trained, in the package."""
+"""Layers as data: saved, rebuilt from a configuration or a file, or trained, in the package."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors
+import safetensors.torch
 import torch
 
 from memnets.backends.registry import Backend
@@ -19,7 +21,8 @@ from memnets.parts.registry import from_data
 from memnets.registry import LAYERS
 
 TRAINED: Path = Path(__file__).parent / "trained"
-"""a file and a card, NAME.pt and NAME.json, of each layer that comes trained"""
+"""a file and a card, NAME.safetensors and NAME.json, of each layer that comes trained"""
+SUFFIX: str = ".safetensors"
 
 
 def from_config(
@@ -63,14 +66,14 @@ def load(path: str | Path) -> MemoryLayer:
     """Return the trained layer of a run, or one that comes with the package.
 
     Args:
-        path: a run's folder (its `checkpoints/last.pt` is read) or a checkpoint file: a dictionary
-            with `layer` (the `config` of a layer) and `weights` (its state_dict). Only tensors and
-            plain data are read from it, never code. Where there is neither, a name that
-            `memnets.pretrained` takes.
+        path: a file that `memnets.save` wrote, NAME.safetensors; a run's folder (its
+            `checkpoints/last.pt` is read) or a checkpoint of it: a dictionary with `layer` (the
+            `config` of a layer) and `weights` (its state_dict). Only tensors and plain data are
+            read, never code. Where there is none of them, a name that `memnets.pretrained` takes.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is no checkpoint of a layer of this package.
+        ValueError: if the file does not hold a layer of this package.
         TypeError: if the path is none.
         OSError: if the file cannot be read.
 
@@ -87,13 +90,13 @@ def load(path: str | Path) -> MemoryLayer:
     except OSError as error:
         raise ValueError(f"path cannot be that of a checkpoint: {error}") from error
     if not there and path in trained_names():
-        file, there = TRAINED / f"{path}.pt", True
+        file, there = TRAINED / f"{path}{SUFFIX}", True
     if not there:
         raise FileNotFoundError(
             f"There is no checkpoint at {file}; give a run's folder, a checkpoint file, or one of "
             f"{', '.join(trained_names())}, which come with memnets."
         )
-    name, arguments, weights = _read(file)
+    name, arguments, weights = (_read if file.suffix == SUFFIX else _read_checkpoint)(file)
     try:
         of_interface = (weights[key] for key in weights if key.startswith("interface."))
         weight = weights.get("readout.weight", next(of_interface, None))
@@ -103,6 +106,34 @@ def load(path: str | Path) -> MemoryLayer:
     except (TypeError, ValueError, RuntimeError, KeyError, AttributeError) as error:
         raise ValueError(f"{file} cannot be rebuilt as a {name}: {error}") from error
     return layer
+
+
+def save(layer: MemoryLayer, path: str | Path) -> None:
+    """Write a layer to a safetensors file: its weights, and as metadata `layer`, its `config`.
+
+    Args:
+        layer: whose parts are registered.
+        path: NAME.safetensors; a file that is there is replaced.
+
+    Raises:
+        TypeError: if the layer is none of memnets.
+        ValueError: if the path has another ending, or as `config` of the layer does.
+        OSError: if the file cannot be written.
+
+    >>> import memnets, tempfile
+    >>> layer = memnets.NTM(9, 8, memory_size=16)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(layer, Path(folder) / "small.safetensors")
+    ...     load(Path(folder) / "small.safetensors").config == layer.config
+    True
+    """
+    if not isinstance(layer, MemoryLayer):
+        raise TypeError(f"layer must be a layer of memnets; got {type(layer).__name__}.")
+    if Path(path).suffix != SUFFIX:
+        raise ValueError(f"path must end in {SUFFIX}, by which load knows the file; got {path}.")
+    weights = {name: one.detach().contiguous() for name, one in layer.state_dict().items()}
+    content = safetensors.torch.save(weights, {"layer": json.dumps(layer.config)})
+    Path(path).write_bytes(content)
 
 
 def pretrained(name: str) -> MemoryLayer:
@@ -124,7 +155,7 @@ def pretrained(name: str) -> MemoryLayer:
     >>> bool(((layer(x)[0][21:] > 0) == vectors.bool()).all())
     True
     """
-    return load(TRAINED / f"{_trained(name)}.pt")
+    return load(TRAINED / f"{_trained(name)}{SUFFIX}")
 
 
 def card(name: str) -> dict[str, Any]:
@@ -148,7 +179,7 @@ def trained_names() -> list[str]:
     >>> "copy" in trained_names()
     True
     """
-    return sorted(path.stem for path in TRAINED.glob("*.pt"))
+    return sorted(path.stem for path in TRAINED.glob(f"*{SUFFIX}"))
 
 
 def _trained(name: str) -> str:
@@ -165,6 +196,19 @@ def _trained(name: str) -> str:
 
 
 def _read(file: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The name, the arguments and the weights of the layer that `save` wrote."""
+    try:
+        with safetensors.safe_open(file, framework="pt") as opened:
+            config = json.loads(opened.metadata()["layer"])
+            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        return str(config["name"]), dict(config["arguments"]), weights
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{file} must be what memnets.save wrote, with `layer` in its metadata ({error!r})."
+        ) from error
+
+
+def _read_checkpoint(file: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """The name, the arguments and the weights of the layer in a checkpoint."""
     content = file.read_bytes()
     try:

@@ -110,7 +110,7 @@ def test_the_wheel_serves_where_no_compiler_is(tmp_path):
     assert f"float-{best}.so serves without a compiler" in used(tmp_path, python)
     top, names = top_level(wheel)
     assert {name for name in top if not name.endswith(".dist-info")} == {"memnets"}
-    assert {f"memnets/trained/{name}.pt" for name in trained_names()} <= {*names}
+    assert {f"memnets/trained/{name}.safetensors" for name in trained_names()} <= {*names}
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
     said = trained(tmp_path, python)
     assert "then: memnets train --resume runs/mine" in said

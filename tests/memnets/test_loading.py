@@ -8,6 +8,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -76,14 +77,79 @@ def test_a_checkpoint_rebuilds_the_layer(case: Case, tmp_path: Path) -> None:
         assert_same(memnets.load(path)(x), layer(x), tolerance=0)
 
 
+@pytest.mark.parametrize("case", AS_DATA, ids=str)
+def test_a_saved_layer_is_loaded_again(case: Case, tmp_path: Path) -> None:
+    """The same class, words and numbers; others read the file by safetensors alone."""
+    layer, x = case.build(dtype=torch.float32), inputs(dtype=torch.float32)
+    path = tmp_path / "layer.safetensors"
+    memnets.save(layer, str(path))
+    loaded = memnets.load(path)
+    assert repr(loaded) == repr(layer)
+    assert_same(loaded(x), layer(x), tolerance=0)
+    tensors = safetensors.torch.load_file(path)
+    assert_same(tuple(tensors.values()), tuple(layer.state_dict()[name] for name in tensors))
+    with safetensors.safe_open(path, framework="np") as file:
+        assert json.loads(file.metadata()["layer"]) == layer.config
+
+
+def test_a_saved_layer_replaces_another(tmp_path: Path) -> None:
+    path = tmp_path / "layer.safetensors"
+    for size in (4, 3):
+        memnets.save(memnets.NTM(2, 2, memory_size=size), path)
+    assert memnets.load(path).memory_size == 3
+
+
+def test_what_cannot_be_saved(tmp_path: Path) -> None:
+    layer = memnets.NTM(2, 2)
+    with pytest.raises(TypeError, match=r"layer must be a layer of memnets; got Linear\."):
+        memnets.save(nn.Linear(2, 2), tmp_path / "a.safetensors")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"must end in \.safetensors, by .* file; got .*a\.pt\."):
+        memnets.save(layer, tmp_path / "a.pt")
+    own = memnets.NTM(I, O, heads=[ReadHead(Scaled()), WriteHead(Content())])
+    with pytest.raises(ValueError, match="class Scaled and cannot be written as data"):
+        memnets.save(own, tmp_path / "a.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [None, {}, {"layer": "{"}, {"layer": "3"}, {"layer": "{}"}, {"layer": '{"name": "NTM"}'}],
+    ids=str,
+)
+def test_a_safetensors_file_of_something_else(metadata: Any, tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    safetensors.torch.save_file({"weight": torch.zeros(2)}, path, metadata)
+    with pytest.raises(ValueError, match=r"other\.safetensors must be what memnets\.save wrote"):
+        memnets.load(path)
+
+
+def test_a_saved_layer_whose_weights_are_of_another(tmp_path: Path) -> None:
+    path, layer = tmp_path / "other.safetensors", memnets.NTM(2, 2)
+    metadata = {"layer": json.dumps(layer.config)}
+    safetensors.torch.save_file({"weight": torch.zeros(2)}, path, metadata)
+    with pytest.raises(ValueError, match=r"other\.safetensors cannot be rebuilt as a NTM: Error"):
+        memnets.load(path)
+
+
+def test_a_saved_layer_cut_off_anywhere(tmp_path: Path) -> None:
+    path = tmp_path / "layer.safetensors"
+    memnets.save(memnets.NTM(2, 2, memory_size=4, hidden_size=3), path)
+    content = path.read_bytes()
+    for size in range(0, len(content), len(content) // 40):
+        path.write_bytes(content[:size])
+        with pytest.raises(ValueError, match=r"layer\.safetensors must be what memnets\.save wr"):
+            memnets.load(path)
+
+
 @pytest.mark.parametrize("interface", [None, NormalisedInterface(), StoredPrograms()])
 @pytest.mark.parametrize("output_size", [None, 2])
 def test_a_checkpoint_keeps_its_dtype(interface: Any, output_size: Any, tmp_path: Path) -> None:
     controller = WiredStack(hidden_size=4, interface=interface)
     sizes = {"memory_size": 5, "word_size": 3, "dtype": torch.float64}
     layer = memnets.NTM(I, output_size, controller=controller, **sizes)
-    found = memnets.load(saved(layer, tmp_path / "last.pt"))
-    assert_same(found(inputs()), layer(inputs()), tolerance=0)
+    memnets.save(layer, tmp_path / "layer.safetensors")
+    for path in (saved(layer, tmp_path / "last.pt"), tmp_path / "layer.safetensors"):
+        assert_same(memnets.load(path)(inputs()), layer(inputs()), tolerance=0)
 
 
 @pytest.mark.parametrize("kind", [memnets.NTM, memnets.DNC])

@@ -58,7 +58,7 @@ def test_it_does_what_its_card_says_on_fresh_sequences(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_file_is_small_and_its_card_is_whole(name):
-    assert (TRAINED / f"{name}.pt").stat().st_size < 300_000
+    assert (TRAINED / f"{name}.safetensors").stat().st_size < 300_000
     found = card(name)
     assert re.fullmatch(r"[0-9a-f]{7,}", found["commit"])  # no change beside the commit
     assert found["command"].startswith(f"python train.py --task {found['task']} --model ")
