@@ -57,13 +57,13 @@ def in_turn(
 
 
 class OneMemory(Layers):
-    """Layers as one, on one memory: the others of `memnets.Stacked` have a memory each.
+    """Layers as one, on one memory; those of `memnets.Stacked` have a memory each.
 
     At every step the layers act in turn, the first layer first: each sees the outputs of the layer
     below, and finds the memory as that layer left it; the first one finds it as the last layer left
     it the step before. In the memory are also the weightings that heads move on from and, of a DNC,
     usage and links: all accesses are one sequence of accesses, as with `share_memory` in PyPI's
-    `dnc`. Controllers, interfaces, readouts and read vectors are each layer's own.
+    dnc. Controllers, interfaces, readouts and read vectors are each layer's own.
 
     The call is that of `memnets.NTM`, and the state a `memnets.State` with one `memory`. The steps
     run in Python, on the backend `reference`.
