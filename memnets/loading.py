@@ -133,7 +133,9 @@ def save(layer: MemoryLayer, path: str | Path) -> None:
         raise ValueError(f"path must end in {SUFFIX}, by which load knows the file; got {path}.")
     weights = {name: one.detach().contiguous() for name, one in layer.state_dict().items()}
     content = safetensors.torch.save(weights, {"layer": json.dumps(layer.config)})
-    Path(path).write_bytes(content)
+    unfinished = Path(path).with_suffix(".unfinished")  # so that no half of a file replaces one
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
 
 
 def pretrained(name: str) -> MemoryLayer:

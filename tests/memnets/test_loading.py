@@ -99,6 +99,20 @@ def test_a_saved_layer_replaces_another(tmp_path: Path) -> None:
     assert memnets.load(path).memory_size == 3
 
 
+def test_a_write_that_fails_leaves_the_file_that_is_there(tmp_path: Path) -> None:
+    path, full = tmp_path / "layer.safetensors", OSError("no space left")
+    memnets.save(memnets.NTM(2, 2, memory_size=4), path)
+    real_write = Path.write_bytes
+
+    def half(file: Path, content: bytes) -> None:
+        real_write(file, content[: len(content) // 2])
+        raise full
+
+    with mock.patch.object(Path, "write_bytes", half), pytest.raises(OSError, match="no space"):
+        memnets.save(memnets.NTM(2, 2, memory_size=8), path)
+    assert memnets.load(path).memory_size == 4
+
+
 def test_what_cannot_be_saved(tmp_path: Path) -> None:
     layer = memnets.NTM(2, 2)
     with pytest.raises(TypeError, match=r"layer must be a layer of memnets; got Linear\."):
