@@ -76,10 +76,13 @@ def sizes(problem: Problem, dtype: torch.dtype) -> MemorySizes:
 
 
 @contextmanager
-def emulated(order: int = 0, threads: int = 64, multiprocessors: int = 2) -> Iterator[list[Launch]]:
+def emulated(
+    order: int = 0, threads: int = 64, multiprocessors: int = 2, shared: int = 227 * 1024
+) -> Iterator[list[Launch]]:
     """Have the backend `cuda` run here; gives what was launched, in order.
 
-    All that a block works with is NaN before it, and a line after it stays so.
+    All that a block works with is NaN before it, and a line after it stays so. `shared` is how many
+    bytes of shared memory it can have: by default as on sm_90.
     """
     launched: list[Launch] = []
 
@@ -90,8 +93,8 @@ def emulated(order: int = 0, threads: int = 64, multiprocessors: int = 2) -> Ite
         with _alone:
             library(one.arena.dtype).memnets_launch(
                 ctypes.byref(one.problem),
-                *map(c_int, (one.forward, blocks, threads, one.rows)),
-                c_void_p(arena.data_ptr()),
+                *map(c_int, (one.forward, blocks, threads, one.rows, one.shared)),
+                c_void_p(None if one.shared else arena.data_ptr()),
                 c_int64(size + 64),
                 c_int(order),
             )
@@ -100,6 +103,7 @@ def emulated(order: int = 0, threads: int = 64, multiprocessors: int = 2) -> Ite
     with (
         mock.patch.object(kernels, "launch", launch),
         mock.patch.object(kernels, "multiprocessors", return_value=multiprocessors),
+        mock.patch.object(kernels, "most_shared", return_value=shared),
         mock.patch.object(cuda, "reason_against", return_value=None),
         mock.patch.object(device, "reason_against", return_value=None),
         mock.patch.dict(ENGINES, cpu=ENGINES["cuda"]),

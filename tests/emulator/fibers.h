@@ -34,13 +34,15 @@ using DeviceSize = int64_t;  // as the sizes of a Problem, which are not known h
 #endif
 
 struct Index {
-  int x;
+  int x, y;
 };
 
 namespace emulator {
 
-inline Index thread{0}, block_of_grid{0}, block_size{32};
+inline Index block_of_grid{}, block_size{32, 1};
+inline int thread = 0;  // of the block
 MEMNETS_UNSEEN inline Index current(const Index& one) { return one; }
+MEMNETS_UNSEEN inline Index place() { return {thread % block_size.x, thread / block_size.x}; }
 
 #if defined(__SANITIZE_THREAD__)
 inline void* watched() { return __tsan_create_fiber(0); }
@@ -95,15 +97,19 @@ struct Fiber {
 };
 
 struct Block {
-  std::vector<Fiber> fibers;
+  std::vector<Fiber> owned;
+  Fiber* fibers = nullptr;  // of `owned`, whose operator[] can be a function that the sanitizer watches
   std::function<void()> work;
   void *scheduler = nullptr, *watched = this_one();
   uint64_t exchanged[2][1024];
   // What those who wait for each other have in common, and what they have the next time: some may be
   // there before others have left.
   char meetings[2], warp_meetings[2][32];
+  std::vector<unsigned char> shared;  // with a line after it that nobody may write to
 };
 inline Block* block = nullptr;
+constexpr size_t line = 256;
+constexpr unsigned char nan_byte = 0xff;  // numbers of these alone are NaN
 
 // How often the first thread of a block has exchanged a number, met its warp, and met its block.
 struct Counts {
@@ -112,16 +118,16 @@ struct Counts {
 inline Counts counts{};
 
 MEMNETS_UNSEEN inline void yield(Wait wait) {
-  Fiber& fiber = block->fibers[thread.x];
+  Fiber& fiber = block->fibers[thread];
   fiber.wait = wait;
   watch(block->watched);
   memnets_switch(&fiber.stack, block->scheduler);
 }
 
 MEMNETS_UNSEEN inline void meet(Wait wait) {
-  const bool all = wait == Wait::block, next = block->fibers[thread.x].meetings[all] ^= true;
-  if (thread.x == 0) ++(all ? counts.meetings_of_block : counts.meetings_of_warp);
-  void* meeting = all ? &block->meetings[next] : &block->warp_meetings[next][thread.x / 32];
+  const bool all = wait == Wait::block, next = block->fibers[thread].meetings[all] ^= true;
+  if (thread == 0) ++(all ? counts.meetings_of_block : counts.meetings_of_warp);
+  void* meeting = all ? &block->meetings[next] : &block->warp_meetings[next][thread / 32];
   release_to(meeting);
   yield(wait);
   acquire_from(meeting);
@@ -135,7 +141,7 @@ MEMNETS_UNSEEN inline void enter() {
 }
 
 // Those of a group that wait go on when all of it are there.
-MEMNETS_UNSEEN inline void release(std::vector<Fiber>& fibers, size_t first, size_t end, Wait kind) {
+MEMNETS_UNSEEN inline void release(Fiber* fibers, size_t first, size_t end, Wait kind) {
   for (size_t i = first; i < end; ++i)
     if (fibers[i].wait != kind) return;
   for (size_t i = first; i < end; ++i) fibers[i].wait = Wait::no;
@@ -160,7 +166,7 @@ MEMNETS_UNSEEN inline void run_turn(Block& running, const std::vector<int>& turn
     Fiber& fiber = running.fibers[i];
     if (fiber.wait != Wait::no) continue;
     moved = true;
-    thread.x = i;
+    thread = i;
     watch(fiber.watched);
     memnets_switch(&running.scheduler, fiber.stack);
   }
@@ -173,34 +179,45 @@ MEMNETS_UNSEEN inline void run_turn(Block& running, const std::vector<int>& turn
   release(running.fibers, 0, turn.size(), Wait::block);
 }
 
-inline void launch(int blocks, int threads, int order, std::function<void()> work) {
+inline void check_line(const std::vector<unsigned char>& shared) {
+  if (std::all_of(shared.end() - line, shared.end(), [](unsigned char one) { return one == nan_byte; })) return;
+  std::fprintf(stderr, "emulator: a block works with more shared memory than it is given\n");
+  std::abort();
+}
+
+// `shared`: bytes of a block.
+inline void launch(int blocks, Index size, int shared, int order, std::function<void()> work) {
+  const int threads = size.x * size.y;
   Block running;
-  running.fibers.resize(threads);
+  running.owned.resize(threads);
+  running.fibers = running.owned.data();
   running.work = std::move(work);
   block = &running;
   counts = {};
-  block_size.x = threads;
+  block_size = size;
   std::mt19937 generator(order);
   std::vector<int> turn(threads);
   for (int i = 0; i < threads; ++i) turn[i] = order == descending ? threads - 1 - i : i;
   for (block_of_grid.x = 0; block_of_grid.x < blocks; ++block_of_grid.x) {
-    for (Fiber& fiber : running.fibers) begin(fiber);
+    for (Fiber& fiber : running.owned) begin(fiber);
+    running.shared.assign(shared + line, nan_byte);
     release_to(&running);
     const auto ended = [](const Fiber& fiber) { return fiber.wait == Wait::ended; };
-    while (!std::all_of(running.fibers.begin(), running.fibers.end(), ended)) {
+    while (!std::all_of(running.owned.begin(), running.owned.end(), ended)) {
       if (order > descending) std::shuffle(turn.begin(), turn.end(), generator);
       run_turn(running, turn);
     }
     acquire_from(&running);
+    check_line(running.shared);
   }
-  for (Fiber& fiber : running.fibers) forget(fiber.watched);
+  for (Fiber& fiber : running.owned) forget(fiber.watched);
   block = nullptr;
 }
 
 // What the thread `from` of the same warp gives; its own where there is none.
 template <class T>
 MEMNETS_UNSEEN inline T exchange(T value, int from) {
-  const int me = thread.x;
+  const int me = thread;
   const bool next = block->fibers[me].exchanges ^= true;
   if (me == 0) ++counts.exchanges;
   std::memcpy(&block->exchanged[next][me], &value, sizeof(T));
@@ -212,7 +229,7 @@ MEMNETS_UNSEEN inline T exchange(T value, int from) {
 
 }  // namespace emulator
 
-#define threadIdx emulator::current(emulator::thread)
+#define threadIdx emulator::place()
 #define blockIdx emulator::current(emulator::block_of_grid)
 #define blockDim emulator::current(emulator::block_size)
 
@@ -220,17 +237,17 @@ inline void __syncwarp() { emulator::meet(emulator::Wait::warp); }
 inline void __syncthreads() { emulator::meet(emulator::Wait::block); }
 template <class T>
 inline T __shfl_xor_sync(unsigned, T value, int step) {
-  return emulator::exchange(value, threadIdx.x ^ step);
+  return emulator::exchange(value, emulator::thread ^ step);
 }
 template <class T>
 inline T __shfl_up_sync(unsigned, T value, int step) {
-  return emulator::exchange(value, threadIdx.x - step);
+  return emulator::exchange(value, emulator::thread - step);
 }
 template <class T>
 inline T __shfl_down_sync(unsigned, T value, int step) {
-  return emulator::exchange(value, threadIdx.x + step);
+  return emulator::exchange(value, emulator::thread + step);
 }
 template <class T>
 inline T __shfl_sync(unsigned, T value, int from) {
-  return emulator::exchange(value, threadIdx.x / 32 * 32 + from);
+  return emulator::exchange(value, emulator::thread / 32 * 32 + from);
 }

@@ -11,9 +11,12 @@ namespace memnets {
 
 using Number = MEMNETS_NUMBER;
 
+// A block works in shared memory where there is no arena.
 template <class Memory>
-void run(const Problem& problem, bool forward, Size rows, Number* arena, int64_t arena_size) {
-  run_block<Number, Problem, Memory>(problem, forward, rows, arena + blockIdx.x * arena_size);
+void run(const Problem& problem, bool forward, Number* arena, int64_t arena_size) {
+  Number* place = arena ? arena + blockIdx.x * arena_size
+                        : reinterpret_cast<Number*>(emulator::block->shared.data());
+  run_block<Number, Problem, Memory>(problem, forward, place);
 }
 
 template <class Memory>
@@ -31,11 +34,11 @@ using memnets::Number;
 #define MEMNETS_EXPORT extern "C" __attribute__((visibility("default")))
 
 MEMNETS_EXPORT void memnets_launch(const memnets::Problem* problem, int forward, int blocks, int threads,
-                                   int rows, Number* arena, int64_t arena_size, int order) {
+                                   int rows, int shared, Number* arena, int64_t arena_size, int order) {
   const auto run = problem->dnc ? memnets::run<memnets::DncMemory<Number>>
                                 : memnets::run<memnets::NtmMemory<Number>>;
-  emulator::launch(blocks, threads, order,
-                   [=] { run(*problem, forward != 0, rows, arena, arena_size); });
+  emulator::launch(blocks, {threads / rows, rows}, shared, order,
+                   [=] { run(*problem, forward != 0, arena, arena_size); });
 }
 
 // Of a memory: running, written, kept, state, carry, work; in numbers.

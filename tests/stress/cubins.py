@@ -65,7 +65,9 @@ def verbose(made_of: Sources) -> Sources:
 def rows(kind: str, layer: Any, dtype: torch.dtype, architecture: str) -> list[str]:
     """Compile a layer's kernels; their rows of the table."""
     start = time.perf_counter()
-    cubin, said = nvrtc.compiled(verbose(sources(Plan(layer.spec), dtype)), architecture)
+    cubin, said = nvrtc.compiled(
+        verbose(sources(Plan(layer.spec), dtype, shared=True)), architecture
+    )
     seconds = time.perf_counter() - start
     assert len(cubin) > 0
     found = []

@@ -9,7 +9,7 @@ import ctypes
 import functools
 from collections.abc import Iterable
 from contextlib import suppress
-from ctypes import byref, c_char_p, c_void_p
+from ctypes import byref, c_char_p, c_int, c_void_p
 from typing import Any
 
 import torch
@@ -17,6 +17,10 @@ import torch
 from memnets.backends.cpu.shipped import UnavailableError
 
 NAMES = ("libcuda.so.1", "nvcuda.dll")
+MOST_SHARED = 97
+"""CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: bytes."""
+_SHARED = 8
+"""CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: 48 KB where it is not set."""
 
 
 def opened(names: Iterable[str]) -> ctypes.CDLL | None:
@@ -48,17 +52,34 @@ def _check(status: int) -> None:
         raise RuntimeError(f"The driver of CUDA says: {said}.")
 
 
-def function(cubin: bytes, name: str, device: torch.device) -> c_void_p:
-    """Load a function of a compiled kernel on a device.
+def attribute(number: int, device: torch.device) -> int:
+    """What the driver says of a device.
 
     Raises:
         RuntimeError: with what the driver says against it.
     """
     with torch.cuda.device(device):
         torch.cuda.current_stream()  # torch has made the context from here on
+        place, found = c_int(), c_int()
+        _check(library().cuCtxGetDevice(byref(place)))
+        _check(library().cuDeviceGetAttribute(byref(found), c_int(number), place))
+    return found.value
+
+
+def function(cubin: bytes, name: str, device: torch.device, shared: int) -> c_void_p:
+    """Load a function of a compiled kernel on a device, which may ask for so many bytes of shared
+    memory.
+
+    Raises:
+        RuntimeError: with what the driver says against it.
+    """
+    with torch.cuda.device(device):
+        torch.cuda.current_stream()
         module, found = c_void_p(), c_void_p()
         _check(library().cuModuleLoadData(byref(module), cubin))
         _check(library().cuModuleGetFunction(byref(found), module, name.encode()))
+        if shared:
+            _check(library().cuFuncSetAttribute(found, c_int(_SHARED), c_int(shared)))
     return found
 
 
@@ -68,9 +89,22 @@ def capturing() -> bool:
 
 
 def start(
-    kernel: c_void_p, device: torch.device, blocks: int, threads: int, values: list[Any]
+    kernel: c_void_p,
+    device: torch.device,
+    blocks: int,
+    threads: tuple[int, int],
+    shared: int,
+    values: list[Any],
 ) -> None:
-    """Start a function on torch's current stream of a device; `values` are its parameters.
+    """Start a function on torch's current stream of a device.
+
+    Args:
+        kernel: the function.
+        device: where it was loaded.
+        blocks: how many.
+        threads: of a block, x and y.
+        shared: bytes of shared memory for a block.
+        values: the function's parameters.
 
     Raises:
         RuntimeError: with what the driver says against it.
@@ -78,5 +112,5 @@ def start(
     given = (c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
     with torch.cuda.device(device):
         stream = c_void_p(torch.cuda.current_stream().cuda_stream)
-        size = blocks, 1, 1, threads, 1, 1
-        _check(library().cuLaunchKernel(kernel, *size, 0, stream, given, None))
+        size = blocks, 1, 1, *threads, 1
+        _check(library().cuLaunchKernel(kernel, *size, shared, stream, given, None))

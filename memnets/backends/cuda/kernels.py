@@ -6,7 +6,7 @@ import ctypes
 import functools
 import logging
 import tempfile
-from ctypes import c_int, c_longlong, c_ubyte, c_void_p
+from ctypes import c_longlong, c_ubyte, c_void_p
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,12 @@ def multiprocessors(device: torch.device) -> int:
 
 
 @functools.cache
+def most_shared(device: torch.device) -> int:
+    """How many bytes of shared memory a block can have on a device, where it asks for them."""
+    return driver.attribute(driver.MOST_SHARED, device)
+
+
+@functools.cache
 def architecture(device: torch.device) -> str:
     """The architecture that a device takes compiled kernels of."""
     major, minor = torch.cuda.get_device_capability(device)
@@ -42,7 +48,7 @@ def architecture(device: torch.device) -> str:
 
 def most_layers() -> int:
     """How many layers of a controller the parameters of a kernel have room for."""
-    rest = PARAMETER_BYTES - ctypes.sizeof(Problem) - 3 * 8
+    rest = PARAMETER_BYTES - ctypes.sizeof(Problem) - 2 * 8
     return rest // ctypes.sizeof(Layer)
 
 
@@ -78,18 +84,18 @@ def cubin(made_of: Sources, architecture: str) -> bytes:
 _loaded: dict[tuple[str, torch.device], tuple[c_void_p, c_void_p]] = {}
 
 
-def _functions(made_of: Sources, device: torch.device) -> tuple[c_void_p, c_void_p]:
+def _functions(made_of: Sources, device: torch.device, shared: bool) -> tuple[c_void_p, c_void_p]:
     """The forward and the backward on a device."""
     key = made_of.digest, device
     if key not in _loaded:
         if driver.capturing():
             raise RuntimeError(
                 "A kernel is loaded in a layer's first call, which cannot be captured in a CUDA "
-                "graph: call the layer once before the capture."
+                "graph: call the layer once before the capture, with as many rows."
             )
         content = cubin(made_of, architecture(device))
-        names = "memnets_forward", "memnets_backward"
-        forward, backward = (driver.function(content, name, device) for name in names)
+        names, most = ("memnets_forward", "memnets_backward"), most_shared(device) if shared else 0
+        forward, backward = (driver.function(content, name, device, most) for name in names)
         _loaded[key] = forward, backward
     return _loaded[key]
 
@@ -102,11 +108,13 @@ def launch(one: Launch) -> None:
         RuntimeError: if it cannot be started, or is not loaded yet while a CUDA graph is captured.
     """
     device, dtype = one.arena.device, one.arena.dtype
-    forward, backward = _functions(sources(one.plan, dtype), device)
+    shared = one.shared > 0
+    forward, backward = _functions(sources(one.plan, dtype, shared), device, shared)
     layers = b"".join(map(bytes, one.layers))
     problem = (c_ubyte * (ctypes.sizeof(one.problem) + len(layers))).from_buffer_copy(
         bytes(one.problem) + layers
     )
     arena = c_void_p(one.arena.data_ptr()), c_longlong(one.arena.shape[1])
-    values = [problem, c_int(one.rows), *arena]
-    driver.start(forward if one.forward else backward, device, one.blocks, THREADS, values)
+    kernel = forward if one.forward else backward
+    threads = THREADS // one.rows, one.rows
+    driver.start(kernel, device, one.blocks, threads, one.shared, [problem, *arena])

@@ -36,7 +36,9 @@ class Launch(NamedTuple):
     rows: int
     """Of the batch, for a block."""
     arena: Tensor
-    """[blocks, numbers that one works with]"""
+    """[blocks, numbers that one works with]; none where it works in shared memory, which takes"""
+    shared: int
+    """bytes."""
 
 
 class DeviceProblems(Problems):
@@ -67,12 +69,15 @@ class DeviceProblems(Problems):
 
     def launch(self) -> None:
         """Start the kernel on torch's current stream."""
-        rows = rows_a_block(self.problem.batch, kernels.multiprocessors(self._x.device))
+        device = self._x.device
+        rows = rows_a_block(self.problem.batch, kernels.multiprocessors(device))
         blocks = -(-self.problem.batch // rows)
         size = arena_size(self.problem, self.layers, rows, THREADS, self._forward)
-        arena = self._x.new_empty(blocks, size)
-        one = Launch(self._call.plan, self._forward, self.problem, self.layers, blocks, rows, arena)
-        kernels.launch(one)
+        asked = size * self._x.element_size()
+        shared = asked if asked <= kernels.most_shared(device) else 0
+        arena = self._x.new_empty(blocks, 0 if shared else size)
+        made_of = self._call.plan, self._forward, self.problem, self.layers
+        kernels.launch(Launch(*made_of, blocks, rows, arena, shared))
 
 
 def _on_device(lengths: Tensor, device: torch.device) -> Tensor:
@@ -91,12 +96,14 @@ def _on_device(lengths: Tensor, device: torch.device) -> Tensor:
 
 
 def rows_a_block(batch: int, multiprocessors: int) -> int:
-    """As many rows as keep all multiprocessors at work, up to one for each warp of a block.
+    """As many rows as keep all multiprocessors at work, up to one for each warp of a block; a power
+    of two, so that as many warps are there for each.
 
     >>> rows_a_block(16, 132), rows_a_block(256, 132), rows_a_block(4096, 132)
     (1, 2, 8)
     """
-    return max(1, min(THREADS // 32, -(-batch // multiprocessors)))
+    rows, most = -(-batch // multiprocessors), THREADS // 32
+    return min(most, 1 << (rows - 1).bit_length()) if rows else 1
 
 
 def _weights(layer: Layer, problem: Problem, parameters: Sequence[Tensor]) -> Tensor:

@@ -137,17 +137,17 @@ def arena_size(
     problem: Problem, layers: ctypes.Array[Layer], rows: int, threads: int, forward: bool
 ) -> int:
     """How many numbers a block of `threads` takes to work with, for `rows` rows of the batch."""
-    memory, warps, hidden = memory_sizes(problem), threads // LANES, problem.hidden
-    parts = [TILE * threads, warps * padded(memory.work)]
+    memory, hidden = memory_sizes(problem), problem.hidden
+    parts = [TILE * threads, rows * padded(memory.work)]
     if forward:
         return sum(map(padded, [*parts, rows * memory.running]))
     reads = problem.read_heads * problem.word
     outputs = hidden * (problem.depth if problem.skip else 1)
     widest = max(layer.width for layer in layers)
-    parts += [rows * memory.carry, rows * reads, warps * padded(problem.numbers), rows * outputs]
+    parts += [rows * memory.carry, rows * reads, rows * padded(problem.numbers), rows * outputs]
     parts += [rows * hidden, *2 * [problem.depth * rows * hidden]]
     parts += [rows * memory.carry if problem.starts else 0]
     parts += [rows * widest, max(widest, outputs + reads)]
     if problem.checkpoints:
-        parts += [rows * memory.running, warps * padded(reads)]
+        parts += [rows * memory.running, rows * padded(reads)]
     return sum(map(padded, parts))

@@ -18,7 +18,7 @@ from memnets.backends.cpu.plan import Plan
 
 NUMBERS = {torch.float32: "float", torch.float64: "double"}
 THREADS = 256
-"""Threads of a block: 8 warps, each of which takes a row of the batch at a time."""
+"""Threads of a block: 8 warps, which divide its rows of the batch among them."""
 CONSTANTS: tuple[str, ...] = (
     *("slots", "word", "read_heads", "write_heads", "hidden", "depth", "cell", "skip"),
     *("numbers", "fields_count", "read_first", "erase_vectors", "write_vectors"),
@@ -41,13 +41,20 @@ class Sources(NamedTuple):
         return hashlib.sha256((text + "\0" + " ".join(self.options)).encode()).hexdigest()[:20]
 
 
-def sources(plan: Plan, dtype: torch.dtype, threads: int = THREADS) -> Sources:
-    """Return what is compiled for a layer and a kind of number."""
+def sources(plan: Plan, dtype: torch.dtype, shared: bool, threads: int = THREADS) -> Sources:
+    """Return what is compiled for a layer and a kind of number.
+
+    Args:
+        plan: of the layer.
+        dtype: of its numbers.
+        shared: whether a block works in shared memory.
+        threads: of a block.
+    """
     headers = {path.name: path.read_text() for path in sorted(SOURCES.glob("*.h"))}
     headers["kernel.cu"] = (SOURCES / "kernel.cu").read_text()
     headers["sizes.h"] = sizes_text(plan)
     memory = "DncMemory" if plan.problem.dnc else "NtmMemory"
-    macros = {"NUMBER": NUMBERS[dtype], "MEMORY": memory, "THREADS": threads}
+    macros = {"NUMBER": NUMBERS[dtype], "MEMORY": memory, "THREADS": threads, "SHARED": int(shared)}
     return Sources(headers, (*OPTIONS, *(f"-DMEMNETS_{n}={value}" for n, value in macros.items())))
 
 

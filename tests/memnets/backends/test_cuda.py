@@ -1,15 +1,18 @@
 """The kernel for a GPU, on an emulator: against the reference, in several orders of its threads."""
 
+import contextlib
 import ctypes
 import itertools
+import math
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 
 import memnets
 from memnets.backends.cpu.plan import Plan, Problem
-from memnets.backends.cuda import kernels, node
+from memnets.backends.cuda import driver, kernels, node
 from memnets.backends.cuda.sizes import memory_sizes
 from memnets.backends.cuda.sources import sizes_text, sources
 from memnets.parts.controllers import Stack
@@ -79,11 +82,28 @@ def test_neither_blocks_nor_rows_change_a_row(threads: int, multiprocessors: int
     with emulated(threads=threads, multiprocessors=multiprocessors) as launched:
         assert_agree(layer, x, backend="cuda")
         found = results(layer, "cuda", x)
-    rows = min(threads // 32, -(-7 // multiprocessors))
+    rows = min(threads // 32, {1: 8, 2: 4, 7: 1}[multiprocessors])
     assert {(one.rows, one.blocks) for one in launched} == {(rows, -(-7 // rows))}
     with emulated(threads=threads, multiprocessors=100):
         alone = results(layer, "cuda", x)
     assert all(torch.equal(*pair) for pair in zip(found, alone, strict=True))
+
+
+@pytest.mark.parametrize("name", ["ntm_lstm", "dnc_lstm"])
+def test_a_block_works_in_shared_memory_where_it_fits(name: str) -> None:
+    """Where it works changes no bit."""
+    layer, x = BY_NAME[name].build(), inputs()
+    with emulated() as launched:
+        expected = results(layer, "cuda", x)
+    sizes = [one.shared for one in launched]
+    assert min(sizes) > 0
+    for most in (max(sizes), max(sizes) - 1, 0):
+        with emulated(shared=most) as launched:
+            found = results(layer, "cuda", x)
+        assert [one.shared for one in launched] == [size if size <= most else 0 for size in sizes]
+        numbers = [one.shared // 8 + one.arena.shape[1] for one in launched]
+        assert numbers == [size // 8 for size in sizes]
+        assert all(torch.equal(*pair) for pair in zip(expected, found, strict=True))
 
 
 @pytest.mark.parametrize("name", ["ntm_lstm", "dnc_lstm"])
@@ -132,11 +152,12 @@ def test_the_sizes_are_the_kernels(name: str) -> None:
 # ------------------------------------------------------------------------ what is compiled
 
 
-def test_a_kernel_is_for_one_layer_and_one_kind_of_number() -> None:
+def test_a_kernel_is_for_one_layer_one_kind_of_number_and_one_place_to_work_in() -> None:
     plans = [Plan(memnets.NTM(9, 8, memory_size=n).spec) for n in (16, 17)]
-    digests = {sources(plan, dtype).digest for plan in plans for dtype in TOLERANCES}
-    assert len(digests) == 4
-    assert sources(plans[0], torch.float32).digest == sources(plans[0], torch.float32).digest
+    every = [*itertools.product(plans, TOLERANCES, (True, False))]
+    digests = [sources(*one).digest for one in every]
+    assert len(set(digests)) == 8
+    assert digests == [sources(*one).digest for one in every]
 
 
 def test_infinity_has_a_literal() -> None:
@@ -148,7 +169,7 @@ def test_infinity_has_a_literal() -> None:
 def test_a_compiled_kernel_is_kept(tmp_path: Any, monkeypatch: Any, caplog: Any) -> None:
     monkeypatch.setenv("MEMNETS_CACHE", str(tmp_path))
     monkeypatch.setattr("memnets.backends.cuda.nvrtc.compiled", lambda *given: (b"a cubin", ""))
-    made_of = sources(Plan(memnets.NTM(9, 8).spec), torch.float32)
+    made_of = sources(Plan(memnets.NTM(9, 8).spec), torch.float32, shared=True)
     assert [kernels.cubin(made_of, "sm_90") for _ in range(2)] == 2 * [b"a cubin"]
     assert caplog.messages == [
         "memnets: compiling the kernel for sm_90, once for these sizes; this takes up to a minute."
@@ -156,26 +177,38 @@ def test_a_compiled_kernel_is_kept(tmp_path: Any, monkeypatch: Any, caplog: Any)
     assert [path.name for path in tmp_path.iterdir()] == [f"sm_90-{made_of.digest}.cubin"]
 
 
-def test_what_a_kernel_is_started_with(monkeypatch: Any) -> None:
-    """The problem and its layers by value, as struct Sizes has them, then three numbers."""
+@pytest.mark.parametrize("most", [2**20, 0])
+def test_what_a_kernel_is_started_with(most: int, monkeypatch: Any) -> None:
+    """The problem and its layers by value, as struct Sizes has them, then two numbers."""
     started: list[Any] = []
-    monkeypatch.setattr(kernels, "_functions", lambda made_of, device: ("forward", "backward"))
+    monkeypatch.setattr(kernels, "_functions", lambda *given: (f"forward {given[2]}", "backward"))
     monkeypatch.setattr(kernels.driver, "start", lambda *given: started.append(given))
     launch = kernels.launch
     layer = BY_NAME["ntm_lstm_2_layers"].build(backend="cuda")
-    with emulated() as launched:
+    with emulated(shared=most) as launched:
         layer(inputs())
     (one,) = launched
     launch(one)
-    kernel, _, blocks, threads, (problem, rows, arena, size) = started[0]
-    assert (kernel, blocks, threads) == ("forward", one.blocks, node.THREADS)
-    assert (rows.value, arena.value, size.value) == (
-        one.rows,
-        one.arena.data_ptr(),
-        one.arena.shape[1],
-    )
+    kernel, _, blocks, threads, shared, (problem, arena, size) = started[0]
+    assert (kernel, blocks, shared) == (f"forward {most > 0}", one.blocks, one.shared)
+    assert (math.prod(threads), threads[1]) == (node.THREADS, one.rows)
+    assert (arena.value or 0, size.value) == (one.arena.data_ptr(), one.arena.shape[1])
     assert bytes(problem) == bytes(one.problem) + b"".join(map(bytes, one.layers))
     assert len(bytes(problem)) == ctypes.sizeof(Problem) + 2 * ctypes.sizeof(one.layers[0])
+
+
+def test_more_shared_memory_than_any_kernel_has_is_asked_for(monkeypatch: Any) -> None:
+    """The driver's calls, of which none can run here."""
+    called = mock.MagicMock()
+    for name in ("cuModuleLoadData", "cuModuleGetFunction", "cuFuncSetAttribute"):
+        getattr(called, name).return_value = 0
+    monkeypatch.setattr(driver, "library", lambda: called)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
+    for shared, asked in ((0, []), (166912, [(8, 166912)])):
+        driver.function(b"a cubin", "memnets_forward", torch.device("cuda", 0), shared)
+        given = called.cuFuncSetAttribute.call_args_list
+        assert [(number.value, most.value) for (_, number, most), _ in given] == asked
 
 
 # ------------------------------------------------------------------------------ refusals

@@ -31,7 +31,7 @@ class BlockProduct {
  private:
   template <int count>
   void part(const T* a, Size a_stride, const T* d, Size d_stride, T* c, Size c_stride) const {
-    const Size threads = blockDim.x, thread = threadIdx.x, width = padded<T>(columns_);
+    const Size threads = threads_of_block(), thread = thread_of_block(), width = padded<T>(columns_);
     const Size parts = std::max(Size(1), threads / width);
     T sums[count];
     if (parts == 1) {
@@ -108,11 +108,11 @@ class BlockWeights {
 
 // A block's rows of the batch through all steps.
 template <class T, class Given, class Memory>
-inline void run_block(const Given& problem, bool forward, Size rows_a_block, T* arena_of_block) {
-  const Size first = blockIdx.x * rows_a_block, left = Size(problem.batch) - first;
+inline void run_block(const Given& problem, bool forward, T* arena_of_block) {
+  const Size first = blockIdx.x * workers(), left = Size(problem.batch) - first;
   Arena<T> arena(arena_of_block);
-  const BlockWeights<T, Given> weights(problem, forward, arena.take(BlockProduct<T>::tile * blockDim.x));
-  Rows<T, Given, Memory, BlockWeights<T, Given>> rows(problem, weights, first, std::min(rows_a_block, left),
+  const BlockWeights<T, Given> weights(problem, forward, arena.take(BlockProduct<T>::tile * threads_of_block()));
+  Rows<T, Given, Memory, BlockWeights<T, Given>> rows(problem, weights, first, std::min(workers(), left),
                                                       arena);
   forward ? rows.forward() : rows.backward();
 }

@@ -12,22 +12,27 @@ namespace memnets {
 
 using Number = MEMNETS_NUMBER;
 
+// A block works in shared memory where it was compiled for that, else in its part of the arena.
 template <bool forward>
-inline void launch(const Sizes& problem, Size rows_a_block, Number* arena, int64_t arena_size) {
-  run_block<Number, Sizes, MEMNETS_MEMORY<Number, Sizes>>(problem, forward, rows_a_block,
-                                                         arena + blockIdx.x * arena_size);
+inline void launch(const Sizes& problem, Number* arena, int64_t arena_size) {
+#if MEMNETS_SHARED
+  extern __shared__ Number place[];
+#else
+  Number* place = arena + blockIdx.x * arena_size;
+#endif
+  run_block<Number, Sizes, MEMNETS_MEMORY<Number, Sizes>>(problem, forward, place);
 }
 
 }  // namespace memnets
 
 extern "C" __global__ void __launch_bounds__(MEMNETS_THREADS, 1)
-    memnets_forward(const __grid_constant__ memnets::Sizes problem, int rows_a_block,
-                    memnets::Number* arena, long long arena_size) {
-  memnets::launch<true>(problem, rows_a_block, arena, arena_size);
+    memnets_forward(const __grid_constant__ memnets::Sizes problem, memnets::Number* arena,
+                    long long arena_size) {
+  memnets::launch<true>(problem, arena, arena_size);
 }
 
 extern "C" __global__ void __launch_bounds__(MEMNETS_THREADS, 1)
-    memnets_backward(const __grid_constant__ memnets::Sizes problem, int rows_a_block,
-                     memnets::Number* arena, long long arena_size) {
-  memnets::launch<false>(problem, rows_a_block, arena, arena_size);
+    memnets_backward(const __grid_constant__ memnets::Sizes problem, memnets::Number* arena,
+                     long long arena_size) {
+  memnets::launch<false>(problem, arena, arena_size);
 }

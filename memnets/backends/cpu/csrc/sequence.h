@@ -90,7 +90,8 @@ class Rows {
   // Calls body(b) for each row; when it returns, all rows are done.
   template <class Body>
   MEMNETS_INLINE void each_row(Body body) const {
-    for (Size b = first_ + worker(); b < first_ + count_; b += workers()) body(b);
+    if (leads())
+      for (Size b = first_ + worker(); b < first_ + count_; b += workers()) body(b);
     block_barrier();
   }
   Size length(Size b) const { return p_.lengths ? p_.lengths[b] : p_.time; }

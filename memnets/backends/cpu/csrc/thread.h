@@ -64,6 +64,7 @@ using HeadVectors = std::vector<Vector<T>>;
 // Which of those who share rows takes a row, and how many they are.
 constexpr Size worker() { return 0; }
 constexpr Size workers() { return 1; }
+constexpr bool leads() { return true; }
 // The first of the numbers that are this thread's alone, and how far apart they are.
 constexpr Size lane() { return 0; }
 constexpr Size lanes_apart = 1;

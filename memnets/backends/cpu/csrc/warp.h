@@ -1,6 +1,6 @@
 // Who works on rows of the batch, on a GPU: a vector is a warp, of which each thread holds one number, and
-// what a thread is on a processor is a block of warps. It has what simd.h and thread.h have, from the words
-// of CUDA, which nvrtc.h or an emulator bring.
+// what a thread is on a processor is a block of warps: y is the row, x / 32 one of the row's warps. It has
+// what simd.h and thread.h have, from the words of CUDA, which nvrtc.h or an emulator bring.
 #pragma once
 
 namespace memnets {
@@ -43,8 +43,12 @@ inline T smaller(T a, T b) {
 
 inline Size lane() { return threadIdx.x % 32; }
 constexpr Size lanes_apart = 32;
-inline Size worker() { return threadIdx.x / 32; }
-inline Size workers() { return blockDim.x / 32; }
+inline Size worker() { return threadIdx.y; }
+inline Size workers() { return blockDim.y; }
+// Whether this is the first of its row's warps, which alone goes through the row's steps.
+inline bool leads() { return threadIdx.x < 32; }
+inline Size thread_of_block() { return threadIdx.y * blockDim.x + threadIdx.x; }
+inline Size threads_of_block() { return blockDim.y * blockDim.x; }
 inline void barrier() { __syncwarp(); }
 inline void block_barrier() { __syncthreads(); }
 inline void prefetch(const void*) {}
@@ -275,11 +279,11 @@ class Arena {
   T* take(Size count) {
     T* taken = place_;
     place_ += (count + 31) / 32 * 32;
-    for (Size n = threadIdx.x; n < count; n += blockDim.x) taken[n] = 0;
+    for (Size n = thread_of_block(); n < count; n += threads_of_block()) taken[n] = 0;
     block_barrier();
     return taken;
   }
-  // For each of the warps its own.
+  // For each row its own.
   T* take_for_each(Size count) {
     const Size whole = (count + 31) / 32 * 32;
     return take(workers() * whole) + worker() * whole;
