@@ -77,7 +77,7 @@ def sizes(problem: Problem, dtype: torch.dtype) -> MemorySizes:
 
 @contextmanager
 def emulated(
-    order: int = 0, threads: int = 64, multiprocessors: int = 2, shared: int = 227 * 1024
+    order: int = 0, threads: int = 128, multiprocessors: int = 2, shared: int = 227 * 1024
 ) -> Iterator[list[Launch]]:
     """Have the backend `cuda` run here; gives what was launched, in order.
 

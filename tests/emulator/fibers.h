@@ -60,7 +60,7 @@ inline void release_to(void*) {}
 inline void acquire_from(void*) {}
 #endif
 
-enum class Wait { no, warp, block, ended };
+enum class Wait { warp, numbered, block, no, ended };  // for whom: the first three can be met
 enum Order { ascending, descending };  // or the seed of a shuffle at every turn
 
 extern "C" void memnets_switch(void** leave, void* enter);
@@ -93,7 +93,8 @@ struct Fiber {
   void* stack = nullptr;
   void* watched = nullptr;
   Wait wait = Wait::no;
-  bool exchanges = false, meetings[2] = {};  // which of two comes next: of warp and of block
+  int number = 0, awaited = 0;  // of the numbered barrier where it waits
+  bool exchanges = false, meetings[3] = {};  // which of two comes next
 };
 
 struct Block {
@@ -104,16 +105,17 @@ struct Block {
   uint64_t exchanged[2][1024];
   // What those who wait for each other have in common, and what they have the next time: some may be
   // there before others have left.
-  char meetings[2], warp_meetings[2][32];
+  char meetings[2][3][32];
   std::vector<unsigned char> shared;  // with a line after it that nobody may write to
 };
 inline Block* block = nullptr;
 constexpr size_t line = 256;
 constexpr unsigned char nan_byte = 0xff;  // numbers of these alone are NaN
 
-// How often the first thread of a block has exchanged a number, met its warp, and met its block.
+// How often the first thread of a block has exchanged a number, met its warp, been at numbered barriers,
+// and met its block.
 struct Counts {
-  int64_t exchanges, meetings_of_warp, meetings_of_block;
+  int64_t exchanges, meetings[3];
 };
 inline Counts counts{};
 
@@ -124,10 +126,14 @@ MEMNETS_UNSEEN inline void yield(Wait wait) {
   memnets_switch(&fiber.stack, block->scheduler);
 }
 
-MEMNETS_UNSEEN inline void meet(Wait wait) {
-  const bool all = wait == Wait::block, next = block->fibers[thread].meetings[all] ^= true;
-  if (thread == 0) ++(all ? counts.meetings_of_block : counts.meetings_of_warp);
-  void* meeting = all ? &block->meetings[next] : &block->warp_meetings[next][thread / 32];
+MEMNETS_UNSEEN inline void meet(Wait wait, int number = 0, int awaited = 0) {
+  Fiber& fiber = block->fibers[thread];
+  const int kind = static_cast<int>(wait);
+  const bool next = fiber.meetings[kind] ^= true;
+  fiber.number = number;
+  fiber.awaited = awaited;
+  if (thread == 0) ++counts.meetings[kind];
+  void* meeting = &block->meetings[next][kind][number];
   release_to(meeting);
   yield(wait);
   acquire_from(meeting);
@@ -147,6 +153,16 @@ MEMNETS_UNSEEN inline void release(Fiber* fibers, size_t first, size_t end, Wait
   for (size_t i = first; i < end; ++i) fibers[i].wait = Wait::no;
 }
 
+// Where as many wait at a numbered barrier as it awaits, they go on.
+MEMNETS_UNSEEN inline void release_numbered(Fiber* fibers, size_t count) {
+  int there[32] = {};
+  for (size_t i = 0; i < count; ++i)
+    if (fibers[i].wait == Wait::numbered) ++there[fibers[i].number];
+  for (size_t i = 0; i < count; ++i)
+    if (fibers[i].wait == Wait::numbered && there[fibers[i].number] == fibers[i].awaited)
+      fibers[i].wait = Wait::no;
+}
+
 inline void begin(Fiber& fiber) {
   constexpr size_t size = 256 << 10, saved = 6;
   if (!fiber.memory) fiber.memory.reset(new char[size]);
@@ -157,7 +173,8 @@ inline void begin(Fiber& fiber) {
   fiber.stack = stack;
   if (!fiber.watched) fiber.watched = watched();
   fiber.wait = Wait::no;
-  fiber.exchanges = fiber.meetings[0] = fiber.meetings[1] = false;
+  fiber.exchanges = false;
+  std::fill(std::begin(fiber.meetings), std::end(fiber.meetings), false);
 }
 
 MEMNETS_UNSEEN inline void run_turn(Block& running, const std::vector<int>& turn) {
@@ -176,6 +193,7 @@ MEMNETS_UNSEEN inline void run_turn(Block& running, const std::vector<int>& turn
   }
   for (size_t first = 0; first < turn.size(); first += 32)
     release(running.fibers, first, first + 32, Wait::warp);
+  release_numbered(running.fibers, turn.size());
   release(running.fibers, 0, turn.size(), Wait::block);
 }
 
@@ -212,6 +230,7 @@ inline void launch(int blocks, Index size, int shared, int order, std::function<
   }
   for (Fiber& fiber : running.owned) forget(fiber.watched);
   block = nullptr;
+  block_size = {32, 1};
 }
 
 // What the thread `from` of the same warp gives; its own where there is none.
@@ -233,7 +252,10 @@ MEMNETS_UNSEEN inline T exchange(T value, int from) {
 #define blockIdx emulator::current(emulator::block_of_grid)
 #define blockDim emulator::current(emulator::block_size)
 
-inline void __syncwarp() { emulator::meet(emulator::Wait::warp); }
+inline void __syncwarp() { emulator::meet(emulator::Wait::warp, emulator::thread / 32); }
+inline void __barrier_sync_count(unsigned number, unsigned count) {
+  emulator::meet(emulator::Wait::numbered, number, count);
+}
 inline void __syncthreads() { emulator::meet(emulator::Wait::block); }
 template <class T>
 inline T __shfl_xor_sync(unsigned, T value, int step) {

@@ -24,11 +24,11 @@ from tests.emulator import emulated, library
 class Counts(ctypes.Structure):
     """Of a block's first thread: emulator::Counts in tests/emulator/fibers.h."""
 
-    _fields_ = [(name, ctypes.c_int64) for name in ("shuffles", "of_warp", "of_block")]
+    _fields_ = [(name, ctypes.c_int64) for name in ("shuffles", "of_warp", "of_row", "of_block")]
 
 
 def counts(layer: Any, time: int) -> list[list[int]]:
-    """Shuffles, barriers of a warp and of a block, of the forward and of the backward."""
+    """Shuffles, barriers of a warp, of a row and of a block, of the forward and of the backward."""
     found: list[list[int]] = []
     with emulated(threads=256) as launched:
         launch = kernels.launch
@@ -37,7 +37,7 @@ def counts(layer: Any, time: int) -> list[list[int]]:
             launch(one)
             latest = Counts()
             library(one.arena.dtype).memnets_counts(ctypes.byref(latest))
-            found.append([latest.shuffles, latest.of_warp, latest.of_block])
+            found.append([getattr(latest, name) for name, *_ in Counts._fields_])
 
         with mock.patch.object(kernels, "launch", counted):
             layer(torch.zeros(time, 1, 9))[0].sum().backward()
@@ -47,7 +47,7 @@ def counts(layer: Any, time: int) -> list[list[int]]:
 
 def main() -> int:
     """Print the table; return how the program ends."""
-    print("| | shuffles | barriers of a warp | barriers of a block |\n|---|---|---|---|")
+    print("| | shuffles | barriers of a warp | of a row | of a block |\n|---|---|---|---|---|")
     for kind in (memnets.NTM, memnets.DNC):
         torch.manual_seed(0)
         layer = kind(9, 8, backend="cuda")

@@ -10,6 +10,7 @@ what is spilled of its registers lies there too.
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import sys
 import time
@@ -23,7 +24,7 @@ from memnets.backends.cuda import nvrtc
 from memnets.backends.cuda.sources import NUMBERS, Sources, sources
 
 ARCHITECTURES = ("sm_80", "sm_90")
-MOST_STACK = {"NTM": 256, "DNC": 2048}
+MOST_STACK = {"NTM": 512, "DNC": 2048}
 """Bytes of a thread's stack, where what does not fit into registers goes too."""
 ASKED = "--ptxas-options=--verbose"
 
@@ -62,17 +63,17 @@ def verbose(made_of: Sources) -> Sources:
     return made_of._replace(options=(*made_of.options, ASKED))
 
 
-def rows(kind: str, layer: Any, dtype: torch.dtype, architecture: str) -> list[str]:
-    """Compile a layer's kernels; their rows of the table."""
+def rows(kind: str, layer: Any, dtype: torch.dtype, architecture: str, segments: bool) -> list[str]:
+    """Compile a layer's kernels, for calls of one segment or several; their rows of the table."""
     start = time.perf_counter()
-    cubin, said = nvrtc.compiled(
-        verbose(sources(Plan(layer.spec), dtype, shared=True)), architecture
-    )
+    made_of = verbose(sources(Plan(layer.spec), dtype, shared=True, segments=segments))
+    cubin, said = nvrtc.compiled(made_of, architecture)
     seconds = time.perf_counter() - start
     assert len(cubin) > 0
     found = []
     for one in usages(said):
-        words = [kind, NUMBERS[dtype], architecture, one.kernel.removeprefix("memnets_")]
+        name = one.kernel.removeprefix("memnets_") + (", segments" if segments else "")
+        words = [kind, NUMBERS[dtype], architecture, name]
         numbers = [one.registers, one.stack, one.stores, one.loads, round(seconds)]
         bad = one.stack > MOST_STACK[kind]
         found.append(f"| {' | '.join([*words, *map(str, numbers)])} |{' too much' if bad else ''}")
@@ -88,12 +89,11 @@ def main() -> int:
     names = ("layer", "number", "architecture", "kernel", "registers", "stack", "spill stores")
     print(f"| {' | '.join((*names, 'spill loads', 'seconds for both'))} |\n|{'---|' * 9}")
     failed = False
-    for kind, layer in (("NTM", memnets.NTM(9, 8)), ("DNC", memnets.DNC(9, 8))):
-        for dtype in NUMBERS:
-            for architecture in options.architectures:
-                for row in rows(kind, layer, dtype, architecture):
-                    print(row, flush=True)
-                    failed |= row.endswith("too much")
+    layers = {"NTM": memnets.NTM(9, 8), "DNC": memnets.DNC(9, 8)}
+    for kind, *one in itertools.product(layers, NUMBERS, options.architectures, (False, True)):
+        for row in rows(kind, layers[kind], *one):
+            print(row, flush=True)
+            failed |= row.endswith("too much")
     return int(failed)
 
 

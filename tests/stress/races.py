@@ -54,7 +54,7 @@ def numbered(folder: Path) -> list[str]:
             places.append(f"{name}:{text.count(chr(10), 0, match.start()) + 1}")
             return f"(without == {len(places) - 1} ? void() : {match[1]}());"
 
-        (folder / path.name).write_text(re.sub(r"\b((?:block_)?barrier)\(\);", unless, text))
+        (folder / path.name).write_text(re.sub(r"\b((?:block_|row_)?barrier)\(\);", unless, text))
     (folder / "without.h").write_text(WITHOUT)
     return places
 
@@ -72,11 +72,13 @@ def run_layers(library: str) -> None:
     """Forward and backward of all layers, with lengths, starts and segments; in this process."""
     loaded = ctypes.CDLL(library)
     starts = torch.tensor([[0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]]).bool()
-    with mock.patch.object(tests.emulator, "library", return_value=loaded), emulated():
+    with mock.patch.object(tests.emulator, "library", return_value=loaded):
         for name in LAYERS:
             layer = BY_NAME[name].build()
-            for given in ((), (torch.tensor([5, 3, 4]), 2, starts)):
-                results(layer, "cuda", inputs(), *given)
+            with emulated(threads=64, multiprocessors=3):  # a block has one row, of two warps
+                results(layer, "cuda", inputs())
+            with emulated(threads=128, multiprocessors=2):  # two rows, of two warps each
+                results(layer, "cuda", inputs(), torch.tensor([5, 3, 4]), 2, starts)
     print("ended", flush=True)
 
 

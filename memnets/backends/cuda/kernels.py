@@ -91,7 +91,7 @@ def _functions(made_of: Sources, device: torch.device, shared: bool) -> tuple[c_
         if driver.capturing():
             raise RuntimeError(
                 "A kernel is loaded in a layer's first call, which cannot be captured in a CUDA "
-                "graph: call the layer once before the capture, with as many rows."
+                "graph: call the layer once before the capture, as it will be called in it."
             )
         content = cubin(made_of, architecture(device))
         names, most = ("memnets_forward", "memnets_backward"), most_shared(device) if shared else 0
@@ -109,7 +109,9 @@ def launch(one: Launch) -> None:
     """
     device, dtype = one.arena.device, one.arena.dtype
     shared = one.shared > 0
-    forward, backward = _functions(sources(one.plan, dtype, shared), device, shared)
+    segments = one.problem.checkpoints is not None
+    made_of = sources(one.plan, dtype, shared=shared, segments=segments)
+    forward, backward = _functions(made_of, device, shared)
     layers = b"".join(map(bytes, one.layers))
     problem = (c_ubyte * (ctypes.sizeof(one.problem) + len(layers))).from_buffer_copy(
         bytes(one.problem) + layers

@@ -17,8 +17,8 @@ from memnets.backends.cpu.plan import ABSENT, LSTM, Layer, Plan, Problem
 LANES = 32
 LINE = 64
 """Bytes: each part of what is kept begins at a multiple of them."""
-LINK_COLUMNS = 22
-"""Rows that a pass over a link takes (csrc/links.h)."""
+LINK_COLUMNS, LINK_SUMS = 12, 6
+"""Rows that a pass over a link takes, and those that each warp adds up (csrc/links.h)."""
 TILE = 4
 """Rows that a product takes at once (csrc/block_products.h)."""
 
@@ -35,7 +35,7 @@ class MemorySizes(NamedTuple):
     carry: int
     """The gradients that a backward carries."""
     work: int
-    """What a warp works with."""
+    """What a step works with."""
 
     def times(self, length: int) -> MemorySizes:
         """Of rows, the numbers."""
@@ -47,8 +47,8 @@ def padded(count: int) -> int:
     return -(-count // LANES) * LANES
 
 
-def memory_sizes(problem: Problem) -> MemorySizes:
-    """The sizes of a memory."""
+def memory_sizes(problem: Problem, warps: int = 1) -> MemorySizes:
+    """The sizes of a memory, of whose rows so many warps each take one together."""
     slots, word = problem.slots, problem.word
     readers, writers = problem.read_heads, problem.write_heads
     length = padded(slots)
@@ -64,7 +64,8 @@ def memory_sizes(problem: Problem) -> MemorySizes:
     ways = 2 * readers * links
     kept = state + 5 * writers + 3 * readers + ways * (1 if places.sharpenings == ABSENT else 2)
     carry = word + 1 + links + readers + writers + running
-    work = 6 + ways + 2 * writers + LINK_COLUMNS + readers + (2 if places.wipe else 0)
+    columns = LINK_COLUMNS + LINK_SUMS * warps
+    work = 6 + ways + 2 * writers + columns + readers + (2 if places.wipe else 0)
     return MemorySizes(running, word + 1, kept, state, carry, work).times(length)
 
 
@@ -137,7 +138,7 @@ def arena_size(
     problem: Problem, layers: ctypes.Array[Layer], rows: int, threads: int, forward: bool
 ) -> int:
     """How many numbers a block of `threads` takes to work with, for `rows` rows of the batch."""
-    memory, hidden = memory_sizes(problem), problem.hidden
+    memory, hidden = memory_sizes(problem, threads // LANES // rows), problem.hidden
     parts = [TILE * threads, rows * padded(memory.work)]
     if forward:
         return sum(map(padded, [*parts, rows * memory.running]))

@@ -41,33 +41,39 @@ class Sources(NamedTuple):
         return hashlib.sha256((text + "\0" + " ".join(self.options)).encode()).hexdigest()[:20]
 
 
-def sources(plan: Plan, dtype: torch.dtype, shared: bool, threads: int = THREADS) -> Sources:
+def sources(
+    plan: Plan, dtype: torch.dtype, *, shared: bool, segments: bool, threads: int = THREADS
+) -> Sources:
     """Return what is compiled for a layer and a kind of number.
 
     Args:
         plan: of the layer.
         dtype: of its numbers.
         shared: whether a block works in shared memory.
+        segments: whether a call can have several, of which the backward makes the records again.
         threads: of a block.
     """
     headers = {path.name: path.read_text() for path in sorted(SOURCES.glob("*.h"))}
     headers["kernel.cu"] = (SOURCES / "kernel.cu").read_text()
-    headers["sizes.h"] = sizes_text(plan)
+    headers["sizes.h"] = sizes_text(plan, segments=segments)
     memory = "DncMemory" if plan.problem.dnc else "NtmMemory"
     macros = {"NUMBER": NUMBERS[dtype], "MEMORY": memory, "THREADS": threads, "SHARED": int(shared)}
     return Sources(headers, (*OPTIONS, *(f"-DMEMNETS_{n}={value}" for n, value in macros.items())))
 
 
-def sizes_text(plan: Plan) -> str:
+def sizes_text(plan: Plan, *, segments: bool) -> str:
     """Write sizes.h: a Problem whose constants the compiler knows, and which has its layers in it.
 
     >>> import memnets
-    >>> "static constexpr Size slots = 128;" in sizes_text(Plan(memnets.NTM(9, 8).spec))
+    >>> text = sizes_text(Plan(memnets.NTM(9, 8).spec), segments=False)
+    >>> "static constexpr Size slots = 128;" in text
     True
     """
     problem = plan.problem
     lines = [f"static constexpr Size {name} = {getattr(problem, name)};" for name in CONSTANTS]
     lines.append("static constexpr Size links_every = 1;")
+    if not segments:
+        lines.append("static constexpr void* checkpoints = nullptr;")
     lines.append(_array("Field", "fields", plan.fields))
     if problem.dnc:
         lines.append(f"static constexpr DncPlaces places{_value(plan.dnc)};")

@@ -25,11 +25,11 @@ from tests.memnets.backends.test_fused import TOLERANCES, assert_agree, results
 SERVED = [case.name for case in TABLE if case.kernel]
 
 
-def agrees(layer: Any, x: torch.Tensor, *given: Any) -> None:
+def agrees(layer: Any, x: torch.Tensor, *given: Any, warps: int = 4) -> None:
     """With the reference, and in every order of the threads to the last bit."""
     found = []
     for order in ORDERS:
-        with emulated(order):
+        with emulated(order, 32 * warps):
             found.append(results(layer, "cuda", x, *given))
             if order == 0:
                 assert_agree(layer, x, *given, backend="cuda")
@@ -65,6 +65,14 @@ def test_sizes_around_a_vector(kind: Any, sizes: tuple[int, int]) -> None:
     options = {"read_heads": 5, "write_heads": 2, "hidden_size": 35, "dtype": torch.float64}
     layer = kind(3, 2, memory_size=sizes[0], word_size=sizes[1], **options)
     agrees(layer, torch.randn(2, 3, 3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("warps", [1, 2, 8])
+@pytest.mark.parametrize("name", ["dnc_lstm", "dnc_several_heads"])
+def test_warps_of_a_row_divide_its_links(name: str, warps: int) -> None:
+    """A block has one row; eight warps are more than have rows of a link to take."""
+    layer, lengths = BY_NAME[name].build(), torch.tensor([5, 3])
+    agrees(layer, inputs(batch=2), lengths, 2, warps=warps)
 
 
 def test_shifts_farther_than_the_memory_and_sharpness_with_a_limit() -> None:
@@ -152,16 +160,20 @@ def test_the_sizes_are_the_kernels(name: str) -> None:
 # ------------------------------------------------------------------------ what is compiled
 
 
-def test_a_kernel_is_for_one_layer_one_kind_of_number_and_one_place_to_work_in() -> None:
+def test_what_a_kernel_is_for() -> None:
+    """One layer, one kind of number, one place to work in, and one segment or several."""
     plans = [Plan(memnets.NTM(9, 8, memory_size=n).spec) for n in (16, 17)]
-    every = [*itertools.product(plans, TOLERANCES, (True, False))]
-    digests = [sources(*one).digest for one in every]
-    assert len(set(digests)) == 8
-    assert digests == [sources(*one).digest for one in every]
+
+    def digests() -> list[str]:
+        every = itertools.product(plans, TOLERANCES, (True, False), (True, False))
+        return [sources(*one, shared=a, segments=b).digest for *one, a, b in every]
+
+    assert len(set(digests())) == 16
+    assert digests() == digests()
 
 
 def test_infinity_has_a_literal() -> None:
-    text = sizes_text(Plan(memnets.NTM(9, 8).spec))
+    text = sizes_text(Plan(memnets.NTM(9, 8).spec), segments=True)
     assert "inf" not in text
     assert "1.7976931348623157e+308" in text
 
@@ -169,7 +181,8 @@ def test_infinity_has_a_literal() -> None:
 def test_a_compiled_kernel_is_kept(tmp_path: Any, monkeypatch: Any, caplog: Any) -> None:
     monkeypatch.setenv("MEMNETS_CACHE", str(tmp_path))
     monkeypatch.setattr("memnets.backends.cuda.nvrtc.compiled", lambda *given: (b"a cubin", ""))
-    made_of = sources(Plan(memnets.NTM(9, 8).spec), torch.float32, shared=True)
+    plan = Plan(memnets.NTM(9, 8).spec)
+    made_of = sources(plan, torch.float32, shared=True, segments=True)
     assert [kernels.cubin(made_of, "sm_90") for _ in range(2)] == 2 * [b"a cubin"]
     assert caplog.messages == [
         "memnets: compiling the kernel for sm_90, once for these sizes; this takes up to a minute."

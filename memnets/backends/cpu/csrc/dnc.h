@@ -35,7 +35,7 @@ class DncMemory {
 
   Size work_size() const {
     const Size passing = heads_at_once && places_.read_masks >= 0 ? 4 * shape_.word : 0;
-    return (scratch_rows() + link_columns + readers_ + retention_rows()) * shape_.length + padded<T>(passing);
+    return (scratch_rows() + link_columns() + readers_ + retention_rows()) * shape_.length + padded<T>(passing);
   }
   Size running_size() const { return links_ * shape_.slots * shape_.length; }
   Size state_size() const { return (1 + links_ + readers_ + writers_) * shape_.length; }
@@ -115,23 +115,24 @@ class DncMemory {
     write(shape_, writes(values, from, to), from.written, to.written, squares(to));
   }
 
+  // By all who take the row together, as is its backward.
   void access(const T* values, Record<T> from, Record<T> to, T* running, T* read_vectors) {
     T *before = from.kept, *after = to.kept;
     const Size length = shape_.length;
-    update_usage(shape_, usage_update(values, before), usage(before), usage(after));
-    write_weighting(values, from, to);
-    write_again(values, from, to);
+    if (leads()) {
+      update_usage(shape_, usage_update(values, before), usage(before), usage(after));
+      write_weighting(values, from, to);
+      write_again(values, from, to);
+    }
     for (Size h = 0; h < links_; ++h) {
       T* kept = to.links ? to.links + h * shape_.slots * length : nullptr;
       update_link(shape_, problem_.read_heads, links(before, after, h), kept,
                   running + h * shape_.slots * length,
                   directional(after) + h * length, directional(after) + (readers_ * links_ + h) * length,
                   links_ * length);
-      const T* w = write_weights(after) + h * length;
-      T* fresh = precedence(after) + h * length;
-      copy(fresh, w, length);
-      add_scaled(fresh, 1 - sum(w), precedence(before) + h * length, length);
     }
+    if (!leads()) return;
+    for (Size h = 0; h < links_; ++h) update_precedence(before, after, h);
     groups(readers_, [&](Size first, auto count) MEMNETS_ALWAYS {
       constexpr Size heads = decltype(count)::value;
       Query<T> queries[heads];
@@ -151,10 +152,12 @@ class DncMemory {
     T *before = from.kept, *after = to.kept;
     const Size length = shape_.length;
     T* d_directional = scratch_ + 6 * length;
-    reads_backward(values, d_values, to, carry, d_read_vectors, d_directional);
-    // From here the read weights' gradients are those of the step before.
-    fill(d_read_weights(carry), readers_ * length);
-    for (Size h = 0; h < links_; ++h) update_precedence_backward(before, after, carry, h);
+    if (leads()) {
+      reads_backward(values, d_values, to, carry, d_read_vectors, d_directional);
+      // From here the read weights' gradients are those of the step before.
+      fill(d_read_weights(carry), readers_ * length);
+      for (Size h = 0; h < links_; ++h) update_precedence_backward(before, after, carry, h);
+    }
     for (Size h = 0; h < links_; ++h) {
       const LinkGradients<T> d{d_link(carry, h),
                                d_write_weights(carry) + h * length,
@@ -165,6 +168,7 @@ class DncMemory {
                                links_ * length};
       update_link_backward(shape_, problem_.read_heads, links(before, after, h), before_links(past, h), d);
     }
+    if (!leads()) return;
     const WriteGradients<T> d_write{d_write_weights(carry), d_values + problem_.erase_vectors,
                                     d_values + problem_.write_vectors, d_retention()};
     if (d_write.kept) fill(d_write.kept, length);
@@ -181,7 +185,7 @@ class DncMemory {
   // What a pass takes of the slots side by side.
   T* columns() const { return scratch_ + scratch_rows() * shape_.length; }
   // [R, length]
-  T* d_contents() const { return columns() + link_columns * shape_.length; }
+  T* d_contents() const { return columns() + link_columns() * shape_.length; }
   // What is kept of each slot as freed ones are wiped, and its gradient; null where nothing is wiped.
   Size retention_rows() const { return places_.wipe ? 2 : 0; }
   T* retained() const { return places_.wipe ? d_contents() + readers_ * shape_.length : nullptr; }
@@ -450,7 +454,16 @@ class DncMemory {
     add_scaled(d_content, values[mode], d_weights, length);
   }
 
-  // p = (1 - sum w) p_before + w: d_precedence becomes that of the step before.
+  // p = (1 - sum w) p_before + w
+  void update_precedence(T* before, T* after, Size h) const {
+    const Size length = shape_.length;
+    const T* w = write_weights(after) + h * length;
+    T* fresh = precedence(after) + h * length;
+    copy(fresh, w, length);
+    add_scaled(fresh, 1 - sum(w), precedence(before) + h * length, length);
+  }
+
+  // d_precedence becomes that of the step before.
   void update_precedence_backward(T* before, T* after, T* carry, Size h) const {
     const Size length = shape_.length;
     const T* w = write_weights(after) + h * length;

@@ -1,6 +1,7 @@
 // The temporal link matrix of a DNC, for one row of the batch and one write head (docs/derivations.md,
 // update_link): a single pass over it updates it and reads it both ways, and a single pass goes
-// back. This is where a DNC's time goes: N * N numbers in, N * N out.
+// back. This is where a DNC's time goes: N * N numbers in, N * N out. Those who take a row together divide
+// the rows of its link.
 #pragma once
 
 #include "memory.h"
@@ -39,23 +40,41 @@ struct Links {
   const T* write_weights;  // [length] of this step
   const T* precedence;     // [length] of the step before
   const T* read_weights;   // [R, length] of the step before
-  T* columns;              // [link_columns, length]: room for what a pass takes of the slots
+  T* columns;              // [link_columns(), length]: room for what a pass takes of the slots
 };
 
-constexpr Size link_columns = 4 + 3 * 4 + 2 * most_past;
+// An array has at least one element.
+constexpr Size some(Size count) { return count ? count : 1; }
 
-// What a pass takes of one vector of slots, side by side, so that a single address leads to all of it.
+// Of a pass for four readers: what it takes, and what each who takes part adds up.
+constexpr Size link_taken = 2 + 2 * 4 + 2 * some(remakes_links ? most_past : 0), link_sums = 2 + 4;
+inline Size link_columns() { return link_taken + link_sums * members(); }
+
+// What a pass takes of one vector of slots, and what it adds up.
 template <class T, Size count>
-struct LinkColumn {
+struct LinkTaken {
   T write_weights[lanes<T>], precedence[lanes<T>], read_weights[count][lanes<T>];
+};
+template <class T, Size count>
+struct LinkSums {
   T backward[count][lanes<T>];
 };
+template <class T, Size count>
+using LinkColumns = Columns<LinkTaken<T, count>, LinkSums<T, count>>;
+
+// Of a part of all sums, what those who take a row together have added up.
+template <class T, class Columns, class Part>
+MEMNETS_INLINE Vector<T> summed(const Columns& columns, Size n, Part part) {
+  Vector<T> sum = load(part(columns.sums(n / lanes<T>, 0)));
+  for (Size m = 1; m < members(); ++m) sum = sum + load(part(columns.sums(n / lanes<T>, m)));
+  return sum;
+}
 
 // L_ij = (1 - w_i - w_j) L_ij + w_i p_j off the diagonal, in place; of all `count` readers, what is to be
 // summed for forward = L w_r, and backward += L^T w_r. Rows first ... first + rows - 1.
 template <class T, Size count, Size rows, Pass pass>
 MEMNETS_INLINE void link_rows(Shape shape, Links<T> links, Size first, T* kept_link, T* link,
-                              LinkColumn<T, count>* columns, Vector<T> (&ahead)[rows][count]) {
+                              LinkColumns<T, count> columns, Vector<T> (&ahead)[rows][count]) {
   Vector<T> kept[rows], to[rows], weight[rows][count];
   MEMNETS_UNROLL
   for (Size i = 0; i < rows; ++i) {
@@ -71,7 +90,8 @@ MEMNETS_INLINE void link_rows(Shape shape, Links<T> links, Size first, T* kept_l
   T* own = link + first * shape.length;
   T* record = pass == Pass::update_and_keep ? kept_link + first * shape.length : nullptr;
   along_rows<T>(shape.length, first, [&](Size n, auto meets) MEMNETS_ALWAYS {
-    LinkColumn<T, count>& column = columns[n / lanes<T>];
+    const LinkTaken<T, count>& column = columns.taken(n / lanes<T>);
+    LinkSums<T, count>& sums = columns.sums(n / lanes<T>);
     Vector<T> value[rows];
     MEMNETS_UNROLL
     for (Size i = 0; i < rows; ++i) {
@@ -88,43 +108,57 @@ MEMNETS_INLINE void link_rows(Shape shape, Links<T> links, Size first, T* kept_l
     MEMNETS_UNROLL
     for (Size r = 0; r < count; ++r) {
       const Vector<T> read = load(column.read_weights[r]);
-      Vector<T> back = load(column.backward[r]);
+      Vector<T> back = load(sums.backward[r]);
       MEMNETS_UNROLL
       for (Size i = 0; i < rows; ++i) {
         ahead[i][r] = multiply_add(value[i], read, ahead[i][r]);
         back = multiply_add(value[i], weight[i][r], back);
       }
-      store(back, column.backward[r]);
+      store(back, sums.backward[r]);
     }
   });
+}
+
+template <class T, Size count>
+MEMNETS_INLINE void take_columns(Shape shape, Links<T> links, LinkColumns<T, count> columns) {
+  for (Size n = 0; n < shape.length; n += lanes<T>) {
+    LinkTaken<T, count>& column = columns.taken(n / lanes<T>);
+    if (leads()) {
+      store(load(links.write_weights + n), column.write_weights);
+      store(load(links.precedence + n), column.precedence);
+    }
+    for (Size r = 0; r < count; ++r) {
+      if (leads()) store(load(links.read_weights + r * shape.length + n), column.read_weights[r]);
+      store(Vector<T>(0), columns.sums(n / lanes<T>).backward[r]);
+    }
+  }
 }
 
 template <class T, Size count, Pass pass>
 inline void link_pass(Shape shape, Links<T> links, T* kept, T* link, T* backward, T* forward,
                       Size stride) {
-  auto* columns = reinterpret_cast<LinkColumn<T, count>*>(links.columns);
-  for (Size n = 0; n < shape.length; n += lanes<T>) {
-    LinkColumn<T, count>& column = columns[n / lanes<T>];
-    store(load(links.write_weights + n), column.write_weights);
-    store(load(links.precedence + n), column.precedence);
-    for (Size r = 0; r < count; ++r) {
-      store(load(links.read_weights + r * shape.length + n), column.read_weights[r]);
-      store(Vector<T>(0), column.backward[r]);
-    }
-  }
+  const LinkColumns<T, count> columns(links.columns, shape.length / lanes<T>);
+  take_columns<T, count>(shape, links, columns);
+  row_barrier();  // all take what the first has stored, and the weights of a row's slot
+  const Interval own = own_rows(shape.slots, together);
   sums_of_rows<T, count, together>(
-      shape.slots,
+      own.end - own.first,
       [=](Size i, auto rows, auto& ahead) MEMNETS_ALWAYS {
-        link_rows<T, count, decltype(rows)::value, pass>(shape, links, i, kept, link, columns, ahead);
+        link_rows<T, count, decltype(rows)::value, pass>(shape, links, own.first + i, kept, link, columns,
+                                                         ahead);
       },
       [=](Size i, const T (&ahead)[count]) MEMNETS_ALWAYS {
         MEMNETS_UNROLL
-        for (Size r = 0; r < count; ++r) forward[r * stride + i] = ahead[r];
+        for (Size r = 0; r < count; ++r) forward[r * stride + own.first + i] = ahead[r];
       });
-  for (Size r = 0; r < count; ++r) zero_padding(forward + r * stride, shape.slots, shape.length);
-  for (Size n = 0; n < shape.length; n += lanes<T>)
-    for (Size r = 0; r < count; ++r)
-      store(load(columns[n / lanes<T>].backward[r]), backward + r * stride + n);
+  row_barrier();  // all sums are there
+  each_divided(count, [=](Size r) {
+    zero_padding(forward + r * stride, shape.slots, shape.length);
+    const auto part = [=](const LinkSums<T, count>& sums) MEMNETS_ALWAYS { return sums.backward[r]; };
+    for (Size n = 0; n < shape.length; n += lanes<T>)
+      store(summed<T>(columns, n, part), backward + r * stride + n);
+  });
+  row_barrier();  // the first goes on with them, all with the next readers
 }
 
 template <class T, Pass pass>
@@ -141,7 +175,6 @@ MEMNETS_SIZED void link_chunk(Size count, Shape shape, Links<T> links, T* kept, 
 template <class T>
 MEMNETS_SIZED void update_link(Shape shape, Size readers, Links<T> links, T* kept, T* link, T* backward,
                                T* forward, Size stride) {
-  barrier();  // all lanes take the weights of a row's slot
   for (Size r = 0; r < readers; r += 4) {
     const Size count = std::min<Size>(4, readers - r);
     if (r > 0)
@@ -176,16 +209,19 @@ struct PastLink {
   const T* precedence[most_past];
 };
 
-// An array has at least one element.
-constexpr Size some(Size count) { return count ? count : 1; }
-
-// As LinkColumn, for the way back.
+// As LinkTaken and LinkSums, for the way back.
 template <class T, Size count, Size past>
-struct LinkGradientColumn {
+struct LinkGradientTaken {
   T past_write_weights[some(past)][lanes<T>], past_precedence[some(past)][lanes<T>];
-  T write_weights[lanes<T>], precedence[lanes<T>], d_write_weights[lanes<T>], d_precedence[lanes<T>];
-  T read_weights[count][lanes<T>], d_backward[count][lanes<T>], d_read_weights[count][lanes<T>];
+  T write_weights[lanes<T>], precedence[lanes<T>];
+  T read_weights[count][lanes<T>], d_backward[count][lanes<T>];
 };
+template <class T, Size count>
+struct LinkGradientSums {
+  T write_weights[lanes<T>], precedence[lanes<T>], read_weights[count][lanes<T>];
+};
+template <class T, Size count, Size past>
+using LinkGradientColumns = Columns<LinkGradientTaken<T, count, past>, LinkGradientSums<T, count>>;
 
 // First the link before, of `past` steps before that; then the readings: d_link += d_f w^T + w d_b^T, and
 // the read weights' gradients, which need the link after (but for w p^T: added_link_backward); then, in
@@ -193,7 +229,7 @@ struct LinkGradientColumn {
 // by reader, and what the write weight does.
 template <class T, Size count, Size past, Size rows, bool update>
 MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, const PastLink<T>& from, Size first,
-                                       LinkGradients<T> d, LinkGradientColumn<T, count, past>* columns,
+                                       LinkGradients<T> d, LinkGradientColumns<T, count, past> columns,
                                        Vector<T> (&sums)[rows][count + 1]) {
   Vector<T> kept[rows], to[rows], ahead[rows][count], weight[rows][count];
   MEMNETS_UNROLL
@@ -221,9 +257,10 @@ MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, const PastLi
   const T* before = from.link + first * shape.length;
   T* d_link = d.link + first * shape.length;
   along_rows<T>(shape.length, first, [&](Size n, auto meets) MEMNETS_ALWAYS {
-    LinkGradientColumn<T, count, past>& column = columns[n / lanes<T>];
+    const LinkGradientTaken<T, count, past>& column = columns.taken(n / lanes<T>);
+    LinkGradientSums<T, count>& more = columns.sums(n / lanes<T>);
     const Vector<T> since = load(column.write_weights), previous = load(column.precedence);
-    Vector<T> d_since = load(column.d_write_weights), d_previous = load(column.d_precedence);
+    Vector<T> d_since = load(more.write_weights), d_previous = load(more.precedence);
     Vector<T> value[rows], old[rows], g[rows];
     MEMNETS_UNROLL
     for (Size i = 0; i < rows; ++i) {
@@ -243,7 +280,7 @@ MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, const PastLi
     MEMNETS_UNROLL
     for (Size r = 0; r < count; ++r) {
       const Vector<T> d_back = load(column.d_backward[r]), read = load(column.read_weights[r]);
-      Vector<T> d_read = load(column.d_read_weights[r]);
+      Vector<T> d_read = load(more.read_weights[r]);
       MEMNETS_UNROLL
       for (Size i = 0; i < rows; ++i) {
         d_read = multiply_add(ahead[i][r], value[i], d_read);
@@ -251,7 +288,7 @@ MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, const PastLi
         g[i] = multiply_add(ahead[i][r], read, g[i]);
         g[i] = multiply_add(weight[i][r], d_back, g[i]);
       }
-      store(d_read, column.d_read_weights[r]);
+      store(d_read, more.read_weights[r]);
     }
     MEMNETS_UNROLL
     for (Size i = 0; i < rows; ++i) {
@@ -264,8 +301,8 @@ MEMNETS_INLINE void link_rows_backward(Shape shape, Links<T> links, const PastLi
       }
       store(g[i], d_link + i * shape.length + n);
     }
-    store(d_since, column.d_write_weights);
-    store(d_previous, column.d_precedence);
+    store(d_since, more.write_weights);
+    store(d_previous, more.precedence);
   });
 }
 
@@ -284,16 +321,18 @@ MEMNETS_INLINE void added_link_backward(Shape shape, Links<T> links, LinkGradien
   }
 }
 
-template <class T, Size count, Size past, bool update>
-inline void link_pass_backward(Shape shape, Links<T> links, const PastLink<T>& from,
-                               LinkGradients<T> d) {
-  auto* columns = reinterpret_cast<LinkGradientColumn<T, count, past>*>(links.columns);
+template <class T, Size count, Size past>
+MEMNETS_INLINE void take_columns_backward(Shape shape, Links<T> links, const PastLink<T>& from,
+                                          LinkGradients<T> d, LinkGradientColumns<T, count, past> columns) {
   for (Size n = 0; n < shape.length; n += lanes<T>) {
-    LinkGradientColumn<T, count, past>& column = columns[n / lanes<T>];
+    LinkGradientSums<T, count>& sums = columns.sums(n / lanes<T>);
+    store(Vector<T>(0), sums.write_weights);
+    store(Vector<T>(0), sums.precedence);
+    for (Size r = 0; r < count; ++r) store(Vector<T>(0), sums.read_weights[r]);
+    if (!leads()) continue;
+    LinkGradientTaken<T, count, past>& column = columns.taken(n / lanes<T>);
     store(load(links.write_weights + n), column.write_weights);
     store(load(links.precedence + n), column.precedence);
-    store(Vector<T>(0), column.d_write_weights);
-    store(Vector<T>(0), column.d_precedence);
     for (Size step = 0; step < past; ++step) {
       store(load(from.write_weights[step] + n), column.past_write_weights[step]);
       store(load(from.precedence[step] + n), column.past_precedence[step]);
@@ -301,29 +340,45 @@ inline void link_pass_backward(Shape shape, Links<T> links, const PastLink<T>& f
     for (Size r = 0; r < count; ++r) {
       store(load(links.read_weights + r * shape.length + n), column.read_weights[r]);
       store(load(d.backward + r * d.stride + n), column.d_backward[r]);
-      store(Vector<T>(0), column.d_read_weights[r]);
     }
   }
+}
+
+template <class T, Size count, Size past, bool update>
+inline void link_pass_backward(Shape shape, Links<T> links, const PastLink<T>& from,
+                               LinkGradients<T> d) {
+  using Taken = LinkGradientTaken<T, count, past>;
+  using Sums = LinkGradientSums<T, count>;
+  constexpr std::size_t row = lanes<T> * sizeof(T);
+  static_assert(sizeof(Taken) <= link_taken * row && sizeof(Sums) <= link_sums * row);
+  const LinkGradientColumns<T, count, past> columns(links.columns, shape.length / lanes<T>);
+  take_columns_backward<T, count, past>(shape, links, from, d, columns);
+  row_barrier();  // all take what the first has stored, and the weights of a row's slot
+  const Interval own = own_rows(shape.slots, together);
   sums_of_rows<T, count + 1, together>(
-      shape.slots,
+      own.end - own.first,
       [&](Size i, auto rows, auto& sums) MEMNETS_ALWAYS {
-        link_rows_backward<T, count, past, decltype(rows)::value, update>(shape, links, from, i, d, columns,
-                                                                          sums);
+        link_rows_backward<T, count, past, decltype(rows)::value, update>(shape, links, from, own.first + i,
+                                                                          d, columns, sums);
       },
       [=](Size i, const T (&sums)[count + 1]) MEMNETS_ALWAYS {
-        d.write_weights[i] += sums[count];
+        d.write_weights[own.first + i] += sums[count];
         MEMNETS_UNROLL
-        for (Size r = 0; r < count; ++r) d.read_weights[r * shape.length + i] += sums[r];
+        for (Size r = 0; r < count; ++r) d.read_weights[r * shape.length + own.first + i] += sums[r];
       });
-  const auto add = [](const T* more, T* to) MEMNETS_ALWAYS { store(load(to) + load(more), to); };
-  for (Size n = 0; n < shape.length; n += lanes<T>) {
-    const LinkGradientColumn<T, count, past>& column = columns[n / lanes<T>];
-    add(column.d_write_weights, d.write_weights + n);
-    add(column.d_precedence, d.precedence + n);
-    for (Size r = 0; r < count; ++r)
-      add(column.d_read_weights[r], d.read_weights + r * shape.length + n);
-  }
-  for (Size r = 0; r < count; ++r) added_link_backward(shape, links, d, r);
+  row_barrier();  // all sums are there
+  const auto add = [&](auto part, T* to) MEMNETS_ALWAYS {
+    for (Size n = 0; n < shape.length; n += lanes<T>)
+      store(load(to + n) + summed<T>(columns, n, part), to + n);
+  };
+  each_divided(2 + count, [&](Size k) {
+    const Size r = k - 2;
+    if (k == 0) return add([](const Sums& sums) { return sums.write_weights; }, d.write_weights);
+    if (k == 1) return add([](const Sums& sums) { return sums.precedence; }, d.precedence);
+    add([=](const Sums& sums) { return sums.read_weights[r]; }, d.read_weights + r * shape.length);
+    added_link_backward(shape, links, d, r);
+  });
+  row_barrier();  // the first goes on with them, all with the next readers
 }
 
 template <class T, Size past, bool update>
@@ -354,7 +409,6 @@ MEMNETS_SIZED void link_chunks_backward(Shape shape, Size readers, Links<T> link
 template <class T>
 MEMNETS_SIZED void update_link_backward(Shape shape, Size readers, Links<T> links,
                                         const PastLink<T>& from, LinkGradients<T> d) {
-  barrier();  // all lanes take the weights of a row's slot
   static_assert(most_past == 3);
   if constexpr (remakes_links) {
     if (from.steps == 1) return link_chunks_backward<T, 1>(shape, readers, links, from, d);

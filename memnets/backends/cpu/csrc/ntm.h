@@ -68,6 +68,7 @@ class NtmMemory {
   }
 
   void access(const T* values, Record<T> before, Record<T> after, T*, T* read_vectors) {
+    if (!leads()) return;
     const Size readers = problem_.read_heads;
     for (Size i = readers; i < heads_; ++i) focus(i, values, before, before, after);
     write_again(values, before, after);
@@ -85,6 +86,7 @@ class NtmMemory {
 
   void access_backward(const T* values, T* d_values, Record<T> before, Record<T> after, const Past<T>&,
                        T* carry, const T* d_read_vectors) {
+    if (!leads()) return;
     const Size readers = problem_.read_heads;
     if (!problem_.read_first)
       reads_backward(values, d_values, after, before, after, carry, d_read_vectors);

@@ -1,5 +1,5 @@
 // The loop over time, for a thread's own rows of the batch: forward, then backward. On a GPU a block of
-// warps stands for a thread, and each of its rows is one warp's; it has no more rows than warps.
+// warps stands for a thread, and as many of them take each of its rows together.
 //
 // Rows do not see each other, so that a thread takes its rows through all steps without waiting for
 // another. The controller's products are for all of a thread's rows at once; the memory runs row by
@@ -41,7 +41,7 @@ class Rows {
       if (p_.checkpoints && t % p_.span == 0) keep(t);
       for (Size l = 0; l < p_.depth; ++l) layer_forward(t, l);
       interface_forward(t);
-      each_row([&](Size b) {
+      each_row_together([&](Size b) {
         if (t < length(b)) memory_forward(t, b);
       });
       if constexpr (Weights::inputs_and_readout)
@@ -71,11 +71,11 @@ class Rows {
     for (Size t = p_.time - 1; t >= 0; --t) {
       // The forward left the records of the last span; those of the others are made again.
       const bool last = t == p_.time - 1;
-      const bool gone = last ? p_.records_spent != 0 : p_.checkpoints && (t + 1) % p_.span == 0;
-      if (gone) repeat(t - t % p_.span, t + 1);
+      const bool gone = last ? p_.records_spent != 0 : (t + 1) % p_.span == 0;
+      if (p_.checkpoints && gone) repeat(t - t % p_.span, t + 1);
       if constexpr (Weights::inputs_and_readout)
         if (p_.d_y) readout_backward(t);
-      each_row([&](Size b) { memory_backward(t, b); });
+      each_row_together([&](Size b) { memory_backward(t, b); });
       interface_backward(t);
       for (Size l = p_.depth - 1; l >= 0; --l) layer_backward(t, l);
       if (p_.starts)
@@ -87,12 +87,18 @@ class Rows {
   }
 
  private:
-  // Calls body(b) for each row; when it returns, all rows are done.
+  // Calls body(b) for each row, in all who take it together; when it returns, all rows are done.
+  template <class Body>
+  MEMNETS_INLINE void each_row_together(Body body) const {
+    for (Size b = first_ + worker(); b < first_ + count_; b += workers()) body(b);
+    block_barrier();
+  }
+  // In the first of them alone.
   template <class Body>
   MEMNETS_INLINE void each_row(Body body) const {
-    if (leads())
-      for (Size b = first_ + worker(); b < first_ + count_; b += workers()) body(b);
-    block_barrier();
+    each_row_together([&](Size b) MEMNETS_ALWAYS {
+      if (leads()) body(b);
+    });
   }
   Size length(Size b) const { return p_.lengths ? p_.lengths[b] : p_.time; }
   // Whether the row begins anew before step t.
@@ -189,25 +195,29 @@ class Rows {
 
   // The records of the steps from `from` to `to`, from the state at `from` and the kept values.
   void repeat(Size from, Size to) {
-    each_row([&](Size b) {
+    each_row_together([&](Size b) {
       if (from >= length(b)) return;
-      const Record<T> begun = record(from, b);
-      const T* kept = checkpoint(from, b);
-      copy(begun.written, kept, written_);
-      if (!whole()) {
-        copy(begun.kept, kept + written_, memory_.state_size());
-        copy(begun.links, kept + written_ + memory_.state_size(), links_);
-        memory_.go_on(begun, running(b));
-      }
+      if (leads()) go_on(from, b);
       for (Size t = from; t < std::min(to, length(b)); ++t) {
         if (whole()) {
-          memory_.write_again(values(t, b), before(t, b), record(t + 1, b));
+          if (leads()) memory_.write_again(values(t, b), before(t, b), record(t + 1, b));
           continue;
         }
-        if (starts(t, b)) memory_.go_on(fresh(b), running(b));
+        if (starts(t, b) && leads()) memory_.go_on(fresh(b), running(b));
         memory_.access(values(t, b), before(t, b), record(t + 1, b), running(b), unused_);
       }
     });
+  }
+
+  // From the state that was kept before step t.
+  void go_on(Size t, Size b) {
+    const Record<T> begun = record(t, b);
+    const T* kept = checkpoint(t, b);
+    copy(begun.written, kept, written_);
+    if (whole()) return;
+    copy(begun.kept, kept + written_, memory_.state_size());
+    copy(begun.links, kept + written_ + memory_.state_size(), links_);
+    memory_.go_on(begun, running(b));
   }
 
   T* values(Size t, Size b) const { return at(p_.values, kept(t) * p_.batch + b, p_.numbers); }
@@ -294,6 +304,7 @@ class Rows {
   void memory_forward(Size t, Size b) {
     T* vectors = at(p_.read_vectors, int64_t(t) * p_.batch + b, reads_);
     memory_.access(values(t, b), before(t, b), record(t + 1, b), running(b), vectors);
+    if (!leads()) return;
     barrier();  // each head's vector is a row of its own
     for (Size l = 0; l < p_.depth; ++l) {
       const Layer& layer = p_.layers[l];
@@ -313,19 +324,28 @@ class Rows {
 
   void memory_backward(Size t, Size b) {
     T* d_raw = at(p_.d_raw, int64_t(t) * p_.batch + b, p_.numbers);
-    if (t >= length(b)) return fill(d_raw, p_.numbers);
     T* carry = carry_ + (b - first_) * memory_.carry_size();
     T* d_reads = d_reads_ + (b - first_) * reads_;
+    if (t >= length(b)) {
+      if (leads()) fill(d_raw, p_.numbers);
+      return;
+    }
+    if (leads()) reads_backward(t, b, carry, d_reads);
+    memory_.access_backward(values(t, b), d_values_, before(t, b), record(t + 1, b), past(t, b), carry,
+                            d_reads);
+    if (!leads()) return;
+    field_values_backward(p_.fields, p_.fields_count, raw(t, b), values(t, b), d_values_, d_raw);
+    fill(d_reads, reads_);
+  }
+
+  // What is there of the gradients of the memory and the read vectors after step t.
+  void reads_backward(Size t, Size b, T* carry, T* d_reads) {
     if (t + 1 == length(b)) start_backward(b, carry, d_reads);
     if (p_.d_read_vectors) {
       add(d_reads, at(p_.d_read_vectors, int64_t(t) * p_.batch + b, reads_), reads_);
     }
     if (p_.d_y) add(d_reads, d_seen_ + (b - first_) * (outputs_ + reads_) + outputs_, reads_);
     barrier();  // all lanes take all of d_reads
-    memory_.access_backward(values(t, b), d_values_, before(t, b), record(t + 1, b), past(t, b), carry,
-                            d_reads);
-    field_values_backward(p_.fields, p_.fields_count, raw(t, b), values(t, b), d_values_, d_raw);
-    fill(d_reads, reads_);
   }
 
   // A row's backward begins at its own last step, from the gradient of its final state.

@@ -64,13 +64,19 @@ using HeadVectors = std::vector<Vector<T>>;
 // Which of those who share rows takes a row, and how many they are.
 constexpr Size worker() { return 0; }
 constexpr Size workers() { return 1; }
+// Which of those who take one row together this is, and how many they are. The first goes through the
+// row's steps; the others come to the passes over its links.
+constexpr Size member() { return 0; }
+constexpr Size members() { return 1; }
 constexpr bool leads() { return true; }
 // The first of the numbers that are this thread's alone, and how far apart they are.
 constexpr Size lane() { return 0; }
 constexpr Size lanes_apart = 1;
 
-// Until all lanes are here, and see what the others stored; until all who share rows are.
+// Until all lanes are here, and see what the others stored; until all who take this row together are;
+// until all who share rows are.
 MEMNETS_INLINE void barrier() {}
+MEMNETS_INLINE void row_barrier() {}
 MEMNETS_INLINE void block_barrier() {}
 
 // Stores a number that all lanes know.
@@ -94,6 +100,30 @@ class RowSums {
   // After the last of `count` rows.
   template <class Take>
   MEMNETS_INLINE void finish(Size, Take) {}
+};
+
+// Of `count` rows in whole groups, those that are a member's own: from `first` to `end`.
+struct Interval {
+  Size first, end;
+};
+constexpr Interval own_rows(Size count, Size) { return {0, count}; }
+
+// What a pass over a link takes of each vector of slots, and what it adds up there: side by side, so that
+// a single address leads to all of it.
+template <class Taken, class Sums>
+class Columns {
+ public:
+  template <class T>
+  Columns(T* place, Size) : columns_(reinterpret_cast<Column*>(place)) {}
+  MEMNETS_INLINE Taken& taken(Size index) const { return columns_[index].taken; }
+  MEMNETS_INLINE Sums& sums(Size index, Size = 0) const { return columns_[index].sums; }
+
+ private:
+  struct Column {
+    Taken taken;
+    Sums sums;
+  };
+  Column* columns_;
 };
 
 template <class T>

@@ -50,6 +50,12 @@ MEMNETS_INLINE void blocks(Size length, Body body) {
   for (; start < length; start += lanes<T>) body(start, Count<1>());
 }
 
+// Calls body(n) for every n: each is that of one of those who take a row together.
+template <class Body>
+MEMNETS_INLINE void each_divided(Size count, Body body) {
+  for (Size n = member(); n < count; n += members()) body(n);
+}
+
 // Calls body(first, Count<heads>) for up to four heads at once: what is loaded serves all of them.
 template <class Body>
 MEMNETS_INLINE void groups(Size heads, Body body) {

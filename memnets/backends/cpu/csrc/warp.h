@@ -45,11 +45,16 @@ inline Size lane() { return threadIdx.x % 32; }
 constexpr Size lanes_apart = 32;
 inline Size worker() { return threadIdx.y; }
 inline Size workers() { return blockDim.y; }
-// Whether this is the first of its row's warps, which alone goes through the row's steps.
-inline bool leads() { return threadIdx.x < 32; }
+// Which of the row's warps this is, and how many it has. The first goes through the row's steps; the
+// others come to the passes over its links.
+inline Size member() { return threadIdx.x / 32; }
+inline Size members() { return blockDim.x / 32; }
+inline bool leads() { return member() == 0; }
 inline Size thread_of_block() { return threadIdx.y * blockDim.x + threadIdx.x; }
 inline Size threads_of_block() { return blockDim.y * blockDim.x; }
 inline void barrier() { __syncwarp(); }
+// One of the 15 barriers that a block has besides its own.
+inline void row_barrier() { __barrier_sync_count(threadIdx.y + 1, blockDim.x); }
 inline void block_barrier() { __syncthreads(); }
 inline void prefetch(const void*) {}
 
@@ -235,6 +240,33 @@ class RowSums {
   }
 
   T earlier_[5][many];  // of 2^level rows each
+};
+
+// Of `count` rows in whole groups, those that are a member's own: from `first` to `end`.
+struct Interval {
+  Size first, end;
+};
+inline Interval own_rows(Size count, Size group) {
+  const Size groups = (count + group - 1) / group, most = (groups + members() - 1) / members() * group;
+  return {std::min(count, member() * most), std::min(count, (member() + 1) * most)};
+}
+
+// What a pass over a link takes of each vector of slots, and what each member adds up there.
+template <class Taken, class Sums>
+class Columns {
+ public:
+  template <class T>
+  Columns(T* place, Size vectors)
+      : taken_(reinterpret_cast<Taken*>(place)),
+        sums_(reinterpret_cast<Sums*>(taken_ + vectors)),
+        vectors_(vectors) {}
+  Taken& taken(Size index) const { return taken_[index]; }
+  Sums& sums(Size index, Size of = member()) const { return sums_[of * vectors_ + index]; }
+
+ private:
+  Taken* taken_;
+  Sums* sums_;
+  Size vectors_;
 };
 
 template <class T>
