@@ -36,9 +36,9 @@ class Launch(NamedTuple):
     rows: int
     """Of the batch, for a block."""
     arena: Tensor
-    """[blocks, numbers that one works with]; none where it works in shared memory, which takes"""
+    """[blocks, numbers that one works with]; [blocks, 0] where one works in shared memory."""
     shared: int
-    """bytes."""
+    """Bytes of shared memory that a block works with."""
 
 
 class DeviceProblems(Problems):

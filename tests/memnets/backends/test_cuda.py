@@ -14,7 +14,7 @@ import memnets
 from memnets.backends.cpu.plan import Plan, Problem
 from memnets.backends.cuda import driver, kernels, node
 from memnets.backends.cuda.sizes import memory_sizes
-from memnets.backends.cuda.sources import sizes_text, sources
+from memnets.backends.cuda.sources import Sources, sizes_text, sources
 from memnets.parts.controllers import Stack
 from memnets.parts.heads import Heads
 from memnets.parts.location import ContentAndLocation
@@ -208,6 +208,27 @@ def test_what_a_kernel_is_started_with(most: int, monkeypatch: Any) -> None:
     assert (arena.value or 0, size.value) == (one.arena.data_ptr(), one.arena.shape[1])
     assert bytes(problem) == bytes(one.problem) + b"".join(map(bytes, one.layers))
     assert len(bytes(problem)) == ctypes.sizeof(Problem) + 2 * ctypes.sizeof(one.layers[0])
+
+
+def test_only_calls_of_several_segments_have_a_kernel_that_makes_records_again(
+    monkeypatch: Any,
+) -> None:
+    asked: list[str] = []
+
+    def functions(made_of: Sources, *given: Any) -> tuple[str, str]:
+        asked.append(made_of.headers["sizes.h"])
+        return "forward", "backward"
+
+    monkeypatch.setattr(kernels, "_functions", functions)
+    monkeypatch.setattr(kernels.driver, "start", lambda *given: None)
+    launch = kernels.launch
+    for every in (None, 2):
+        layer = BY_NAME["ntm_lstm"].build(backend=memnets.Backend("cuda", checkpoint_every=every))
+        with emulated() as launched:
+            layer(inputs())[0].sum().backward()
+        for one in launched:
+            launch(one)
+    assert ["checkpoints = nullptr" in text for text in asked] == [True, True, False, False]
 
 
 def test_more_shared_memory_than_any_kernel_has_is_asked_for(monkeypatch: Any) -> None:
