@@ -64,7 +64,7 @@ def main(
     repositories = peers.Repositories(ntm_repository, dnc_repository)
     parts = [("machine", lambda: machine(there))]
     for kind in ("NTM", "DNC"):
-        parts += [(f"{kind}: agreement", lambda kind=kind: agreement(kind, there))]
+        parts += [(f"{kind}: agreement", lambda kind=kind: agreement(kind, there, batches))]
         parts += [(f"{kind}: finite differences", lambda kind=kind: differences(kind, there))]
     for case in sized(cases, batches, steps):
         parts += [(case.title, lambda case=case: times(case, there, rounds, repositories))]
@@ -109,9 +109,11 @@ def machine(device: torch.device) -> dict[str, Any]:
 # ---------------------------------------------------------------------------- is it right?
 
 
-def results(layer: memnets.MemoryLayer, backend: str, x: Tensor) -> list[Tensor]:
+def results(
+    layer: memnets.MemoryLayer, backend: str, x: Tensor, segment: int | None = None
+) -> list[Tensor]:
     """Outputs, final state, gradients of x and of every parameter, in float64 on the CPU."""
-    layer.backend = backend
+    layer.backend, layer.checkpoint_every = backend, segment
     x = x.clone().requires_grad_()
     lengths = [1 + row % x.shape[0] for row in range(x.shape[1])]
     y, state = layer(x, lengths=lengths)
@@ -121,23 +123,35 @@ def results(layer: memnets.MemoryLayer, backend: str, x: Tensor) -> list[Tensor]
     return [one.detach().cpu().double() for one in (*made, *found)]
 
 
-def agreement(kind: str, device: torch.device) -> dict[str, Any]:
-    """How far from the reference in float64, of each result's largest number; and three runs."""
+def agreement(kind: str, device: torch.device, batches: tuple[int, ...]) -> dict[str, Any]:
+    """Whether it agrees in both precisions: with each batch, by which a block has one row or more,
+    and in several segments, for which another kernel is compiled.
+    """
     found: dict[str, Any] = {}
     for dtype in (torch.float64, torch.float32):
-        torch.manual_seed(0)
-        layer = contestants.layer(replace(SMALL, kind=kind), "reference", torch.float64)
-        x = contestants.inputs(SMALL, torch.float64)
-        expected = results(layer, "reference", x)
-        layer.to(device, dtype)
-        runs = [results(layer, KERNEL, x.to(device, dtype)) for _ in range(3)]
-        largest = max(
-            float((one - other).abs().max() / other.abs().max().clamp_min(1e-30))
-            for one, other in zip(runs[0], expected, strict=True)
-        )
-        again = [torch.equal(*pair) for run in runs[1:] for pair in zip(runs[0], run, strict=True)]
-        found[str(dtype)] = {"difference": largest, "three runs to the same bits": all(again)}
+        for batch, segment in (*((batch, None) for batch in batches), (batches[0], 2)):
+            name = f"{dtype}, batch {batch}" + (f", segments of {segment}" if segment else "")
+            case = replace(SMALL, kind=kind, batch=batch)
+            found[name] = difference(case, segment, device, dtype)
     return found
+
+
+def difference(
+    case: Case, segment: int | None, device: torch.device, dtype: torch.dtype
+) -> dict[str, Any]:
+    """How far from the reference in float64, of each result's largest number; and three runs."""
+    torch.manual_seed(0)
+    layer = contestants.layer(case, "reference", torch.float64)
+    x = contestants.inputs(case, torch.float64)
+    expected = results(layer, "reference", x)
+    layer.to(device, dtype)
+    runs = [results(layer, KERNEL, x.to(device, dtype), segment) for _ in range(3)]
+    largest = max(
+        float((one - other).abs().max() / other.abs().max().clamp_min(1e-30))
+        for one, other in zip(runs[0], expected, strict=True)
+    )
+    again = [torch.equal(*pair) for run in runs[1:] for pair in zip(runs[0], run, strict=True)]
+    return {"difference": largest, "three runs to the same bits": all(again)}
 
 
 def differences(kind: str, device: torch.device) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from memnets.backends.cuda import nvrtc
 from memnets.backends.cuda.sources import NUMBERS, Sources, sources
 
 ARCHITECTURES = ("sm_80", "sm_90")
-MOST_STACK = {"NTM": 512, "DNC": 2048}
+MOST_STACK = {"NTM": 512, "DNC": 3072}
 """Bytes of a thread's stack, where what does not fit into registers goes too."""
 ASKED = "--ptxas-options=--verbose"
 

@@ -2,7 +2,8 @@
 // lanes are padded (N) or end in a part of a vector.
 //
 // Number n of a row is loaded and stored by the lane n % lanes alone, so that loops over rows need no
-// barrier. barrier() stands where a lane needs what another has stored.
+// barrier. barrier() stands where a lane needs what another has stored, row_barrier() where another of those
+// who take the row together has.
 #pragma once
 
 #include "functions.h"
