@@ -231,14 +231,28 @@ def test_only_calls_of_several_segments_have_a_kernel_that_makes_records_again(
     assert ["checkpoints = nullptr" in text for text in asked] == [True, True, False, False]
 
 
-def test_more_shared_memory_than_any_kernel_has_is_asked_for(monkeypatch: Any) -> None:
+@pytest.fixture
+def called(monkeypatch: Any) -> mock.MagicMock:
     """The driver's calls, of which none can run here."""
-    called = mock.MagicMock()
-    for name in ("cuModuleLoadData", "cuModuleGetFunction", "cuFuncSetAttribute"):
-        getattr(called, name).return_value = 0
-    monkeypatch.setattr(driver, "library", lambda: called)
+    made = mock.MagicMock()
+    for name in ("cuModuleLoadData", "cuModuleGetFunction", "cuFuncSetAttribute", "cuCtxGetDevice"):
+        getattr(made, name).return_value = 0
+    monkeypatch.setattr(driver, "library", lambda: made)
     monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
+    return made
+
+
+def test_how_much_shared_memory_a_block_can_have(called: mock.MagicMock) -> None:
+    def found(place: Any, number: Any, device: Any) -> int:
+        place._obj.value = 232448 if number.value == 97 else 0
+        return 0
+
+    called.cuDeviceGetAttribute.side_effect = found
+    assert driver.attribute(driver.MOST_SHARED, torch.device("cuda", 0)) == 232448
+
+
+def test_more_shared_memory_than_any_kernel_has_is_asked_for(called: mock.MagicMock) -> None:
     for shared, asked in ((0, []), (166912, [(8, 166912)])):
         driver.function(b"a cubin", "memnets_forward", torch.device("cuda", 0), shared)
         given = called.cuFuncSetAttribute.call_args_list
