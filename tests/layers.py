@@ -254,6 +254,7 @@ TABLE = [
     Case("ntm_ctrnn", ntm(controller="ctrnn"), kernel=False),
     Case("ntm_ctrnn_rk4", ntm(controller="ctrnn_rk4"), kernel=False),
     Case("ntm_indrnn", ntm(controller="indrnn"), kernel=False),
+    Case("ntm_short_convolution", ntm(controller="short_convolution"), kernel=False),
     Case(
         "ntm_gru_residual",
         ntm(controller=stack(cell="gru", num_layers=3, residual=True)),

@@ -31,6 +31,9 @@ from memnets.parts.controllers.lstm_peephole import PeepholeLSTMCell as Peephole
 from memnets.parts.controllers.mtrnn import MTRNNCell as MTRNNCell
 from memnets.parts.controllers.registry import CELLS as CELLS
 from memnets.parts.controllers.registry import register as register
+from memnets.parts.controllers.short_convolution import (
+    ShortConvolutionCell as ShortConvolutionCell,
+)
 from memnets.parts.controllers.stack import Controller as Controller
 from memnets.parts.controllers.stack import Stack as Stack
 from memnets.parts.controllers.stack import made_controller as made_controller
