@@ -31,20 +31,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def finish(folder: Path, flags: Sequence[str]) -> int:
     """Train to the end, from wherever the run is, then evaluate on the grid."""
     sequences, slots, *flags = flags
-    if not is_finished(folder):
-        if (folder / "config.json").is_file():
-            run_arguments = ["--resume", str(folder)]
-        else:
-            shutil.rmtree(folder, ignore_errors=True)  # killed before anything was in it
-            run_arguments = [*flags, "--folder", str(folder.parent), "--name", folder.name]
-        status = train.main([*run_arguments, "--wandb", "disabled"])
-        if status:
-            return status
+    status = finish_training(folder, flags)
+    if status:
+        return status
     memory_size = None if slots == "None" else int(slots)
     if not (folder / generalisation.file_name(memory_size)).is_file():
         evaluation = ["--evaluate", str(folder), "--sequences", sequences]
         return train.main([*evaluation, "--memory-size", slots])
     return 0
+
+
+def finish_training(folder: Path, flags: Sequence[str]) -> int:
+    """Train to the end, from wherever the run is; return the exit status."""
+    if is_finished(folder):
+        return 0
+    if (folder / "config.json").is_file():
+        run_arguments = ["--resume", str(folder)]
+    else:
+        shutil.rmtree(folder, ignore_errors=True)  # killed before anything was in it
+        run_arguments = [*flags, "--folder", str(folder.parent), "--name", folder.name]
+    return train.main([*run_arguments, "--wandb", "disabled"])
 
 
 @contextlib.contextmanager

@@ -18,8 +18,7 @@ import torch
 import tyro
 
 import tasks
-import train
-from experiments.job import locked
+from experiments.job import finish_training, locked
 from experiments.kept import write
 from memnets.inspect import palette
 from training.evaluate.solved import outcome_of
@@ -167,12 +166,7 @@ def finish(part: Part, runs: Path) -> int:
     """Train a part from seed 0, or go on; return the exit status."""
     folder = part.folder(runs)
     with locked(folder):
-        if is_finished(folder):
-            return 0
-        begun = (folder / "config.json").is_file()
-        place = ["--folder", str(runs), "--name", folder.name, "--run.pictures", "False"]
-        flags = ["--resume", str(folder)] if begun else [*shlex.split(part.flags), *place]
-        return train.main([*flags, "--wandb", "disabled"])
+        return finish_training(folder, [*shlex.split(part.flags), "--run.pictures", "False"])
 
 
 def found(part: Part, folder: Path) -> dict[str, Any]:

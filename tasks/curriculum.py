@@ -3,7 +3,7 @@
 A curriculum chooses among the levels of a task (tasks/levels.py), from 1, the easiest. It is a
 frozen dataclass of options; what it has learned is a state of plain numbers and lists, which
 `start` makes and every `update` returns anew, so that it can be saved as JSON and continued
-exactly.
+exactly. `reached` in a state, where it has that, is the highest level so far: metrics show it.
 
 >>> import torch
 >>> from tasks.copy import Copy

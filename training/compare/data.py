@@ -19,6 +19,8 @@ from training.report.tracker import in_sections
 
 POINTS = 500
 """of a curve; longer ones are thinned by means"""
+AXES = ("step", "sequences", "seconds", "core_seconds")
+"""of a row, which are no curves of their own"""
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,7 @@ def curves(run: Found) -> dict[str, dict[str, list[float | None]]]:
     seconds = 0.0
     for row in run.rows:
         seconds = row.get("seconds", seconds)  # a row of an evaluation has the time of the last
-        values = {k: v for k, v in row.items() if k not in ("step", "sequences", "seconds")}
+        values = {k: v for k, v in row.items() if k not in AXES}
         for name, value in in_sections(values).items():
             curve = found.setdefault(name, {"sequences": [], "seconds": [], "values": []})
             curve["sequences"].append(row["sequences"])

@@ -51,7 +51,7 @@ def _is(value: Any, hint: Any) -> bool:
     return hint is Any or isinstance(value, hint)
 
 
-OPTIONAL = ("curriculum", "non_finite", "processes", "runtime")
+OPTIONAL = ("core_seconds", "curriculum", "non_finite", "processes", "runtime")
 """What checkpoints from before there was such a thing lack."""
 
 

@@ -14,6 +14,7 @@ SECTIONS = {
     "learning_rate": "optimizer",
     "sequences_per_second": "speed",
     "seconds": "speed",
+    "core_seconds": "speed",
 }
 
 

@@ -93,6 +93,7 @@ class _Records:
         self._config, self._training, self._folder = config, training, folder
         self._metrics, self._tracker = metrics, tracker
         self._begun = time.perf_counter() - training.seconds
+        self._core_begun = time.process_time() - training.core_seconds
         self.sums = MetricSums(training.sums)
         self._media = MediaLogger(config, training.task, tracker)
 
@@ -104,6 +105,9 @@ class _Records:
         row["learning_rate"] = self._training.optimizer.param_groups[0]["lr"]
         row["sequences_per_second"] = console.rate()
         row["seconds"] = time.perf_counter() - self._begun
+        row["core_seconds"] = time.process_time() - self._core_begun
+        if "reached" in self._training.curriculum:
+            row["reached"] = float(self._training.curriculum["reached"])
         row["non_finite_steps"] = self._training.non_finite["steps"]
         self._record(row)
         console.show(row, self._training.step * self._config.run.batch_size)
@@ -156,6 +160,7 @@ class _Records:
     def _note_state(self) -> None:
         self._training.sums = self.sums.read()
         self._training.seconds = time.perf_counter() - self._begun
+        self._training.core_seconds = time.process_time() - self._core_begun
 
     def _record(self, row: dict[str, float], step: int | None = None) -> None:
         step = self._training.step if step is None else step

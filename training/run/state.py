@@ -47,6 +47,8 @@ class Training:
     step: int = 0
     seconds: float = 0.0
     """time spent training, over all parts of the run"""
+    core_seconds: float = 0.0
+    """processor time of this process in it, which does not grow while the run waits for others"""
     best: dict[str, float] = field(default_factory=dict)
     """the evaluation of the lowest cost so far"""
     sums: dict[str, float] = field(default_factory=dict)
@@ -92,7 +94,8 @@ def restore(config: Config, saved: dict[str, Any], ranks: Ranks | None = None) -
             torch.cuda.set_rng_state(saved["generators"]["cuda"], config.device)
         for name in ("step", "seconds", "best", "sums", "wandb_id"):
             setattr(training, name, saved[name])
-        # A run from before there were curricula, or skipped steps, has none of them to restore.
+        # What a run from before there was such a thing lacks begins now.
+        training.core_seconds = saved.get("core_seconds", training.core_seconds)
         training.curriculum = saved.get("curriculum", training.curriculum)
         training.non_finite = saved.get("non_finite", training.non_finite)
     return training
@@ -141,6 +144,7 @@ def snapshot(config: Config, training: Training) -> dict[str, Any]:
         "step": training.step,
         "sequences": training.step * config.run.batch_size,
         "seconds": training.seconds,
+        "core_seconds": training.core_seconds,
         "best": training.best,
         "sums": training.sums,
         "non_finite": training.non_finite,

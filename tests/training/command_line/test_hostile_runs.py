@@ -274,7 +274,7 @@ def checkpoint_of(more: list[str]) -> tuple[Any, dict[str, Any]]:
 
 CHECKPOINT_VALUES = (..., None, "x", [], torch.zeros(2, 3, 4))
 PLAIN = {"seconds", "sequences", "wandb_id", "best", "sums", "runtime", "non_finite"}
-PLAIN |= {"processes", "streams", "cuda"}
+PLAIN |= {"core_seconds", "processes", "streams", "cuda"}
 """Parts of which another value could be a real one, or that may be missing, as that of a GPU."""
 
 

@@ -132,6 +132,27 @@ def test_checkpoints_hold_the_time_until_their_own_step():
     assert seconds[10] <= checkpoint.load(last("run"))["seconds"]
 
 
+def test_processor_time_goes_on_after_a_resume():
+    more = ["--name", "run", "--run.log-every", "1"]
+    assert train.main(arguments(steps=4, more=more)) == 0
+    before = checkpoint.load(last("run"))["core_seconds"]
+    assert train.main(["--resume", "runs/run", "--run.sequences", "32"]) == 0
+    lines = Path("runs/run/metrics.jsonl").read_text().splitlines()
+    times = [row["core_seconds"] for row in map(json.loads, lines) if "core_seconds" in row]
+    assert len(times) == 8
+    assert times == sorted(times)
+    assert 0 < times[3] <= before < times[4] < before + 60
+
+
+def test_a_checkpoint_without_processor_time_counts_it_from_now():
+    assert train.main(arguments(steps=4, more=["--name", "run"])) == 0
+    saved = torch.load(last("run"), weights_only=True)
+    del saved["core_seconds"]
+    torch.save(saved, last("run"))
+    assert train.main(["--resume", "runs/run", "--run.sequences", "32"]) == 0
+    assert checkpoint.load(last("run"))["core_seconds"] > 0
+
+
 def test_a_damaged_checkpoint_is_a_clear_error(capsys):
     assert train.main(arguments(steps=10, more=["--name", "run"])) == 0
     last("run").write_bytes(b"rubbish")

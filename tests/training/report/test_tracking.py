@@ -62,6 +62,7 @@ def test_an_offline_run_holds_everything(capsys):
         "optimizer/learning_rate",
         "speed/sequences_per_second",
         "speed/seconds",
+        "speed/core_seconds",
     ):
         assert all(np.isfinite(row[name]) for row in logged), name
     validated = [row for row in run.rows if "validation/wrong_bits" in row]

@@ -102,6 +102,7 @@ def test_the_level_decides_the_batches_and_is_logged():
     assert train.main(arguments("copy", steps=20, more=more)) == 0
     trained = [row for row in rows(Path("runs/run")) if "loss" in row]
     assert [row["level"] for row in trained] == [min(1 + step // 2, 8) for step in range(20)]
+    assert [row["reached"] for row in trained] == [min(1 + step // 2, 8) for step in range(1, 21)]
     # 2 bits a vector, so at most about 2 bits for every vector of the level at first
     assert trained[0]["bits_per_sequence"] < 3
     assert trained[-1]["bits_per_sequence"] > 8
@@ -109,7 +110,7 @@ def test_the_level_decides_the_batches_and_is_logged():
 
 def test_a_fixed_curriculum_without_a_level_is_the_task_as_it_is():
     assert train.main(arguments("copy", steps=4, more=[*LEVELS, "--name", "run"])) == 0
-    assert all("level" not in row for row in rows(Path("runs/run")))
+    assert not any({"level", "reached"} & set(row) for row in rows(Path("runs/run")))
     training = start(parse(arguments("copy", more=LEVELS)))
     lengths = {len(training.task.sample(1, training.data).mask) // 2 for _ in range(200)}
     assert lengths == set(range(1, 9))
