@@ -188,14 +188,24 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     # Seed 1 of five is not there after 24,000 sequences.
     ("copy", "sam"): {**SPARSE, "model.word_size": 32, "run.sequences": 40_000},
     ("associative_recall", "sam"): {**FINDING, "model.word_size": 32, "run.sequences": 60_000},
-    # For --curriculum doubling, at a rate that stays. The h of a recurrent cell depends on what came
-    # before as much as on the key.
+    # For --curriculum doubling, at a rate that stays. The h of a recurrent cell depends on what
+    # came before as much as on the key.
     ("pair_recall", "sam"): {
         **FINDING,
         "optimizer.cooldown": 0.0,
         "model.word_size": 64,
         "model.controller": "feedforward_tanh",
         "run.sequences": 20_000,
+    },
+    # The same; a key comes a step before its value.
+    ("key_value_recall", "sam"): {
+        **FINDING,
+        "optimizer.cooldown": 0.0,
+        "model.word_size": 64,
+        "model.addressing.top_k": 8,
+        "model.addressing.strength_bias": 10.0,
+        "model.controller": "short_convolution",
+        "run.sequences": 40_000,
     },
 }
 
@@ -206,6 +216,7 @@ SEEN: dict[tuple[str, str], str] = {
     ("copy", "sam"): "docs/sparse.md",
     ("associative_recall", "sam"): "docs/sparse.md",
     ("pair_recall", "sam"): "docs/sparse.md",
+    ("key_value_recall", "sam"): "docs/sparse.md",
 }
 """the pages that have the figures of a recipe, where it is not docs/results.md"""
 
