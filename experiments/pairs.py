@@ -73,7 +73,7 @@ LESSONS = {
     "mqar": Lesson(
         "--task key_value_recall --task.keys 1024 --task.values 1024 --task.slots 1 "
         f"--task.min-pairs 16 --task.max-pairs 1000 {DOUBLING}",
-        26_000,
+        28_000,
         (16, 64, 256, 512, 1000),
         symbol,
     ),

@@ -11,7 +11,7 @@ MODEL_SIZES = {
     "ntm": MEMORY_SIZES,
     "dnc": MEMORY_SIZES,
     "neural_stack": MEMORY_SIZES,
-    "sam": MEMORY_SIZES,
+    "sam": [*MEMORY_SIZES, "--model.addressing.top-k", "4"],
     "sdnc": [*MEMORY_SIZES, "--model.links", "2"],
     "lstm": ["--model.hidden-size", "4"],
     "rnn": ["--model.controller.hidden-size", "4"],
