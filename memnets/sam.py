@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from memnets.arguments import check_positional
-from memnets.backends.registry import Backend, sparse_step
+from memnets.backends.reference import Unrolled
+from memnets.backends.registry import Backend, sparse_step, sparse_steps
 from memnets.checks import check_part, check_sizes
 from memnets.layer import MemoryLayer
 from memnets.parts.controllers import Stack
@@ -34,6 +35,7 @@ from memnets.parts.sparse_memory import SparseMemory
 from memnets.parts.start import Start
 from memnets.parts.store import InPlace, words_of
 from memnets.registry import register
+from memnets.state import State
 
 
 class SAMFields(NamedTuple):
@@ -285,6 +287,10 @@ class SAM(MemoryLayer):
         count = self.addressing.top_k
         places = count + (self.product_keys is None)
         return initial_access(memory, self.read_heads, self.write_heads, count, places)
+
+    def at_once(self, x: Tensor, state: State) -> Unrolled | None:
+        """Do all steps of x [T, B, I] by the kernel, or nothing, where it returns None."""
+        return sparse_steps(self, x, state) if type(self) is SAM else None
 
     def access(self, parameters: Any, memory: SAMMemory) -> tuple[Tensor, SAMMemory]:
         """Do one step on the memory with this layer's settings."""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from memnets.arguments import check_positional
-from memnets.backends.registry import Backend, sparse_step
+from memnets.backends.reference import Unrolled
+from memnets.backends.registry import Backend, sparse_step, sparse_steps
 from memnets.checks import check_part, check_sizes
 from memnets.interface import Field, Table, simplex
 from memnets.layer import MemoryLayer
@@ -31,6 +32,7 @@ from memnets.parts.start import Start
 from memnets.parts.store import InPlace
 from memnets.registry import register
 from memnets.sam import INITIAL_MEMORY, check_heads, initial_access
+from memnets.state import State
 
 
 class SDNCParameters(NamedTuple):
@@ -246,6 +248,10 @@ class SDNC(MemoryLayer):
             precedence_slots=nothing.expand(rows, self.links),
             precedence_weights=zero.expand(rows, self.links),
         )
+
+    def at_once(self, x: Tensor, state: State) -> Unrolled | None:
+        """Do all steps of x [T, B, I] by the kernel, or nothing, where it returns None."""
+        return sparse_steps(self, x, state) if type(self) is SDNC else None
 
     def access(self, parameters: Any, memory: SDNCMemory) -> tuple[Tensor, SDNCMemory]:
         """Do one step on the memory with this layer's settings."""

@@ -20,6 +20,7 @@ from memnets.backends.compiled import compiled
 from memnets.backends.cpu import graphs
 from memnets.backends.cpu.engines import ENGINES
 from memnets.backends.cpu.host import Host
+from memnets.backends.cpu.sparse_sequence import steps as steps_in_place
 from memnets.backends.cpu.sparse_step import step as sparse_step_in_place
 from memnets.backends.cuda.device import Device
 from memnets.backends.reference import Starts, Unrolled, reference
@@ -298,6 +299,17 @@ def unroll(
     if state is None:
         state = layer.initial_state(x.shape[1])
     return backend(layer, x, state, lengths, every, starts)
+
+
+def sparse_steps(layer: Any, x: Tensor, state: State) -> Unrolled | None:
+    """Several steps of a sparse memory by the kernel: see `memnets.backends.cpu.sparse_sequence`.
+
+    None, and nothing is done, where the layer is to do one after another.
+    """
+    if layer.backend not in ("auto", "fused") or torch.compiler.is_compiling():
+        return None
+    found = steps_in_place(layer, x, state)
+    return None if found is None else Unrolled(*found)
 
 
 def sparse_step(

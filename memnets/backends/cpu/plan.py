@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import nn
 
-from memnets.backends.cpu.sparse_plan import SparseStep
+from memnets.backends.cpu.sparse_plan import SparseSequence, SparseStep
 from memnets.backends.spec import ControllerSpec, Spec, TableSpec
 from memnets.interface import Activation, bounded, oneplus, positive, real, simplex, unit
 from memnets.parts.content import Content
@@ -156,6 +156,7 @@ STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     DncPlaces,
     Problem,
     SparseStep,
+    SparseSequence,
 )
 
 

@@ -1,13 +1,13 @@
 """What the kernel is told about a step of a sparse memory: see csrc/sparse_problem.h.
 
-Axes: B batch, N memory slots, W word, R read heads, H write heads; K words that a head reads, L links
-of a word.
+Axes: B batch, N memory slots, W word, R read heads, H write heads; K words that a head reads,
+L links of a word.
 """
 
 from __future__ import annotations
 
 import ctypes
-from ctypes import c_double, c_int64, c_void_p
+from ctypes import POINTER, c_double, c_int64, c_void_p
 
 
 class SparseStep(ctypes.Structure):
@@ -28,6 +28,7 @@ class SparseStep(ctypes.Structure):
         ),
         *((n, c_void_p) for n in ("next_write_slots", "next_write_weights")),
         *((n, c_void_p) for n in ("next_precedence_slots", "next_precedence_weights")),
+        ("heads_row", c_int64),
         *((n, c_void_p) for n in ("read_keys", "read_strengths", "write_gates", "reuse_gates")),
         *((n, c_void_p) for n in ("write_vectors", "read_modes", "read_vectors")),
         *((n, c_void_p) for n in ("rows", "kept", "merged")),
@@ -38,4 +39,20 @@ class SparseStep(ctypes.Structure):
         *((n, c_void_p) for n in ("d_next_write_weights", "d_read_weights", "d_read_keys")),
         *((n, c_void_p) for n in ("d_read_strengths", "d_write_gates", "d_reuse_gates")),
         *((n, c_void_p) for n in ("d_write_vectors", "d_read_modes")),
+    ]
+
+
+class SparseSequence(ctypes.Structure):
+    """Several steps of a layer whose controller is one LSTM."""
+
+    _fields_ = [
+        *((n, c_int64) for n in ("time", "hidden", "numbers", "fields_count")),
+        ("fields", c_void_p),
+        ("first", POINTER(SparseStep)),
+        ("input_stride", c_int64),
+        *((n, c_void_p) for n in ("input_weights", "own_weights", "interface_weights")),
+        *((n, c_void_p) for n in ("interface_bias", "gates", "cell", "h", "read_vectors")),
+        *((n, c_void_p) for n in ("raw", "values", "d_h", "d_read_vectors", "d_cell")),
+        *((n, c_void_p) for n in ("d_gates", "d_raw", "d_values", "d_start_h")),
+        *((n, c_void_p) for n in ("d_start_reads", "d_weights")),
     ]

@@ -7,7 +7,7 @@
 #include "layout.h"
 #include "ntm.h"
 #include "sequence.h"
-#include "sparse_step.h"
+#include "sparse_sequence.h"
 #include "weights.h"
 
 namespace memnets {
@@ -183,6 +183,17 @@ MEMNETS_EXPORT int64_t memnets_sparse_step(const memnets::SparseStep* step) {
 MEMNETS_EXPORT void memnets_sparse_step_backward(const memnets::SparseStep* step) {
   const memnets::FlushDenormals flushing;
   for (int64_t b = 0; b < step->batch; ++b) memnets::SparseRow<Number>(*step, b).backward();
+}
+
+// Several steps; returns how many were done, less than all if the state names slots that there are not.
+MEMNETS_EXPORT int64_t memnets_sparse_sequence(const memnets::SparseSequence* sequence) {
+  const memnets::FlushDenormals flushing;
+  return memnets::SparseSteps<Number>(*sequence).forward();
+}
+
+MEMNETS_EXPORT void memnets_sparse_sequence_backward(const memnets::SparseSequence* sequence) {
+  const memnets::FlushDenormals flushing;
+  memnets::SparseSteps<Number>(*sequence).backward();
 }
 
 // How many numbers of a row of the batch a step keeps for its backward.

@@ -5,7 +5,7 @@
 // of a word. Every tensor is contiguous. Numbers are of the library's kind, slots and times int64_t.
 #pragma once
 
-#include "simd.h"
+#include "problem.h"
 
 namespace memnets {
 
@@ -45,7 +45,9 @@ struct SparseStep {
   int64_t* next_precedence_slots;
   void* next_precedence_weights;
 
-  // What the heads receive, and what they read.
+  // What the heads receive, each and its gradient with rows `heads_row` apart, 0 where it is contiguous;
+  // and what they read.
+  int64_t heads_row;
   const void* read_keys;        // [B, R, W]
   const void* read_strengths;   // [B, R]
   const void* write_gates;      // [B, H]
@@ -82,6 +84,33 @@ struct SparseStep {
   void* d_reuse_gates;
   void* d_write_vectors;
   void* d_read_modes;
+};
+
+// Several steps of a layer whose controller is one LSTM: what has a time axis begins at the first.
+struct SparseSequence {
+  int64_t time, hidden, numbers, fields_count;
+  Field* fields;
+  SparseStep* first;       // its tensors of the state have T + 1 times, all else T; d_ tensors have none
+  int64_t input_stride;    // of input_weights
+  void* input_weights;     // [4 * hidden, R * W], for what was read
+  void* own_weights;       // [4 * hidden, hidden]
+  void* interface_weights;  // [numbers, hidden]
+  void* interface_bias;
+  void* gates;             // [T, B, 4 * hidden]: the part of the input and the biases; then activated
+  void* cell;              // [T + 1, B, hidden]
+  void* h;                 // [T + 1, B, hidden]
+  void* read_vectors;      // [T + 1, B, R * W]
+  void* raw;               // [T, B, numbers]
+  void* values;            // [T, B, numbers]
+  const void* d_h;             // [T, B, hidden], may be null
+  const void* d_read_vectors;  // [T, B, R * W], may be null
+  void* d_cell;            // [B, hidden]: of the last in, of the first out
+  void* d_gates;           // [T, B, 4 * hidden]: of what the activations take
+  void* d_raw;             // [T, B, numbers]
+  void* d_values;          // [B, numbers], for a step
+  void* d_start_h;         // [B, hidden]
+  void* d_start_reads;     // [B, R * W]
+  void* d_weights;         // [B, R, K], for a step
 };
 
 }  // namespace memnets

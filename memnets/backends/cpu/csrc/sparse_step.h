@@ -92,6 +92,12 @@ class SparseRow {
     return all ? all + b * size : nullptr;
   }
 
+  // As `numbers`, of what the heads receive.
+  template <class Pointer>
+  auto heads(Pointer* all, Size size) const {
+    return numbers(all, 0) + b * (p.heads_row ? p.heads_row : size);
+  }
+
   const Size* last_slots() const { return part(p.read_slots, reads); }
   Size* write_slots() const { return part(p.next_write_slots, places); }
   T* words() const { return numbers(p.memory, slots * word); }
@@ -129,8 +135,8 @@ class SparseRow {
     T* weights = numbers(p.next_write_weights, places);
     Size latest = p.written[b];
     for (Size h = 0; h < p.write_heads; ++h) {
-      const T gate = numbers(p.write_gates, p.write_heads)[h];
-      const T reuse = numbers(p.reuse_gates, p.write_heads)[h];
+      const T gate = heads(p.write_gates, p.write_heads)[h];
+      const T reuse = heads(p.reuse_gates, p.write_heads)[h];
       for (Size k = h * count; k < (h + 1) * count; ++k) {
         open[k] = last_slots()[k] < p.written[b];
         last[k] = open[k] ? before[k] : T(0);
@@ -151,7 +157,7 @@ class SparseRow {
     const T* weights = numbers(p.next_write_weights, places);
     for (Size h = 0; h < p.write_heads; ++h) std::fill_n(words() + unused(h) * word, word, T(0));
     for (Size i = 0; i < places; ++i)
-      add_times(weights[i], numbers(p.write_vectors, p.write_heads * word) + i / (count + 1) * word,
+      add_times(weights[i], heads(p.write_vectors, p.write_heads * word) + i / (count + 1) * word,
                 words() + write_slots()[i] * word, word);
     if constexpr (std::is_same_v<T, float>)
       if (p.sketch)
@@ -165,10 +171,10 @@ class SparseRow {
     const T* weights = numbers(p.d_next_write_weights, places);
     T* d_last = numbers(p.d_read_weights, reads);
     for (Size h = 0; h < p.write_heads; ++h) {
-      const T* vector = numbers(p.write_vectors, p.write_heads * word) + h * word;
-      T* d_vector = numbers(p.d_write_vectors, p.write_heads * word) + h * word;
-      const T gate = numbers(p.write_gates, p.write_heads)[h];
-      const T reuse = numbers(p.reuse_gates, p.write_heads)[h];
+      const T* vector = heads(p.write_vectors, p.write_heads * word) + h * word;
+      T* d_vector = heads(p.d_write_vectors, p.write_heads * word) + h * word;
+      const T gate = heads(p.write_gates, p.write_heads)[h];
+      const T reuse = heads(p.reuse_gates, p.write_heads)[h];
       T d_gate = 0, d_reuse = 0;
       std::fill_n(d_vector, word, T(0));
       for (Size k = 0; k <= count; ++k) {
@@ -184,8 +190,8 @@ class SparseRow {
         d_reuse += gate * d_weight * (k < count ? last[from] : T(-1));
         if (k < count && open[from]) d_last[from] += reuse * gate * d_weight;
       }
-      numbers(p.d_write_gates, p.write_heads)[h] = d_gate;
-      numbers(p.d_reuse_gates, p.write_heads)[h] = d_reuse;
+      heads(p.d_write_gates, p.write_heads)[h] = d_gate;
+      heads(p.d_reuse_gates, p.write_heads)[h] = d_reuse;
     }
     if (resting) return;
     for (Size h = 0; h < p.write_heads; ++h)
@@ -197,7 +203,7 @@ class SparseRow {
   // Of a SAM this is what is read; of an SDNC what is found by content, which it may read.
   void read_by_content(Size written) const {
     std::vector<Size> found(reads);
-    const Search wanted{words(), numbers(p.read_keys, p.read_heads * word), &written, found.data(),
+    const Search wanted{words(), heads(p.read_keys, p.read_heads * word), &written, found.data(),
                         p.sketched ? p.sketch + b * p.sketch_row : nullptr, 1, slots * word,
                         p.read_heads, word, slots, count, p.sketch_row, p.epsilon};
     search<T>(wanted);
@@ -215,8 +221,8 @@ class SparseRow {
 
   SparseRead<T> found_by(Size head) const {
     return {count, word, T(p.epsilon), found_words + head * count * word,
-            numbers(p.read_keys, p.read_heads * word) + head * word,
-            numbers(p.read_strengths, p.read_heads)[head]};
+            heads(p.read_keys, p.read_heads * word) + head * word,
+            heads(p.read_strengths, p.read_heads)[head]};
   }
 
   // Of gradients that are null, 0.
@@ -229,8 +235,8 @@ class SparseRow {
       const T d_strength = found_by(h).backward(
           content + first, d.data(), d_vectors ? d_vectors + h * word : nullptr,
           [&](Size k) { return gradient(found_rows()[first + k]); },
-          numbers(p.d_read_keys, p.read_heads * word) + h * word);
-      numbers(p.d_read_strengths, p.read_heads)[h] = d_strength;
+          heads(p.d_read_keys, p.read_heads * word) + h * word);
+      heads(p.d_read_strengths, p.read_heads)[h] = d_strength;
     }
   }
 
@@ -274,7 +280,7 @@ class SparseRow {
   DirectedRead<T> along(Size head, const Size* found) const {
     const Size first = head * count, ways = 2 * count * links;
     return {count,           links,           last_slots() + first, numbers(p.read_weights, reads) + first,
-            found,           content + first, numbers(p.read_modes, 3 * p.read_heads) + 3 * head,
+            found,           content + first, heads(p.read_modes, 3 * p.read_heads) + 3 * head,
             link_weights + head * ways,       part(p.merged, p.read_heads * (ways + count)) + head * (ways + count)};
   }
 
@@ -307,7 +313,7 @@ class SparseRow {
     }
     for (Size h = 0; h < p.read_heads; ++h)
       along(h, nullptr).backward(d.data() + h * count, numbers(p.d_read_weights, reads) + h * count,
-                                 numbers(p.d_read_modes, 3 * p.read_heads) + 3 * h,
+                                 heads(p.d_read_modes, 3 * p.read_heads) + 3 * h,
                                  d_content.data() + h * count);
     read_by_content_backward(d_content.data(), nullptr);
   }
