@@ -36,7 +36,6 @@ from memnets.checks import autocasts
 from memnets.interface import Interface
 from memnets.parts.controllers import Controller, LSTMCell
 from memnets.parts.sparse import Sparse
-from memnets.parts.store import InPlace
 from memnets.state import State
 
 
@@ -52,6 +51,12 @@ class Sequence(NamedTuple):
     fields: ctypes.Array[Field]
     carried: dict[str, Tensor]
     """[T + 1, B, ...]: what is carried on without a gradient, by its names in the state"""
+    trains: bool
+    """whether a backward may follow"""
+
+
+UNTRAINED = 64
+"""How many steps are done at once where no backward follows: what they make is not kept."""
 
 
 def steps(layer: Any, x: Tensor, state: State) -> tuple[Tensor, Tensor, State] | None:
@@ -68,21 +73,31 @@ def steps(layer: Any, x: Tensor, state: State) -> tuple[Tensor, Tensor, State] |
     Raises:
         ValueError: if the state names slots that there are not.
     """
-    if not _are_known(layer, x, state):
-        return None
-    memory, settings = state.memory, layer.addressing
-    sizes = sizes_of(memory, settings, layer.write_heads)
-    if sizes is None:
+    sizes = sizes_of(state.memory, layer.addressing, layer.write_heads)
+    if sizes is None or not _are_known(layer, x, state):
         return None
     tables, fields = places(tables_of(layer.interface.tables))
     where = {name: place for table in tables for name, place in table.items()}
-    names = ("steps", "written", "read_slots", *(PRECEDENCE if sizes.links else ()))
+    known_fields = (Field * len(fields))(*fields)
+    trains = torch.is_grad_enabled()
+    hidden, reads = [], []
+    for part in x.split(len(x) if trains else UNTRAINED):
+        call = Sequence(sizes, layer.addressing, state.memory, where, known_fields, {}, trains)
+        h, vectors, state = _run(call, layer, part, state)
+        hidden.append(h)
+        reads.append(vectors)
+    if len(hidden) == 1:
+        return hidden[0], reads[0], state
+    return torch.cat(hidden), torch.cat(reads), state
+
+
+def _run(call: Sequence, layer: Any, x: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+    memory, words = call.memory, call.memory.memory
+    names = ("steps", "written", "read_slots", *(PRECEDENCE if call.sizes.links else ()))
     carried = {name: _timed(getattr(memory, name), len(x)) for name in names}
-    call = Sequence(sizes, settings, memory, where, (Field * len(fields))(*fields), carried)
-    words: InPlace = memory.memory
     ((h, cell),) = state.controller
     given = words.token, memory.read_weights, x, state.read_vectors, h, cell
-    made = _Steps.apply(call, *given, *_weights(layer))
+    made = _Steps.apply(call._replace(carried=carried), *given, *_weights(layer))
     token, hidden, reads, cell, read_weights, write_weights, write_slots = made
     after = {name: one[-1].clone() for name, one in carried.items()}
     after |= {"read_weights": read_weights, "write_weights": write_weights}
@@ -130,180 +145,178 @@ class _Steps(Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        call: Sequence,
-        token: Tensor,
-        read_weights: Tensor,
-        x: Tensor,
-        reads: Tensor,
-        h: Tensor,
-        cell: Tensor,
-        *weights: Tensor,
+        ctx: Any, call: Sequence, token: Tensor, last: Tensor, x: Tensor, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
-        sizes, settings, memory, where, fields, carried = call
-        words: InPlace = memory.memory
-        buffer, kept = words.buffer, any(ctx.needs_input_grad)
-        time, batch, inputs = x.shape
-        x, *weights = (one.contiguous() for one in (x, *weights))
-        of_input, own, *biases, interface, bias = weights
-        numbers, hidden = interface.shape
-        made = {
-            "gates": torch.addmm(
-                biases[0] + biases[1], x.view(-1, inputs), of_input[:, :inputs].t()
-            ),
-            "cell": _timed(cell, time),
-            "h": _timed(h, time),
-            "read_vectors": _timed(reads, time),
-            "raw": x.new_empty(time, batch, numbers),
-            "values": x.new_empty(time, batch, numbers),
-            "read_weights": _timed(read_weights, time),
-        }
-        writes = batch, sizes.write_heads, sizes.count + 1
-        written = x.new_empty(time, *writes), carried["steps"].new_empty(time, *writes)
-        recorded, undone, kept_places = records(sizes, time, memory), [None] * time, {}
+        sizes, buffer = call.sizes, call.memory.memory.buffer
+        kept = call.trains and any(ctx.needs_input_grad)
+        x, weights = x.contiguous(), [one.contiguous() for one in tensors[3:]]
+        made = _made(call, last, x, tensors[:3], weights)
+        recorded, places, undone = records(sizes, len(x), call.memory), {}, [None] * len(x)
         if kept and buffer.restores:
-            kept_places, undone = undo(sizes, memory, recorded["rows"])
-        step = SparseStep(
-            *sizes,
-            settings.read_first,
-            settings.threshold,
-            settings.similarity_epsilon,
-            **sketch(words, memory.written, time * sizes.write_heads + sizes.count),
-            **addresses({**in_place(memory), **carried, **recorded, **kept_places}),
-            **addresses({f"next_{name}": one[1] for name, one in carried.items()}),
-            next_write_weights=written[0].data_ptr(),
-            next_write_slots=written[1].data_ptr(),
-            next_read_weights=made["read_weights"][1].data_ptr(),
-            heads_row=numbers,
-        )
-        ctx.step = step
-        problem = SparseSequence(
-            time,
-            hidden,
-            numbers,
-            len(fields),
-            ctypes.addressof(fields),
-            ctypes.pointer(step),
-            of_input.shape[1],
-        )
-        ctx.problem, ctx.fields, ctx.where = problem, fields, where
-        _point(problem, step, made, where, (of_input, own, interface, bias))
-        step.read_vectors = made["read_vectors"][1].data_ptr()
+            places, undone = undo(sizes, call.memory, recorded["rows"])
+        step = _step(call, made, {**recorded, **places})
+        problem = _problem(call, step, made, weights)
         done = load(x.dtype).memnets_sparse_sequence(ctypes.byref(problem))
+        ctx.call, ctx.step = call._replace(memory=None, carried={}), step
         ctx.buffer, ctx.before = buffer, buffer.version
         for one in undone:
             buffer.count(one)
-        if done < time:
+        if done < len(x):
             raise no_such_slots(sizes.slots)
         ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(last := written[1][-1].clone())
         if kept:
             ctx.graph = buffer.graph(ctx.needs_input_grad[1])
             ctx.noted = ctx.graph.note(recorded.pop("rows").view(-1))
-            ctx.save_for_backward(
-                x, of_input, own, interface, bias, *made.values(), *recorded.values()
-            )
+            saved = {name: made[name] for name in SAVED} | recorded
+            ctx.save_for_backward(x, *weights, *saved.values())
         outputs = made["h"][1:], made["read_vectors"][1:], made["cell"][-1]
-        weightings = made["read_weights"][-1], written[0][-1]
-        return token.clone(), *(one.clone() for one in (*outputs, *weightings)), last
+        outputs += tuple(made[name][-1] for name in ("read_weights", *WRITTEN))
+        results = tuple(one.clone() for one in outputs)
+        ctx.mark_non_differentiable(results[-1])
+        return token.clone(), *results
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any,
-        d_token: Tensor | None,
-        d_h: Tensor | None,
-        d_reads: Tensor | None,
-        d_cell: Tensor | None,
-        *d_weightings: Tensor | None,
+        ctx: Any, d_token: Tensor | None, *d_results: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        x, of_input, own, interface, bias, *saved = ctx.saved_tensors
-        buffer = ctx.buffer
-        made = dict(zip(MADE, saved, strict=False))
-        time, batch, inputs = x.shape
+        x, *saved = ctx.saved_tensors
+        weights, buffer = saved[:6], ctx.buffer
+        made = dict(zip((*SAVED, "kept", "merged"), saved[6:], strict=False))
         step = SparseStep.from_buffer_copy(ctx.step)
-        problem = SparseSequence.from_buffer_copy(ctx.problem)
-        problem.first = ctypes.pointer(step)
-        recorded = {name: made.pop(name) for name in ("kept", "merged") if name in made}
-        _point(problem, step, made, ctx.where, (of_input, own, interface, bias))
-        found = {
-            "d_cell": torch.zeros_like(made["cell"][0]) if d_cell is None else d_cell.clone(),
-            "d_gates": torch.empty_like(made["gates"]),
-            "d_raw": torch.empty_like(made["raw"]),
-            "d_values": torch.empty_like(made["values"][0]),
-            "d_start_h": torch.empty_like(made["h"][0]),
-            "d_start_reads": torch.empty_like(made["read_vectors"][0]),
-            "d_weights": torch.empty_like(made["read_weights"][0]),
-        }
-        for name, one in (("d_h", d_h), ("d_read_vectors", d_reads)):
-            if one is not None:
-                found[name] = one.contiguous()
-        set_addresses(problem, found)
-        d_last = torch.empty_like(found["d_weights"])
-        heads = {f"d_{name}": found["d_values"][:, place:] for name, place in ctx.where.items()}
-        incoming = ("d_next_read_weights", "d_next_write_weights")
-        coming = {
-            name: one.contiguous()
-            for name, one in zip(incoming, d_weightings[:2], strict=True)
-            if one is not None
-        }
-        gradient = ctx.graph.gradient(buffer.values)
-        pointed = {
-            "gradient": gradient,
-            "rows": ctx.graph.places(ctx.noted),
-            "d_read_weights": d_last,
-        }
-        set_addresses(step, {**recorded, **heads, **coming, **pointed})
+        d_last = torch.empty_like(made["read_weights"][0])
+        recorded = {name: made[name] for name in ("kept", "merged") if name in made}
+        recorded["gradient"] = ctx.graph.gradient(buffer.values)
+        recorded["rows"] = ctx.graph.places(ctx.noted)
+        set_addresses(step, {**recorded, "d_read_weights": d_last})
+        problem = _problem(ctx.call, step, made, weights)
+        found = _gradients(ctx.call, problem, step, made, d_results)
         load(x.dtype).memnets_sparse_sequence_backward(ctypes.byref(problem))
         if buffer.restores:
             buffer.restore(ctx.before)
-        d_gates, d_raw = found["d_gates"], found["d_raw"].flatten(0, 1)
-        seen = [x.flatten(0, 1), made["read_vectors"][:-1].flatten(0, 1).flatten(1)]
-        d_bias = d_gates.sum(0)
-        d_x = (d_gates @ of_input[:, :inputs]).view_as(x) if ctx.needs_input_grad[3] else None
-        return (
-            None,
-            d_token,
-            d_last,
-            d_x,
-            found["d_start_reads"],
-            found["d_start_h"],
-            found["d_cell"],
-            torch.cat([d_gates.t() @ one for one in seen], dim=1),
-            d_gates.t() @ made["h"][:-1].flatten(0, 1),
-            d_bias,
-            d_bias,
-            d_raw.t() @ made["h"][1:].flatten(0, 1),
-            d_raw.sum(0),
-        )
+        starts = (found[name] for name in ("d_start_reads", "d_start_h", "d_cell"))
+        d_x, *d_weights = _products(x, weights[0], made, found, ctx.needs_input_grad[3])
+        return None, d_token, d_last, d_x, *starts, *d_weights
 
 
-MADE = (
-    "gates",
-    "cell",
-    "h",
-    "read_vectors",
-    "raw",
-    "values",
-    "read_weights",
-    "kept",
-    "merged",
-)
-"""What `_Steps` keeps of its steps, in this order."""
+SAVED = ("gates", "cell", "h", "read_vectors", "raw", "values", "read_weights")
+"""What is made of T or T + 1 times and kept for the backward; `kept` and `merged` follow."""
+WRITTEN = ("write_weights", "write_slots")
 
 
-def _point(
+def _made(
+    call: Sequence, last: Tensor, x: Tensor, starts: Any, weights: list[Tensor]
+) -> dict[str, Tensor]:
+    """The tensors that the steps fill, with what is there before the first."""
+    time, batch, inputs = x.shape
+    of_input, biases, numbers = weights[0][:, :inputs], weights[2] + weights[3], len(weights[5])
+    reads, h, cell = starts
+    places = time, batch, call.sizes.write_heads, call.sizes.count + 1
+    return {
+        "gates": torch.addmm(biases, x.view(-1, inputs), of_input.t()),
+        "cell": _timed(cell, time),
+        "h": _timed(h, time),
+        "read_vectors": _timed(reads, time),
+        "raw": x.new_empty(time, batch, numbers),
+        "values": x.new_empty(time, batch, numbers),
+        "read_weights": _timed(last, time),
+        "write_weights": x.new_empty(places),
+        "write_slots": x.new_empty(places, dtype=torch.int64),
+    }
+
+
+def _step(call: Sequence, made: dict[str, Tensor], recorded: dict[str, Tensor]) -> SparseStep:
+    """The first step, but for what the heads receive."""
+    sizes, settings, memory = call.sizes, call.settings, call.memory
+    time = len(made["raw"])
+    later = {**call.carried, "read_weights": made["read_weights"]}
+    upcoming = {f"next_{name}": one[1] for name, one in later.items()}
+    upcoming |= {f"next_{name}": made[name] for name in WRITTEN}
+    return SparseStep(
+        *sizes,
+        settings.read_first,
+        settings.threshold,
+        settings.similarity_epsilon,
+        **sketch(memory.memory, memory.written, time * sizes.write_heads + sizes.count),
+        **addresses({**in_place(memory), **call.carried, **upcoming, **recorded}),
+        read_vectors=made["read_vectors"][1].data_ptr(),
+        heads_row=made["raw"].shape[-1],
+    )
+
+
+def _problem(
+    call: Sequence, step: SparseStep, made: dict[str, Tensor], weights: list[Tensor]
+) -> SparseSequence:
+    """All steps: where they find their weights, and what they make."""
+    of_input, own, _, _, interface, bias = weights
+    inputs = of_input.shape[1] - call.sizes.read_heads * call.sizes.word
+    given = {"own_weights": own, "interface_weights": interface, "interface_bias": bias}
+    given["input_weights"] = of_input[:, inputs:]
+    given |= {name: made[name] for name in SAVED if name != "read_weights"}
+    heads = {name: made["values"][:, :, place:] for name, place in call.where.items()}
+    set_addresses(step, {**heads, "read_weights": made["read_weights"]})
+    numbers, hidden = interface.shape
+    return SparseSequence(
+        len(made["raw"]),
+        hidden,
+        numbers,
+        len(call.fields),
+        ctypes.addressof(call.fields),
+        ctypes.pointer(step),
+        of_input.shape[1],
+        **addresses(given),
+    )
+
+
+def _gradients(
+    call: Sequence,
     problem: SparseSequence,
     step: SparseStep,
     made: dict[str, Tensor],
-    where: dict[str, int],
-    weights: tuple[Tensor, ...],
-) -> None:
-    """Set where a sequence finds its weights, and what is made and kept."""
-    of_input, own, interface, bias = weights
-    inputs = of_input.shape[1] - made["read_vectors"][0, 0].numel()
-    named = {"own_weights": own, "interface_weights": interface, "interface_bias": bias}
-    kept = {name: one for name, one in made.items() if name != "read_weights"}
-    set_addresses(problem, {"input_weights": of_input[:, inputs:], **named, **kept})
-    heads = {name: made["values"][:, :, place:] for name, place in where.items()}
-    set_addresses(step, {"read_weights": made["read_weights"], **heads})
+    d_results: tuple[Tensor | None, ...],
+) -> dict[str, Tensor]:
+    """The tensors of gradients, by the names of `SparseSequence`; the kernel is told of them."""
+    d_h, d_reads, d_cell, *d_weightings, _ = d_results
+    cell = made["cell"][0]
+    found = {
+        "d_cell": torch.zeros_like(cell) if d_cell is None else d_cell.clone(),
+        "d_gates": torch.empty_like(made["gates"]),
+        "d_raw": torch.empty_like(made["raw"]),
+        "d_values": torch.empty_like(made["values"][0]),
+        "d_start_h": torch.empty_like(cell),
+        "d_start_reads": torch.empty_like(made["read_vectors"][0]),
+        "d_weights": torch.empty_like(made["read_weights"][0]),
+    }
+    coming = {"d_h": d_h, "d_read_vectors": d_reads}
+    found |= {name: one.contiguous() for name, one in coming.items() if one is not None}
+    set_addresses(problem, found)
+    names = "d_next_read_weights", "d_next_write_weights"
+    found |= {
+        name: one.contiguous()
+        for name, one in zip(names, d_weightings, strict=True)
+        if one is not None
+    }
+    set_addresses(step, {name: found[name] for name in names if name in found})
+    heads = {f"d_{name}": found["d_values"][:, place:] for name, place in call.where.items()}
+    set_addresses(step, heads)
+    return found
+
+
+def _products(
+    x: Tensor, of_input: Tensor, made: dict[str, Tensor], found: dict[str, Tensor], asked: bool
+) -> tuple[Tensor | None, ...]:
+    """The gradients of x and of the weights, in the order of `_weights`, by those of each step."""
+    d_gates, d_raw = found["d_gates"], found["d_raw"].flatten(0, 1)
+    inputs = x.shape[-1]
+    reads = made["read_vectors"][:-1].flatten(0, 1).flatten(1)
+    before, after = (made["h"][part].flatten(0, 1) for part in (slice(-1), slice(1, None)))
+    d_bias = d_gates.sum(0)
+    return (
+        (d_gates @ of_input[:, :inputs]).view_as(x) if asked else None,
+        torch.cat([d_gates.t() @ x.flatten(0, 1), d_gates.t() @ reads], dim=1),
+        d_gates.t() @ before,
+        d_bias,
+        d_bias,
+        d_raw.t() @ after,
+        d_raw.sum(0),
+    )

@@ -1,7 +1,7 @@
 """A step of a sparse memory in C++, as one node of the graph: see csrc/sparse_step.h.
 
-Axes: B batch, N memory slots, W word, R read heads, H write heads; K words that a head reads, L links
-of a word.
+Axes: B batch, N memory slots, W word, R read heads, H write heads; K words that a head reads,
+L links of a word.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ class Call(NamedTuple):
     """what is carried on without a gradient, by its names in the state"""
     upcoming: dict[str, Tensor]
     """what the step makes of it"""
+    trains: bool
+    """whether a backward may follow"""
 
 
 def step(parameters: Any, state: Any, settings: Sparse) -> tuple[Tensor, Any] | None:
@@ -69,7 +71,7 @@ def step(parameters: Any, state: Any, settings: Sparse) -> tuple[Tensor, Any] | 
     places = sizes.batch, sizes.write_heads, sizes.count + 1
     upcoming["write_slots"] = state.steps.new_empty(places)
     words: InPlace = state.memory
-    call = Call(sizes, settings, state, carried, upcoming)
+    call = Call(sizes, settings, state, carried, upcoming, torch.is_grad_enabled())
     numbers = state.read_weights, *(given[name] for name in shapes)
     token, vectors, read_weights, written = _Step.apply(call, words.token, *numbers)
     after = {**upcoming, "read_weights": read_weights, "write_weights": written}
@@ -81,9 +83,9 @@ class _Step(Function):
 
     @staticmethod
     def forward(ctx: Any, call: Call, token: Tensor, *numbers: Tensor) -> tuple[Tensor, ...]:
-        sizes, settings, state, carried, upcoming = call
+        sizes, settings, state, carried, upcoming, trains = call
         words: InPlace = state.memory
-        buffer, kept = words.buffer, any(ctx.needs_input_grad)
+        buffer, kept = words.buffer, trains and any(ctx.needs_input_grad)
         given = dict(zip(GIVEN, [one.contiguous() for one in numbers], strict=False))
         made = {
             "read_vectors": torch.empty_like(given["read_keys"]),

@@ -1,7 +1,7 @@
 """The tensors of steps of a sparse memory that the kernel does, by the names of `SparseStep`.
 
-Axes: B batch, T time, N memory slots, W word, R read heads, H write heads; K words that a head reads,
-L links of a word.
+Axes: B batch, T time, N memory slots, W word, R read heads, H write heads; K words that a
+head reads, L links of a word.
 """
 
 from __future__ import annotations

@@ -10,11 +10,15 @@ from hypothesis import strategies as st
 
 import memnets
 from memnets import sam, sdnc
-from memnets.backends.cpu import sparse_step
+from memnets.backends import registry
+from memnets.backends.cpu import sparse_sequence, sparse_step
+from memnets.parts.controllers import LSTMCell
 from memnets.parts.sparse import Sparse, SparseParameters
 from memnets.sam import SAMMemory
 from memnets.sdnc import SDNCMemory, SDNCParameters
+from memnets.state import map_tensors
 from tests import samples
+from tests.layers import leaves, numbers, wanting
 from tests.samples import tensor
 
 ROWS = 2
@@ -152,3 +156,211 @@ def test_a_step_is_that_of_torch(name: str, dtype: torch.dtype, seed: int, rests
     for one, other in zip(found, expected, strict=True):
         size = max(1.0, float(other.detach().abs().max()))
         torch.testing.assert_close(one, other, rtol=0.0, atol=TOLERANCES[dtype] * size)
+
+
+def layer_of(kind: Any, dtype: torch.dtype = torch.float64, **options: Any) -> Any:
+    torch.manual_seed(0)
+    hidden = {} if "controller" in options else {"hidden_size": 7}
+    sizes = {"memory_size": 40, "word_size": 5, **hidden, **options}
+    return kind(3, 2, **sizes, dtype=dtype)
+
+
+HEADS = {"read_heads": 3, "write_heads": 2}
+LAYERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "sam": (memnets.SAM, {}),
+    "heads": (memnets.SAM, HEADS),
+    "top_k": (memnets.SAM, {"addressing": Sparse(top_k=7)}),
+    "settings": (
+        memnets.SAM,
+        {
+            "addressing": Sparse(
+                strength="softplus",
+                strength_bias=1.0,
+                reuse_bias=-1.0,
+                sharpness_limit=1.5,
+                add_range="bounded",
+                threshold=0.1,
+                similarity_epsilon=1e-3,
+                keys_like_vectors=True,
+            ),
+            **HEADS,
+        },
+    ),
+    "read_first": (memnets.SAM, {"addressing": Sparse(read_first=True), **HEADS}),
+    "no_readout": (memnets.SAM, {"word_size": 16, **HEADS}),
+    "gru": (memnets.SAM, {"controller": "gru", **HEADS}),
+    "two_cells": (memnets.SAM, {"controller": memnets.Stack(num_layers=2, hidden_size=4)}),
+    "sdnc": (memnets.SDNC, {}),
+    "sdnc_heads": (memnets.SDNC, {"read_heads": 4, "links": 3}),
+    "sdnc_elman": (memnets.SDNC, {"controller": "elman", "read_heads": 2}),
+}
+CALLS: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "lengths": {"lengths": [6, 2, 5]},
+    "starts": {"starts": torch.arange(18).view(6, 3) % 7 == 3},
+}
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_is_that_of_torch(name: str, call: str, dtype: torch.dtype) -> None:
+    """Outputs, states and gradients, from a state that is carried on, and x among what has them."""
+    layer = layer_of(LAYERS[name][0], dtype, **LAYERS[name][1])
+    x = torch.randn(2, 6, 3, 3, dtype=dtype, requires_grad=True)
+    made = []
+    for backend in ("reference", "auto"):
+        layer.backend = backend
+        with torch.no_grad():
+            state = wanting(layer(x[0])[1])
+        y, end = layer(x[1], state, **CALLS[call])
+        ends = [one for one in leaves(end) if one.requires_grad]
+        torch.manual_seed(1)
+        upstream = [torch.randn_like(one) for one in (y, *ends)]
+        wanted = [x, *numbers(state), *layer.parameters()]
+        gradients = torch.autograd.grad([y, *ends], wanted, upstream, materialize_grads=True)
+        made.append([y, *leaves(end), *gradients])
+    for one, other in zip(*made, strict=True):
+        size = max(1.0, float(other.detach().abs().max()))
+        torch.testing.assert_close(one, other, rtol=0.0, atol=TOLERANCES[dtype] * size)
+
+
+def hooked(layer: Any) -> None:
+    layer.interface.register_forward_hook(lambda *_: None)
+
+
+def with_access_of_its_own(layer: Any) -> None:
+    access = layer.access
+    layer.access = lambda *arguments: access(*arguments)
+
+
+def with_a_range_of_its_own(layer: Any) -> None:
+    (table,) = layer.interface.tables
+    fields = {**table.fields, "write_gates": table.fields["read_strengths"]}
+    layer.interface.tables = (table._replace(fields=fields),)
+
+
+def with_a_cell_of_its_own(layer: Any) -> None:
+    class Other(LSTMCell):
+        def forward(self, x: Any, state: Any) -> Any:
+            h, after = super().forward(x, state)
+            return -h, after
+
+    layer.controller.cells[0].__class__ = Other
+
+
+class Doubled(memnets.SAM):
+    def access(self, parameters: Any, memory: Any) -> Any:
+        read, after = super().access(parameters, memory)
+        return 2 * read, after
+
+
+def of_another_class(layer: Any) -> None:
+    layer.__class__ = Doubled
+
+
+UNKNOWN = {
+    one.__name__: one
+    for one in (
+        hooked,
+        with_access_of_its_own,
+        with_a_range_of_its_own,
+        with_a_cell_of_its_own,
+        of_another_class,
+    )
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_the_kernel_does_not_know_of_a_layer_is_done_step_by_step(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = watched(monkeypatch)
+    layer, x = layer_of(memnets.SAM), torch.randn(6, 3, 3, dtype=torch.float64)
+    layer(x)
+    assert taken == [True]
+    UNKNOWN[name](layer)
+    y, _ = layer(x)
+    assert taken[1:] in ([], [False])
+    layer.backend = "reference"
+    torch.testing.assert_close(y, layer(x)[0], rtol=0.0, atol=1e-12)
+
+
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether the kernel did all steps at once, of each time that it is asked to."""
+    taken: list[bool] = []
+
+    def steps(*arguments: Any) -> Any:
+        found = sparse_sequence.steps(*arguments)
+        taken.append(found is not None)
+        return found
+
+    monkeypatch.setattr(registry, "steps_in_place", steps)
+    return taken
+
+
+def test_a_reset_cell_or_autocast_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is replaced for all layers, and what torch does to each operation."""
+    taken = watched(monkeypatch)
+    layer, x = layer_of(memnets.SDNC, torch.float32), torch.randn(6, 3, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        layer(x)
+    monkeypatch.setattr(LSTMCell, "forward", lambda self, x, state: (state[0], state))
+    layer(x)
+    assert taken == [False, False]
+
+
+def test_a_state_that_names_other_slots() -> None:
+    """Said before anything is changed, of each tensor that has slots."""
+    layer = layer_of(memnets.SDNC, read_heads=2)
+    x = torch.randn(6, 3, 3, dtype=torch.float64)
+    message = r"The slots of a state must be in \[0, 40\)"
+    for name in ("read_slots", "written", "precedence_slots", "before_slots", "after_slots"):
+        for wrong in (-1, 41):
+            _, state = layer(x)
+            getattr(state.memory, name).fill_(wrong)
+            with pytest.raises(ValueError, match=message):
+                layer(x, state)
+            with pytest.raises(ValueError, match=message):
+                layer(x, state, lengths=[1, 2, 6])
+
+
+@pytest.mark.parametrize("kind", [memnets.SAM, memnets.SDNC])
+@pytest.mark.parametrize("every", [1, 4])
+def test_segments_that_the_backward_computes_again(kind: Any, every: int) -> None:
+    layer, x = layer_of(kind), torch.randn(10, 2, 3, dtype=torch.float64)
+    found = []
+    for one in (None, every):
+        layer.checkpoint_every = one
+        layer.zero_grad()
+        y, end = layer(x)
+        (y.square().sum() + end.memory.memory.square().sum()).backward()
+        found.append([y, *leaves(end), *(one.grad for one in layer.parameters())])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0.0, atol=1e-12)
+
+
+def test_a_layer_takes_the_kernel_once_for_a_sequence(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = watched(monkeypatch)
+    layer, x = layer_of(memnets.SDNC), torch.randn(6, 3, 3, dtype=torch.float64)
+    layer(x)
+    layer(x, lengths=[6, 6, 6])
+    assert taken == [True, True]
+    layer.backend = "reference"
+    layer(x)
+    assert len(taken) == 2
+
+
+def test_the_gradient_of_a_sequence() -> None:
+    """With a read of all words, so that which are read does not change."""
+    layer = layer_of(memnets.SAM, memory_size=4, word_size=2, hidden_size=3)
+    state = wanting(layer.initial_state(1))
+    x = torch.randn(3, 1, 3, dtype=torch.float64, requires_grad=True)
+
+    def run(x: torch.Tensor, *started: torch.Tensor) -> Any:
+        given_ = iter(started)
+        begun = map_tensors(lambda one: next(given_) if one.requires_grad else one, state)
+        y, end = layer(x, begun)
+        return y, *(one for one in leaves(end) if one.requires_grad)
+
+    assert torch.autograd.gradcheck(run, [x, *(one.clone() for one in numbers(state))])
