@@ -302,7 +302,8 @@ class MemoryLayer(nn.Module, ABC):
     def at_once(self, x: Tensor, state: State) -> Unrolled | None:
         """Do all steps of x [T, B, I] from a batched state at once.
 
-        None, and nothing is done, of a layer that has no kernel for that: `advance` does them.
+        None, and nothing is done, of no steps, and of a layer that has no kernel for that:
+        `advance` does them.
         """
         return None
 

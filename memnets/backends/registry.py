@@ -306,7 +306,7 @@ def sparse_steps(layer: Any, x: Tensor, state: State) -> Unrolled | None:
 
     None, and nothing is done, where the layer is to do one after another.
     """
-    if layer.backend not in ("auto", "fused") or torch.compiler.is_compiling():
+    if not len(x) or layer.backend not in ("auto", "fused"):
         return None
     found = steps_in_place(layer, x, state)
     return None if found is None else Unrolled(*found)

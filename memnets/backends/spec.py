@@ -48,7 +48,7 @@ class Steps(Protocol):
         ...
 
     def at_once(self, x: Tensor, state: State) -> Any:
-        """Do all steps of x [T, B, I], or nothing, where it returns None."""
+        """Do all steps of x [T, B, I]; nothing, where it returns None; x may have no steps."""
         ...
 
     def initial_state(self, batch_size: int | None = None) -> State:
