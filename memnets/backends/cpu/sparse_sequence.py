@@ -16,7 +16,8 @@ from torch.autograd.function import once_differentiable
 
 from memnets.backends.cpu import known
 from memnets.backends.cpu.library import load
-from memnets.backends.cpu.plan import Field, places
+from memnets.backends.cpu.plan import Field as FieldPlace
+from memnets.backends.cpu.plan import places
 from memnets.backends.cpu.sparse_plan import SparseSequence, SparseStep
 from memnets.backends.cpu.sparse_tensors import (
     PRECEDENCE,
@@ -33,7 +34,8 @@ from memnets.backends.cpu.sparse_tensors import (
 from memnets.backends.cpu.written import rewritten
 from memnets.backends.spec import tables_of
 from memnets.checks import autocasts
-from memnets.interface import Interface
+from memnets.interface import Field, Interface, simplex
+from memnets.interface import sizes_of as sizes_of_tables
 from memnets.parts.controllers import Controller, LSTMCell
 from memnets.parts.sparse import Sparse
 from memnets.state import State
@@ -48,7 +50,7 @@ class Sequence(NamedTuple):
     """the state of the memory before them"""
     where: dict[str, int]
     """where among the interface's numbers those of each head are"""
-    fields: ctypes.Array[Field]
+    fields: ctypes.Array[FieldPlace]
     carried: dict[str, Tensor]
     """[T + 1, B, ...]: what is carried on without a gradient, by its names in the state"""
     trains: bool
@@ -74,11 +76,13 @@ def steps(layer: Any, x: Tensor, state: State) -> tuple[Tensor, Tensor, State] |
         ValueError: if the state names slots that there are not.
     """
     sizes = sizes_of(state.memory, layer.addressing, layer.write_heads)
-    if sizes is None or not _are_known(layer, x, state):
+    if sizes is None or state.memory.memory.resting is not None:
+        return None
+    if not _are_known(layer, sizes, x, state):
         return None
     tables, fields = places(tables_of(layer.interface.tables))
     where = {name: place for table in tables for name, place in table.items()}
-    known_fields = (Field * len(fields))(*fields)
+    known_fields = (FieldPlace * len(fields))(*fields)
     trains = torch.is_grad_enabled()
     hidden, reads = [], []
     for part in x.split(len(x) if trains else UNTRAINED):
@@ -110,7 +114,7 @@ def _weights(layer: Any) -> list[Tensor]:
     return [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, linear.weight, linear.bias]
 
 
-def _are_known(layer: Any, x: Tensor, state: State) -> bool:
+def _are_known(layer: Any, sizes: Sizes, x: Tensor, state: State) -> bool:
     """Whether the kernel knows all of a layer, and its tensors, but for the memory's."""
     controller, interface = layer.controller, layer.interface
     if type(controller) is not Controller or type(interface) is not Interface:
@@ -119,18 +123,27 @@ def _are_known(layer: Any, x: Tensor, state: State) -> bool:
         return False
     if known.REPLACED & layer.__dict__.keys() or rewritten() or autocasts(x.device.type):
         return False
-    wanted = [layer.addressing.table(layer.read_heads, layer.write_heads, layer.word_size)]
-    if tables_of(interface.tables[:1]) != tables_of(wanted):
+    if known.reason_in_modes() or known.reason_in_modules(layer) or not _emits(layer, sizes):
         return False
-    if known.reason_in_modes() or known.reason_in_modules(layer):
-        return False
-    shape, hidden = (x.shape[1], controller.hidden_size), state.controller
-    reads = (x.shape[1], layer.read_heads, layer.word_size)
+    shape, hidden = (sizes.batch, controller.hidden_size), state.controller
     if [[one.shape for one in cell] for cell in hidden] != [[shape, shape]]:
         return False
+    shapes = x.shape[1:], state.read_vectors.shape
+    reads = sizes.batch, sizes.read_heads, sizes.word
     tensors = x, state.read_vectors, *hidden[0], *_weights(layer)
-    right = state.read_vectors.shape == reads and x.shape[2] == layer.input_size
-    return right and known.reason_in_tensors(tensors, layer.some_weight.dtype) is None
+    right = shapes == ((sizes.batch, layer.input_size), reads)
+    return right and known.reason_in_tensors(tensors, state.memory.read_weights.dtype) is None
+
+
+def _emits(layer: Any, sizes: Sizes) -> bool:
+    """Whether the interface of a layer is that of its part, and has the sizes of its memory."""
+    heads = sizes.read_heads, sizes.write_heads, sizes.word
+    wanted = [layer.addressing.table(*heads).fields]
+    if sizes.links:
+        wanted.append({"read_modes": Field((sizes.read_heads, 3), simplex)})
+    found = [dict(table.fields) for table in layer.interface.tables]
+    same = found == wanted and (layer.read_heads, layer.word_size) == heads[::2]
+    return same and layer.interface.sizes == sizes_of_tables(layer.interface.tables)
 
 
 def _timed(first: Tensor, time: int) -> Tensor:
@@ -182,7 +195,7 @@ class _Steps(Function):
     ) -> tuple[Tensor | None, ...]:
         x, *saved = ctx.saved_tensors
         weights, buffer = saved[:6], ctx.buffer
-        made = dict(zip((*SAVED, "kept", "merged"), saved[6:], strict=False))
+        made: dict[str, Tensor] = dict(zip((*SAVED, "kept", "merged"), saved[6:], strict=False))
         step = SparseStep.from_buffer_copy(ctx.step)
         d_last = torch.empty_like(made["read_weights"][0])
         recorded = {name: made[name] for name in ("kept", "merged") if name in made}
@@ -211,7 +224,7 @@ def _made(
     time, batch, inputs = x.shape
     of_input, biases, numbers = weights[0][:, :inputs], weights[2] + weights[3], len(weights[5])
     reads, h, cell = starts
-    places = time, batch, call.sizes.write_heads, call.sizes.count + 1
+    places = time, batch, call.sizes.write_heads, call.sizes.top_k + 1
     return {
         "gates": torch.addmm(biases, x.view(-1, inputs), of_input.t()),
         "cell": _timed(cell, time),
@@ -237,7 +250,7 @@ def _step(call: Sequence, made: dict[str, Tensor], recorded: dict[str, Tensor]) 
         settings.read_first,
         settings.threshold,
         settings.similarity_epsilon,
-        **sketch(memory.memory, memory.written, time * sizes.write_heads + sizes.count),
+        **sketch(memory.memory, memory.written, time * sizes.write_heads + sizes.top_k),
         **addresses({**in_place(memory), **call.carried, **upcoming, **recorded}),
         read_vectors=made["read_vectors"][1].data_ptr(),
         heads_row=made["raw"].shape[-1],

@@ -68,7 +68,7 @@ def step(parameters: Any, state: Any, settings: Sparse) -> tuple[Tensor, Any] | 
     names = ("steps", "written", "read_slots", *(PRECEDENCE if sizes.links else ()))
     carried = {name: getattr(state, name).contiguous() for name in names}
     upcoming = {name: torch.empty_like(one, memory_format=ROWS) for name, one in carried.items()}
-    places = sizes.batch, sizes.write_heads, sizes.count + 1
+    places = sizes.batch, sizes.write_heads, sizes.top_k + 1
     upcoming["write_slots"] = state.steps.new_empty(places)
     words: InPlace = state.memory
     call = Call(sizes, settings, state, carried, upcoming, torch.is_grad_enabled())
@@ -104,7 +104,7 @@ class _Step(Function):
             settings.read_first,
             settings.threshold,
             settings.similarity_epsilon,
-            **sketch(words, state.written, sizes.write_heads + sizes.count),
+            **sketch(words, state.written, sizes.write_heads + sizes.top_k),
             **addresses({**in_place(state), **carried, **after, **given, **made}),
             **addresses({**recorded, **places}),
         )

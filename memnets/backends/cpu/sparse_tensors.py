@@ -38,25 +38,25 @@ INTEGERS = frozenset(
 
 
 class Sizes(NamedTuple):
-    """The sizes of a step, named as in `SparseStep`."""
+    """The sizes of a step, in the order of `SparseStep`, which has K as `count`."""
 
     batch: int
     slots: int
     word: int
     read_heads: int
     write_heads: int
-    count: int
+    top_k: int
     links: int
 
     @property
     def reads(self) -> int:
         """How many words a row reads."""
-        return self.read_heads * self.count
+        return self.read_heads * self.top_k
 
     @property
     def writes(self) -> int:
         """How many words a row writes."""
-        return self.write_heads * (self.count + 1)
+        return self.write_heads * (self.top_k + 1)
 
     def of_state(self) -> dict[str, tuple[int, ...]]:
         """The shapes of the state before a step."""
@@ -88,8 +88,9 @@ def sizes_of(state: Any, settings: Sparse, write_heads: int) -> Sizes | None:
     if not isinstance(words, InPlace) or type(settings) is not Sparse:
         return None
     values, readers = words.values, state.read_slots.shape[1]
+    rows, slots, word = values.shape
     links = state.before_slots.shape[-1] if hasattr(state, "before_slots") else 0
-    sizes = Sizes(*values.shape, readers, write_heads, settings.top_k, links)
+    sizes = Sizes(rows, slots, word, readers, write_heads, settings.top_k, links)
     tensors = {**state._asdict(), "memory": values}
     in_place = [tensors[name] for name in ("memory", "accessed", *(TABLES if links else ()))]
     known = are_known(tensors, sizes.of_state(), values.dtype)

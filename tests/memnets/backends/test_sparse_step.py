@@ -1,5 +1,6 @@
 """The step of a sparse memory in C++, against what torch does."""
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ class Case(NamedTuple):
     word: int
     readers: int
     writers: int
-    count: int
+    top_k: int
     links: int
     settings: Sparse
 
@@ -85,9 +86,8 @@ def state_of(random: np.random.Generator, case: Case, dtype: torch.dtype) -> Any
     if not links:
         return state
     table, last = (ROWS, slots, links), (ROWS, links)
-    linked = [make(*s) / d for s in (table, table, last) for make, d in ((places, 1), (weights, 2))]
-    linked = [one.long() if i % 2 == 0 else one for i, one in enumerate(linked)]
-    return SDNCMemory(*state, *linked)
+    linked = [(places(*shape), weights(*shape) / 2) for shape in (table, table, last)]
+    return SDNCMemory._make([*state, *itertools.chain(*linked)])
 
 
 def parameters_of(random: np.random.Generator, case: Case, dtype: torch.dtype) -> Any:
@@ -97,7 +97,7 @@ def parameters_of(random: np.random.Generator, case: Case, dtype: torch.dtype) -
     gates are eighths, so that of weights that are equal none is rounded otherwise than another.
     """
     keys = random.normal(size=(ROWS, case.readers, case.word))
-    if case.count == case.slots:
+    if case.top_k == case.slots:
         keys[0, 0] = 0
     strengths = 1 + random.choice([1.0, 20.0], size=(ROWS, case.readers)) * random.random()
     edges = [0.0, 1.0] if case.writers == 1 else []
@@ -112,7 +112,7 @@ def parameters_of(random: np.random.Generator, case: Case, dtype: torch.dtype) -
 
 def are_told_apart(case: Case, memory: torch.Tensor, written: torch.Tensor, keys: Any) -> bool:
     """Whether no two words are alike to a key almost equally: of these torch takes any."""
-    if case.count == case.slots:
+    if case.top_k == case.slots:
         return True
     alike = torch.cosine_similarity(memory[:, None].detach(), keys[:, :, None], dim=-1)
     for row, end in zip(alike.double(), written.tolist(), strict=True):
@@ -122,7 +122,7 @@ def are_told_apart(case: Case, memory: torch.Tensor, written: torch.Tensor, keys
 
 
 def by_torch(parameters: Any, state: Any, settings: Sparse) -> Any:
-    step = sdnc.step if isinstance(state, SDNCMemory) else sam.step
+    step: Any = sdnc.step if isinstance(state, SDNCMemory) else sam.step
     return step(parameters, state, addressing=settings)
 
 
