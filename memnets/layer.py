@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from memnets.arguments import defaults, in_words, named
+from memnets.backends.reference import Unrolled
 from memnets.backends.registry import Backend, Choice, choose
 from memnets.backends.spec import Spec, controller_of, tables_of
 from memnets.calls import call, prepare, step
@@ -297,6 +298,14 @@ class MemoryLayer(nn.Module, ABC):
             read_vectors, memory = select(due, written, held)
         after = before._replace(controller=controller)
         return Advanced(h, parameters, State(after, memory, read_vectors))
+
+    def at_once(self, x: Tensor, state: State) -> Unrolled | None:
+        """Do all steps of x [T, B, I] from a batched state at once.
+
+        None, and nothing is done, of no steps, and of a layer that has no kernel for that:
+        `advance` does them.
+        """
+        return None
 
     def output(self, h: Tensor, read_vectors: Tensor) -> Tensor:
         """Return logits [..., O] for h [..., hidden] and read vectors [..., R, W].

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from memnets.arguments import check_positional
-from memnets.backends.registry import Backend, scans
+from memnets.backends.reference import Unrolled
+from memnets.backends.registry import Backend, sparse_step, sparse_steps
 from memnets.checks import check_part, check_sizes
 from memnets.layer import MemoryLayer
 from memnets.parts.controllers import Stack
@@ -22,9 +23,7 @@ from memnets.parts.product_keys import (
     ProductParameters,
     product_weights,
 )
-from memnets.parts.search import Scans
 from memnets.parts.sparse import (
-    TORCH,
     Sparse,
     SparseParameters,
     access_times,
@@ -36,6 +35,7 @@ from memnets.parts.sparse_memory import SparseMemory
 from memnets.parts.start import Start
 from memnets.parts.store import InPlace, words_of
 from memnets.registry import register
+from memnets.state import State
 
 
 class SAMFields(NamedTuple):
@@ -68,7 +68,7 @@ class SAMMemory(SparseMemory, SAMFields):
 
 
 def step(
-    parameters: SparseParameters, state: SAMMemory, *, addressing: Sparse, scans: Scans = TORCH
+    parameters: SparseParameters, state: SAMMemory, *, addressing: Sparse
 ) -> tuple[Tensor, SAMMemory]:
     """One step of the memory: write, then read; with `addressing.read_first`, read, then write.
 
@@ -82,18 +82,17 @@ def step(
         parameters: what the heads receive.
         state: the memory after the step before.
         addressing: K, and the settings of the heads.
-        scans: what looks through all words.
 
     Returns:
         Read vectors [B, R, W], and the memory after the step.
     """
     if addressing.read_first:
-        slots, weights, vectors, words = read_before(parameters, state, addressing, scans)
-        done = write(parameters, state._replace(memory=words), addressing, scans)
+        slots, weights, vectors, words = read_before(parameters, state, addressing)
+        done = write(parameters, state._replace(memory=words), addressing)
         words = done.words
     else:
-        done = write(parameters, state, addressing, scans)
-        slots, weights, vectors, words = read_by_content(parameters, done, addressing, scans)
+        done = write(parameters, state, addressing)
+        slots, weights, vectors, words = read_by_content(parameters, done, addressing)
     accessed = access_times(state, done, words, slots, weights, addressing.threshold)
     return vectors, SAMMemory(
         words if isinstance(words, InPlace) else words.values,
@@ -289,13 +288,18 @@ class SAM(MemoryLayer):
         places = count + (self.product_keys is None)
         return initial_access(memory, self.read_heads, self.write_heads, count, places)
 
+    def at_once(self, x: Tensor, state: State) -> Unrolled | None:
+        """Do all steps of x [T, B, I] by the kernel, or nothing, where it returns None."""
+        return sparse_steps(self, x, state) if type(self) is SAM else None
+
     def access(self, parameters: Any, memory: SAMMemory) -> tuple[Tensor, SAMMemory]:
         """Do one step on the memory with this layer's settings."""
         if isinstance(self.addressing, ProductKeys):
             assert self.product_keys is not None
             keys = self.product_keys.keys.to(memory.read_weights.dtype)
             return product_step(parameters[0], memory, keys, addressing=self.addressing)
-        return step(parameters[0], memory, addressing=self.addressing, scans=scans(self.backend))
+        found = sparse_step(self.backend, parameters[0], memory, self.addressing)
+        return found or step(parameters[0], memory, addressing=self.addressing)
 
     def named(self, parameters: Any) -> SparseParameters | ProductParameters:
         """Return the one table of the interface."""

@@ -12,27 +12,27 @@ import torch
 from torch import Tensor, nn
 
 from memnets.arguments import check_positional
-from memnets.backends.registry import Backend, scans
+from memnets.backends.reference import Unrolled
+from memnets.backends.registry import Backend, sparse_step, sparse_steps
 from memnets.checks import check_part, check_sizes
 from memnets.interface import Field, Table, simplex
 from memnets.layer import MemoryLayer
 from memnets.panels import Lines, Panel, Shares
 from memnets.parts.controllers import Stack
-from memnets.parts.search import Scans
 from memnets.parts.sparse import (
-    TORCH,
     Sparse,
     SparseParameters,
     access_times,
     read_by_content,
     write,
 )
-from memnets.parts.sparse_linkage import Links
+from memnets.parts.sparse_linkage import Links, read_along, update_links
 from memnets.parts.sparse_memory import SparseMemory
 from memnets.parts.start import Start
 from memnets.parts.store import InPlace
 from memnets.registry import register
 from memnets.sam import INITIAL_MEMORY, check_heads, initial_access
+from memnets.state import State
 
 
 class SDNCParameters(NamedTuple):
@@ -94,7 +94,7 @@ class SDNCMemory(SparseMemory, SDNCFields):
 
 
 def step(
-    parameters: SDNCParameters, state: SDNCMemory, *, addressing: Sparse, scans: Scans = TORCH
+    parameters: SDNCParameters, state: SDNCMemory, *, addressing: Sparse
 ) -> tuple[Tensor, SDNCMemory]:
     """One step of the memory: write as a SAM does, link, and read along the links or by content.
 
@@ -104,18 +104,16 @@ def step(
         parameters: what the heads receive.
         state: the memory after the step before.
         addressing: K, and the settings of the heads.
-        scans: what looks through all words.
 
     Returns:
         Read vectors [B, R, W], and the memory after the step.
     """
-    done = write(parameters, state, addressing, scans)
-    found, content, _, words = read_by_content(parameters, done, addressing, scans)
+    done = write(parameters, state, addressing)
+    found, content, _, words = read_by_content(parameters, done, addressing)
     places = done.slots.flatten(1), done.weights.detach().flatten(1)
-    kernel = scans if isinstance(words, InPlace) else TORCH
-    links = kernel.link(Links(*state[8:]), *places, words)
+    links = update_links(Links(*state[8:]), *places, words)
     last = state.read_slots, state.read_weights
-    slots, weights = kernel.along(links, last, parameters.read_modes, found, content)
+    slots, weights = read_along(links, last, parameters.read_modes, found, content)
     read, words = words.read(slots.flatten(1))
     vectors = (weights[..., None, :] @ read.view(*slots.shape, -1)).squeeze(-2)
     accessed = access_times(state, done, words, slots, weights, addressing.threshold)
@@ -251,10 +249,15 @@ class SDNC(MemoryLayer):
             precedence_weights=zero.expand(rows, self.links),
         )
 
+    def at_once(self, x: Tensor, state: State) -> Unrolled | None:
+        """Do all steps of x [T, B, I] by the kernel, or nothing, where it returns None."""
+        return sparse_steps(self, x, state) if type(self) is SDNC else None
+
     def access(self, parameters: Any, memory: SDNCMemory) -> tuple[Tensor, SDNCMemory]:
         """Do one step on the memory with this layer's settings."""
-        named, scan = self.named(parameters), scans(self.backend)
-        return step(named, memory, addressing=self.addressing, scans=scan)
+        named = self.named(parameters)
+        found = sparse_step(self.backend, named, memory, self.addressing)
+        return found or step(named, memory, addressing=self.addressing)
 
     def named(self, parameters: Any) -> SDNCParameters:
         """Return both tables of the interface as one."""

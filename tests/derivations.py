@@ -219,6 +219,16 @@ def _content(memory, keys, strengths):
     return weights / weights.sum(-1, keepdims=True)
 
 
+def added_words(read_weights, write_gates, reuse_gates, vectors, d_weights, d_added):
+    gate, reuse = write_gates[..., None], reuse_gates[..., None]
+    shares = np.concatenate([reuse * read_weights, 1 - reuse], axis=-1)
+    d_w = d_weights + (d_added @ vectors[..., None])[..., 0]
+    d_vectors = ((gate * shares)[..., None] * d_added).sum(-2)
+    of_last = d_w[..., :-1]
+    d_reuse = write_gates * ((of_last * read_weights).sum(-1) - d_w[..., -1])
+    return gate * reuse * of_last, (d_w * shares).sum(-1), d_reuse, d_vectors
+
+
 # ----------------------------------------------------------------------- by location
 
 

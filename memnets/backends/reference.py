@@ -84,11 +84,24 @@ def steps(
         whole: how many steps from here all rows go on for; only steps after those are masked.
         starts: of these steps.
     """
-    h, read_vectors = [], []
-    state = opened(state)
+    h: list[Tensor] = []
+    read_vectors: list[Tensor] = []
+    state, begins = opened(state), _begins(starts, len(x))
+    unmasked, asks = len(x) if remaining is None else min(whole, len(x)), True
     for t, x_t in enumerate(x.unbind(0)):
-        if starts is not None:
+        if t < len(h):  # done together with one before it
+            continue
+        if starts is not None and (begins is None or begins[t]):
             state = begin_anew(starts.mask[t], starts.state, state)
+        together = layer.at_once(x[t : _end(begins, t, unmasked)], state) if asks else None
+        asks = together is not None
+        if together is not None:
+            if len(together.h) == len(x):
+                return together._replace(state=closed(together.state))
+            h += together.h.unbind(0)
+            read_vectors += together.read_vectors.unbind(0)
+            state = together.state
+            continue
         if remaining is None or t < whole:
             advanced = layer.advance(x_t, state)
             state = advanced.state
@@ -99,6 +112,22 @@ def steps(
         h.append(advanced.h)
         read_vectors.append(advanced.state.read_vectors)
     return Unrolled(torch.stack(h), torch.stack(read_vectors), closed(state))
+
+
+def _begins(starts: Starts | None, time: int) -> list[bool] | None:
+    """At which steps any row begins anew; None where no number can be looked at."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return None
+    if starts is None:
+        return [False] * time
+    return None if starts.mask.is_meta else starts.mask.any(1).tolist()
+
+
+def _end(begins: list[bool] | None, t: int, unmasked: int) -> int:
+    """Up to which step all rows go on from step t, and none begins anew; t where that is masked."""
+    if begins is None:
+        return t
+    return next((s for s in range(t + 1, unmasked) if begins[s]), max(t, unmasked))
 
 
 def in_segments(

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,14 +20,14 @@ from memnets.backends.compiled import compiled
 from memnets.backends.cpu import graphs
 from memnets.backends.cpu.engines import ENGINES
 from memnets.backends.cpu.host import Host
-from memnets.backends.cpu.linking import SCANS
+from memnets.backends.cpu.sparse_sequence import steps as steps_in_place
+from memnets.backends.cpu.sparse_step import step as sparse_step_in_place
 from memnets.backends.cuda.device import Device
 from memnets.backends.reference import Starts, Unrolled, reference
 from memnets.backends.spec import Steps
 from memnets.checks import check_name, check_sizes
 from memnets.parts.registry import register
-from memnets.parts.search import Scans
-from memnets.parts.sparse import TORCH
+from memnets.parts.sparse import Sparse
 from memnets.state import State
 
 Unroll = Callable[[Steps, Tensor, State, Tensor | None, int | None, Starts | None], Unrolled]
@@ -301,6 +301,24 @@ def unroll(
     return backend(layer, x, state, lengths, every, starts)
 
 
-def scans(backend: str) -> Scans:
-    """What looks through the words of a sparse memory: the kernel, but for `reference`."""
-    return SCANS if backend in ("auto", "fused") else TORCH
+def sparse_steps(layer: Any, x: Tensor, state: State) -> Unrolled | None:
+    """Several steps of a sparse memory by the kernel: see `memnets.backends.cpu.sparse_sequence`.
+
+    None, and nothing is done, where the layer is to do one after another.
+    """
+    if not len(x) or layer.backend not in ("auto", "fused"):
+        return None
+    found = steps_in_place(layer, x, state)
+    return None if found is None else Unrolled(*found)
+
+
+def sparse_step(
+    backend: str, parameters: Any, state: Any, settings: Sparse
+) -> tuple[Tensor, Any] | None:
+    """A step of a sparse memory by the kernel: see `memnets.backends.cpu.sparse_step.step`.
+
+    None, and nothing is done, where the layer's own step is to do it.
+    """
+    return (
+        sparse_step_in_place(parameters, state, settings) if backend in ("auto", "fused") else None
+    )

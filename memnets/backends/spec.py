@@ -47,6 +47,10 @@ class Steps(Protocol):
         """Do one step; what it makes has `h`, `interface` and `state`."""
         ...
 
+    def at_once(self, x: Tensor, state: State) -> Any:
+        """Do all steps of x [T, B, I]; nothing, where it returns None; x may have no steps."""
+        ...
+
     def initial_state(self, batch_size: int | None = None) -> State:
         """The state before the first step."""
         ...

@@ -192,14 +192,19 @@ class Buffer:
 
     def advance(self, rows: Tensor, kept: bool) -> None:
         """Count a write to `rows` of [B * N, W] that follows, and keep what they hold if `kept`."""
-        self.version += 1
         if self.index is not None:
             self.index.changed(rows)
-        if not (self.restores and kept):
-            self._tape.clear()  # what lies before this write cannot be put back
-            return
         flat = self.values.view(-1, self.values.shape[-1])
-        self._tape.append([Undo(flat, rows, flat.index_select(0, rows))])
+        puts_back = self.restores and kept
+        self.count([Undo(flat, rows, flat.index_select(0, rows))] if puts_back else None)
+
+    def count(self, undone: list[Undo] | None) -> None:
+        """Count a write, and keep what undoes it; None: it cannot be undone."""
+        self.version += 1
+        if undone is None:
+            self._tape.clear()  # what lies before this write cannot be put back
+        else:
+            self._tape.append(undone)
 
     def note(self, flat: Tensor, rows: Tensor, old: Tensor) -> None:
         """Keep, with the last write, what else is put back when it is undone."""

@@ -5,9 +5,6 @@ Axes: B batch, N memory slots, W word, R read heads; K words that a head reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
 import torch
 from torch import Tensor
 
@@ -96,18 +93,3 @@ def exact(
     order = both.sort(dim=-1, descending=True, stable=True).indices[..., :count]
     # In the order of the slots: two words that are alike equally do not change places.
     return torch.cat([where, fresh.expand_as(where)], dim=-1).gather(2, order).sort(-1).values
-
-
-class Scans(NamedTuple):
-    """The functions of a step that the kernel has in C++ too."""
-
-    nearest: Callable[[Words | InPlace, Tensor, Tensor, int, int, float], Tensor]
-    """as `exact`"""
-    oldest: Callable[[Tensor, int, int], Tensor]
-    """as `memnets.parts.last_access.least_recent`"""
-    read: Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
-    """as `memnets.parts.sparse.read_words`, of words that are changed in place"""
-    link: Callable[[Any, Tensor, Tensor, Words | InPlace], Any]
-    """as `memnets.parts.sparse_linkage.update_links`"""
-    along: Callable[[Any, tuple[Tensor, Tensor], Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-    """as `memnets.parts.sparse_linkage.read_along`"""

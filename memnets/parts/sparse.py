@@ -25,8 +25,7 @@ from memnets.interface import ADD_RANGES, STRENGTHS, Field, Table, real, unit
 from memnets.panels import Lines, Panel, Slots
 from memnets.parts.last_access import least_recent, total_weights
 from memnets.parts.registry import register
-from memnets.parts.search import Scans, exact, reach
-from memnets.parts.sparse_linkage import read_along, update_links
+from memnets.parts.search import exact, reach
 from memnets.parts.store import InPlace, Words, at, words_of
 
 
@@ -248,10 +247,6 @@ class Sparse:
         return Table(SparseParameters, fields)
 
 
-TORCH = Scans(exact, least_recent, _Reads.apply, update_links, read_along)
-"""These functions in torch, as they are read."""
-
-
 class Written(NamedTuple):
     """What a write leaves."""
 
@@ -266,21 +261,20 @@ class Written(NamedTuple):
     """no word at or above it can be among the first that a search looks at"""
 
 
-def write(parameters: Any, state: Any, addressing: Sparse, scans: Scans = TORCH) -> Written:
+def write(parameters: Any, state: Any, addressing: Sparse) -> Written:
     """Write as each head is told (eq. 3 and 5, section 3.2): see `memnets.sam.step`.
 
     Args:
         parameters: with the write fields of `SparseParameters`.
         state: with the fields of `memnets.sam.SAMFields`.
         addressing: K.
-        scans: what finds the unused words.
     """
     heads = parameters.write_gates.shape[1]
     slots = state.accessed.shape[1]
     words = words_of(state.memory)
     end = reach(state.written, slots, heads)
     until = min(slots, end + addressing.top_k)
-    unused = scans.oldest(state.accessed, end, heads)
+    unused = least_recent(state.accessed, end, heads)
     place = torch.cat([state.read_slots[:, :heads], unused[..., None]], dim=-1)
     fresh = state.read_slots[:, :heads] >= state.written[:, None, None]
     last_read = state.read_weights[:, :heads].masked_fill(fresh, 0.0)
@@ -296,7 +290,7 @@ def write(parameters: Any, state: Any, addressing: Sparse, scans: Scans = TORCH)
 
 
 def read_by_content(
-    parameters: Any, done: Written, addressing: Sparse, scans: Scans = TORCH
+    parameters: Any, done: Written, addressing: Sparse
 ) -> tuple[Tensor, Tensor, Tensor, Words | InPlace]:
     """Read the words most like each key (eq. 4).
 
@@ -304,26 +298,25 @@ def read_by_content(
         parameters: with the read fields of `SparseParameters`.
         done: the write before.
         addressing: K.
-        scans: what finds the words.
 
     Returns:
         Slots and their weights [B, R, K], the read vectors [B, R, W], and what is read next.
     """
     epsilon, keys = addressing.similarity_epsilon, parameters.read_keys
     count, until = addressing.top_k, done.until
-    found = scans.nearest(done.words, done.written, keys, count, until, epsilon)
+    found = exact(done.words, done.written, keys, count, until, epsilon)
     read, words = done.words.read(found.flatten(1))
     read = read.view(*found.shape, -1)
     arguments = read, keys, parameters.read_strengths, epsilon
     if isinstance(words, InPlace):
-        weights, vectors = scans.read(*arguments)
+        weights, vectors = _Reads.apply(*arguments)
     else:
         weights, vectors = read_words(*arguments)
     return found, weights, vectors, words
 
 
 def read_before(
-    parameters: Any, state: Any, addressing: Sparse, scans: Scans = TORCH
+    parameters: Any, state: Any, addressing: Sparse
 ) -> tuple[Tensor, Tensor, Tensor, Words | InPlace]:
     """Read the memory as the step before left it; what it returns is that of `read_by_content`.
 
@@ -332,7 +325,7 @@ def read_before(
     words = words_of(state.memory)
     until = reach(state.written, state.accessed.shape[1], addressing.top_k)
     left = Written(words, state.write_slots, state.write_weights, state.written, until)
-    slots, weights, vectors, words = read_by_content(parameters, left, addressing, scans)
+    slots, weights, vectors, words = read_by_content(parameters, left, addressing)
     return slots, weights.masked_fill(slots >= state.written[:, None, None], 0.0), vectors, words
 
 

@@ -118,12 +118,13 @@ def reason_against(layer: Any) -> str | None:
     own = sorted(REPLACED & layer.__dict__.keys())
     if own:
         return f"It computes what the class does; this layer has a method {own[0]} of its own."
-    spec = layer.spec
-    return (
-        reason_in_spec(spec)
-        or _first(_reason_in_module(module) for module in inner_modules(layer))
-        or _reason_in_shapes(layer)
-    )
+    return reason_in_spec(layer.spec) or reason_in_modules(layer)
+
+
+def reason_in_modules(layer: Any) -> str | None:
+    """Say what of the modules that the kernel runs in place of it does not know."""
+    reason = _first(_reason_in_module(module) for module in inner_modules(layer))
+    return reason or _reason_in_shapes(layer)
 
 
 OUTER = ("forward", "step", "output", "__call__")

@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import nn
 
+from memnets.backends.cpu.sparse_plan import SparseSequence, SparseStep
 from memnets.backends.spec import ControllerSpec, Spec, TableSpec
 from memnets.interface import Activation, bounded, oneplus, positive, real, simplex, unit
 from memnets.parts.content import Content
@@ -148,7 +149,15 @@ class Problem(ctypes.Structure):
     ]
 
 
-STRUCTURES: tuple[type[ctypes.Structure], ...] = (Layer, Field, Head, DncPlaces, Problem)
+STRUCTURES: tuple[type[ctypes.Structure], ...] = (
+    Layer,
+    Field,
+    Head,
+    DncPlaces,
+    Problem,
+    SparseStep,
+    SparseSequence,
+)
 
 
 def layout(structures: Sequence[type[ctypes.Structure]] = STRUCTURES) -> list[str]:

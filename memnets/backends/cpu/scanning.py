@@ -16,7 +16,6 @@ from torch import Tensor
 
 from memnets.backends.cpu.library import NUMBERS, call, load, reason_against
 from memnets.parts.buffer import Buffer
-from memnets.parts.last_access import least_recent
 from memnets.parts.search import exact
 from memnets.parts.store import InPlace, Words
 
@@ -97,15 +96,4 @@ def scan(
     given = values, keys, written, found, ctypes.c_void_p(sketch)
     sizes = rows, values.stride(0), heads, word, slots, count, sketch_row
     call("memnets_search", values.dtype, *given, *sizes, float(epsilon))
-    return found
-
-
-@torch.no_grad()
-def oldest(accessed: Tensor, end: int, count: int) -> Tensor:
-    """Find what `memnets.parts.last_access.least_recent` finds."""
-    rows, slots = accessed.shape
-    if not (accessed.is_contiguous() and serves(torch.float32, accessed)):
-        return least_recent(accessed, end, count)
-    found = torch.empty(rows, count, dtype=torch.int64)
-    call("memnets_least_recent", torch.float32, accessed, rows, slots, end, count, found)
     return found

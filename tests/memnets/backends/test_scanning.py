@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 import memnets
 from memnets.backends.cpu import scanning
-from memnets.backends.cpu.linking import SCANS
-from memnets.backends.cpu.scanning import Sketch, oldest, scan
-from memnets.parts.last_access import least_recent
+from memnets.backends.cpu.scanning import Sketch, scan
 from memnets.parts.search import exact
 from memnets.parts.sparse import Sparse
 from memnets.parts.store import InPlace, Words
@@ -45,15 +43,6 @@ def test_a_scan_finds_what_torch_finds(slots: int, word: int, heads: int, seed: 
     words, keys = Words(tensor(values)), tensor(random.normal(size=(rows, heads, word)))
     found = scan(words, written, keys, count, until, EPSILON)
     assert torch.equal(found, exact(words, written, keys, count, until, EPSILON))
-
-
-@given(st.integers(1, 300), st.integers(1, 9), samples.seeds)
-def test_the_oldest_are_the_least_recent(slots: int, count: int, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    times = torch.tensor(random.integers(0, int(random.integers(1, 400)), size=(2, slots)))
-    end = int(random.integers(1, slots + 1))
-    count = min(count, end)
-    assert torch.equal(oldest(times, end, count), least_recent(times, end, count))
 
 
 def normal(random: np.random.Generator, slots: int, word: int) -> Array:
@@ -210,9 +199,9 @@ def test_what_the_kernel_does_not_know_is_done_by_torch() -> None:
     written, keys = torch.tensor([7]), torch.randn(1, 2, 4)
     for values in (torch.randn(1, 4, 9).transpose(1, 2), torch.randn(1, 9, 4).bfloat16()):
         words, same = Words(values), keys.to(values.dtype)
-        found = SCANS.nearest(words, written, same, 2, 9, EPSILON)
+        found = scan(words, written, same, 2, 9, EPSILON)
         assert torch.equal(found, exact(words, written, same, 2, 9, EPSILON))
     values = torch.randn(1, 9, 4)
-    nearest = functools.partial(SCANS.nearest, Words(values), written)
+    nearest = functools.partial(scan, Words(values), written)
     batched = torch.vmap(lambda key: nearest(key, 2, 9, EPSILON))(keys[None])
     assert torch.equal(batched[0], nearest(keys, 2, 9, EPSILON))

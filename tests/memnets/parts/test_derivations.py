@@ -87,6 +87,10 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[SimpleNamespace], Any]]] = 
         lambda v: (v.memory, v.keys, v.masks),
     ),
     "content_weights": (parts.content.content_weights, lambda v: (v.memory, v.keys, v.strengths)),
+    "added_words": (
+        parts.sparse.added_words,
+        lambda v: (v.writes, v.write_gates, v.reuse_gates, v.add),
+    ),
     "read_words": (parts.sparse.read_words, lambda v: (v.found, v.keys, v.strengths)),
     "interpolate": (parts.location.interpolate, lambda v: (v.content, v.reads, v.gates)),
     "shift": (parts.location.shift, lambda v: (v.reads, v.shifts)),
@@ -152,6 +156,7 @@ def drawn(s: SimpleNamespace, kind: str) -> SimpleNamespace:
         erase=dnc.erase_vectors,
         add=dnc.write_vectors,
         write_gates=dnc.write_gates,
+        reuse_gates=dnc.allocation_gates,
         content=samples.simplex(s.random, s.B, s.R, s.N),
         psi=s.random.random((s.B, s.N)),
         reads=state.read_weights,

@@ -4,13 +4,10 @@
 #include "apply.h"
 #include "dnc.h"
 #include "gradients.h"
-#include "last_access.h"
 #include "layout.h"
 #include "ntm.h"
 #include "sequence.h"
-#include "sketch.h"
-#include "sparse_links.h"
-#include "sparse_reads.h"
+#include "sparse_sequence.h"
 #include "weights.h"
 
 namespace memnets {
@@ -124,31 +121,6 @@ Size divide(Problem& problem, T* buffer) {
                      : divide<T, NtmMemory<T>>(problem, buffer);
 }
 
-template <class T>
-void search(const Search& search) {
-  const T* words = static_cast<const T*>(search.words);
-  for (Size b = 0; b < search.batch; ++b, words += search.row) {
-    const Size head = b * search.heads, written = search.written[b];
-    const Keys<T> keys(static_cast<const T*>(search.keys) + head * search.word, search.heads,
-                       search.word, T(search.epsilon));
-    std::vector<Best<T>> best(search.heads, Best<T>(search.count));
-    bool sketched = false;
-    if constexpr (std::is_same_v<T, float>) {
-      sketched = search.sketch && can_sketch(keys);
-      if (sketched)
-        sketched_scan(words, static_cast<const uint8_t*>(search.sketch) + b * search.sketch_row,
-                      written, keys, search.count, best);
-    }
-    if (!sketched) plain_scan(words, written, keys, best);
-    offer_unwritten(words, written, search, keys, best);
-    for (Size h = 0; h < search.heads; ++h) {
-      Size* found = search.found + (head + h) * search.count;
-      for (const Scored<T>& one : best[h].kept()) *found++ = one.slot;
-      std::sort(found - search.count, found);
-    }
-  }
-}
-
 }  // namespace memnets
 
 // One library holds one kind of number, so that who needs one does not wait for the other.
@@ -193,109 +165,40 @@ MEMNETS_EXPORT void memnets_sketch(const float* words, uint8_t* sketch, int64_t 
   const memnets::FlushDenormals flushing;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t place = places ? places[i] : first + i, slot = place % slots;
-    uint8_t* block =
-        sketch + place / slots * sketch_row + slot / memnets::block_words * memnets::block_bytes(word);
+    uint8_t* block = memnets::sketch_block(sketch + place / slots * sketch_row, slot, word);
     memnets::sketch_word(words + place * word, word, block, slot % memnets::block_words);
   }
 }
 
-// The `count` slots of each row that were accessed the longest ago, of the first `end` of `slots`.
-MEMNETS_EXPORT void memnets_least_recent(const int64_t* accessed, int64_t batch, int64_t slots,
-                                         int64_t end, int64_t count, int64_t* found) {
-  for (int64_t b = 0; b < batch; ++b)
-    memnets::least_recent(accessed + b * slots, end, count, found + b * count);
+// A step of a sparse memory in place; 0, and nothing is changed, if the state names slots that there are
+// not: see sparse_step.h.
+MEMNETS_EXPORT int64_t memnets_sparse_step(const memnets::SparseStep* step) {
+  const memnets::FlushDenormals flushing;
+  for (int64_t b = 0; b < step->batch; ++b)
+    if (!memnets::SparseRow<Number>(*step, b).choose()) return 0;
+  for (int64_t b = 0; b < step->batch; ++b) memnets::SparseRow<Number>(*step, b).forward();
+  return 1;
 }
 
-// Reads the words [heads, count, word] that were found, and their weights: see sparse_reads.h.
-MEMNETS_EXPORT void memnets_read(const Number* words, const Number* keys, const Number* strengths,
-                                 Number* weights, Number* vectors, int64_t heads, int64_t count,
-                                 int64_t word, double epsilon) {
+MEMNETS_EXPORT void memnets_sparse_step_backward(const memnets::SparseStep* step) {
   const memnets::FlushDenormals flushing;
-  for (int64_t h = 0; h < heads; ++h) {
-    const memnets::SparseRead<Number> read{
-        count, word, Number(epsilon), words + h * count * word, keys + h * word, strengths[h]};
-    read.forward(weights + h * count, vectors + h * word);
-  }
+  for (int64_t b = 0; b < step->batch; ++b) memnets::SparseRow<Number>(*step, b).backward();
 }
 
-MEMNETS_EXPORT void memnets_read_backward(const Number* words, const Number* keys,
-                                          const Number* strengths, const Number* weights,
-                                          const Number* d_weights, const Number* d_vectors,
-                                          Number* d_words, Number* d_keys, Number* d_strengths,
-                                          int64_t heads, int64_t count, int64_t word, double epsilon) {
+// Several steps; returns how many were done, less than all if the state names slots that there are not.
+MEMNETS_EXPORT int64_t memnets_sparse_sequence(const memnets::SparseSequence* sequence) {
   const memnets::FlushDenormals flushing;
-  for (int64_t h = 0; h < heads; ++h) {
-    const memnets::SparseRead<Number> read{
-        count, word, Number(epsilon), words + h * count * word, keys + h * word, strengths[h]};
-    d_strengths[h] = read.backward(weights + h * count, d_weights + h * count, d_vectors + h * word,
-                                   d_words + h * count * word, d_keys + h * word);
-  }
+  return memnets::SparseSteps<Number>(*sequence).forward();
 }
 
-// Changes the links of each row but those that rest, of [batch, slots, links], by a write to `places`
-// words, and finds the precedence of all [batch, links]: see sparse_links.h.
-MEMNETS_EXPORT void memnets_update_links(int64_t* before_slots, Number* before_weights,
-                                         int64_t* after_slots, Number* after_weights,
-                                         const int64_t* last_slots, const Number* last_weights,
-                                         const int64_t* written_slots, const Number* written_weights,
-                                         const bool* resting, int64_t* next_slots, Number* next_weights,
-                                         int64_t batch, int64_t slots, int64_t links, int64_t places) {
+MEMNETS_EXPORT void memnets_sparse_sequence_backward(const memnets::SparseSequence* sequence) {
   const memnets::FlushDenormals flushing;
-  for (int64_t b = 0; b < batch; ++b) {
-    const int64_t table = b * slots * links;
-    const auto written =
-        memnets::weighting(written_slots + b * places, written_weights + b * places, places);
-    const auto last = memnets::weighting(last_slots + b * links, last_weights + b * links, links);
-    if (!resting || !resting[b])
-      memnets::update_links<Number>({before_slots + table, before_weights + table, links},
-                                    {after_slots + table, after_weights + table, links}, written, last);
-    const auto next = memnets::update_precedence(last, written, links);
-    for (int64_t l = 0; l < links; ++l) {
-      next_slots[b * links + l] = next[l].slot;
-      next_weights[b * links + l] = next[l].weight;
-    }
-  }
+  memnets::SparseSteps<Number>(*sequence).backward();
 }
 
-// What each of `heads` reads along the links and by content: see DirectedRead.
-MEMNETS_EXPORT void memnets_read_along(int64_t* before_slots, Number* before_weights,
-                                       int64_t* after_slots, Number* after_weights,
-                                       const int64_t* last_slots, const Number* last_weights,
-                                       const int64_t* found, const Number* content, const Number* modes,
-                                       int64_t* read_slots, Number* read_weights, Number* link_weights,
-                                       int32_t* kept, int64_t batch, int64_t slots, int64_t links,
-                                       int64_t heads, int64_t count) {
-  const memnets::FlushDenormals flushing;
-  for (int64_t h = 0; h < batch * heads; ++h) {
-    const int64_t table = h / heads * slots * links, k = h * count, each = 2 * count * links;
-    const memnets::DirectedRead<Number> read{
-        count,       links,         last_slots + k,          last_weights + k,         found + k,
-        content + k, modes + 3 * h, link_weights + h * each, kept + h * (each + count)};
-    read.forward({before_slots + table, before_weights + table, links},
-                 {after_slots + table, after_weights + table, links}, read_slots + k, read_weights + k);
-  }
-}
-
-// The gradients of the last weights, the modes and the weights by content, [heads, ...].
-MEMNETS_EXPORT void memnets_read_along_backward(const Number* last_weights, const Number* content,
-                                                const Number* modes, Number* link_weights,
-                                                int32_t* kept, const Number* d_weights, Number* d_last,
-                                                Number* d_modes, Number* d_content, int64_t links,
-                                                int64_t heads, int64_t count) {
-  const memnets::FlushDenormals flushing;
-  for (int64_t h = 0; h < heads; ++h) {
-    const int64_t k = h * count, each = 2 * count * links;
-    const memnets::DirectedRead<Number> read{count,
-                                             links,
-                                             nullptr,
-                                             last_weights + k,
-                                             nullptr,
-                                             content + k,
-                                             modes + 3 * h,
-                                             link_weights + h * each,
-                                             kept + h * (each + count)};
-    read.backward(d_weights + k, d_last + k, d_modes + 3 * h, d_content + k);
-  }
+// How many numbers of a row of the batch a step keeps for its backward.
+MEMNETS_EXPORT int64_t memnets_sparse_kept(const memnets::SparseStep* step) {
+  return memnets::SparseRow<Number>::kept_size(*step);
 }
 
 // What the caller compares with its own structures.

@@ -1,5 +1,5 @@
-// How the structures and numbers of problem.h lie in memory, as text: a line for each, in order, which
-// memnets/backends/cpu/plan.py compares with its own before it calls anything else.
+// How the structures and numbers of problem.h and sparse_problem.h lie in memory, as text: a line for
+// each, in order, which memnets/backends/cpu/plan.py compares with its own before it calls anything else.
 #pragma once
 
 #include <cstddef>
@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "problem.h"
+#include "sparse_problem.h"
 
 namespace memnets {
 
@@ -71,6 +72,31 @@ constexpr Place problem_places[] = {
     P(d_start), P(d_end), P(restart), P(d_restart)};
 #undef P
 
+#define P(field) MEMNETS_PLACE(SparseStep, field)
+constexpr Place sparse_places[] = {
+    P(batch), P(slots), P(word), P(read_heads), P(write_heads), P(count), P(links),
+    P(read_first), P(threshold), P(epsilon), P(memory), P(accessed), P(before_slots),
+    P(before_weights), P(after_slots), P(after_weights), P(sketch), P(sketch_row), P(sketched),
+    P(resting), P(steps), P(written), P(read_slots), P(read_weights), P(precedence_slots),
+    P(precedence_weights), P(next_steps), P(next_written), P(next_read_slots),
+    P(next_read_weights), P(next_write_slots), P(next_write_weights), P(next_precedence_slots),
+    P(next_precedence_weights), P(heads_row), P(read_keys), P(read_strengths), P(write_gates),
+    P(reuse_gates), P(write_vectors), P(read_modes), P(read_vectors), P(rows), P(kept),
+    P(merged), P(old_words), P(old_accessed), P(link_rows), P(old_before_slots),
+    P(old_before_weights), P(old_after_slots), P(old_after_weights), P(gradient),
+    P(d_read_vectors), P(d_next_read_weights), P(d_next_write_weights), P(d_read_weights),
+    P(d_read_keys), P(d_read_strengths), P(d_write_gates), P(d_reuse_gates), P(d_write_vectors),
+    P(d_read_modes)};
+#undef P
+
+#define P(field) MEMNETS_PLACE(SparseSequence, field)
+constexpr Place sequence_places[] = {
+    P(time), P(hidden), P(numbers), P(fields_count), P(fields), P(first), P(input_stride),
+    P(input_weights), P(own_weights), P(interface_weights), P(interface_bias), P(gates),
+    P(cell), P(h), P(read_vectors), P(raw), P(values), P(d_h), P(d_read_vectors), P(d_cell),
+    P(d_gates), P(d_raw), P(d_values), P(d_start_h), P(d_start_reads), P(d_weights)};
+#undef P
+
 // Every field has a line: all are of the size that they are aligned to, so that there are no gaps.
 template <class Structure, std::size_t count>
 constexpr bool complete(const Place (&places)[count]) {
@@ -83,8 +109,9 @@ constexpr bool complete(const Place (&places)[count]) {
 }
 static_assert(complete<Layer>(layer_places) && complete<Field>(field_places) &&
                   complete<Head>(head_places) && complete<DncPlaces>(dnc_places) &&
-                  complete<Problem>(problem_places),
-              "layout.h must list every field of problem.h, in order");
+                  complete<Problem>(problem_places) && complete<SparseStep>(sparse_places) &&
+                  complete<SparseSequence>(sequence_places),
+              "layout.h must list every field of problem.h and sparse_problem.h, in order");
 
 template <std::size_t count>
 void describe(std::string& text, const Place (&places)[count]) {
@@ -101,6 +128,8 @@ inline std::string layout() {
   describe(text, head_places);
   describe(text, dnc_places);
   describe(text, problem_places);
+  describe(text, sparse_places);
+  describe(text, sequence_places);
   const auto number = [&text](const char* name, auto value) {
     text.append(name).append(" = ") += std::to_string(static_cast<Size>(value)) + "\n";
   };

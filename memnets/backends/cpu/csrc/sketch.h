@@ -22,6 +22,11 @@ constexpr float smallest_sketched = 1e-7f, largest_sketched = 1e7f;
 inline Size pairs_of(Size word) { return (word + 1) / 2; }
 inline Size block_bytes(Size word) { return block_words * (8 + 2 * pairs_of(word)); }
 
+// Where the sketch of a row has the block of a slot.
+inline uint8_t* sketch_block(uint8_t* row, Size slot, Size word) {
+  return row + slot / block_words * block_bytes(word);
+}
+
 inline void sketch_word(const float* word, Size size, uint8_t* block, Size lane) {
   float largest = 0, square = 0;
   bool finite = true;
@@ -210,6 +215,32 @@ inline void sketched_scan(const float* words, const uint8_t* sketch, Size writte
     Ranked<float> ranked(keys, h, best[h]);
     for (const auto& one : candidates[h].kept()) ranked.offer(words + one.slot * keys.word, one.slot);
     ranked.finish();
+  }
+}
+
+// The words most like each key, of each row of the batch.
+template <class T>
+void search(const Search& search) {
+  const T* words = static_cast<const T*>(search.words);
+  for (Size b = 0; b < search.batch; ++b, words += search.row) {
+    const Size head = b * search.heads, written = search.written[b];
+    const Keys<T> keys(static_cast<const T*>(search.keys) + head * search.word, search.heads,
+                       search.word, T(search.epsilon));
+    std::vector<Best<T>> best(search.heads, Best<T>(search.count));
+    bool sketched = false;
+    if constexpr (std::is_same_v<T, float>) {
+      sketched = search.sketch && can_sketch(keys);
+      if (sketched)
+        sketched_scan(words, static_cast<const uint8_t*>(search.sketch) + b * search.sketch_row,
+                      written, keys, search.count, best);
+    }
+    if (!sketched) plain_scan(words, written, keys, best);
+    offer_unwritten(words, written, search, keys, best);
+    for (Size h = 0; h < search.heads; ++h) {
+      Size* found = search.found + (head + h) * search.count;
+      for (const Scored<T>& one : best[h].kept()) *found++ = one.slot;
+      std::sort(found - search.count, found);
+    }
   }
 }
 

@@ -52,29 +52,29 @@ struct SparseRead {
     for (Size k = 0; k < count; ++k) add_times(weights[k] /= sum, words + k * size, vector, size);
   }
 
-  // The gradients of the words and of the key; returns that of the strength.
-  T backward(const T* weights, const T* d_weights, const T* d_vector, T* d_words, T* d_key) const {
+  // Adds the gradients of the words to d_word(k) and sets that of the key; returns that of the strength.
+  // Where d_vector is null, it is 0.
+  template <class Row>
+  T backward(const T* weights, const T* d_weights, const T* d_vector, Row d_word, T* d_key) const {
     const T square = inner_product(key, key, size);
     std::vector<T> d(count);
     T mean = 0, d_strength = 0, d_square = 0;
     for (Size k = 0; k < count; ++k) {
-      d[k] = d_weights[k] + inner_product(words + k * size, d_vector, size);
+      d[k] = d_weights[k] + (d_vector ? inner_product(words + k * size, d_vector, size) : T(0));
       mean += weights[k] * d[k];
     }
     std::fill(d_key, d_key + size, T(0));
     for (Size k = 0; k < count; ++k) {
       const T* word = words + k * size;
-      T* d_word = d_words + k * size;
       const T norm = inner_product(word, word, size), root = inverse(square, norm);
       const T cosine = inner_product(word, key, size) * root, d_score = weights[k] * (d[k] - mean);
       const T d_product = strength * d_score * root, d_root = -d_product * cosine * root;
       d_strength += d_score * cosine;
       d_square += d_root * norm;
       add_times(d_product, word, d_key, size);
-      std::fill(d_word, d_word + size, T(0));
-      add_times(weights[k], d_vector, d_word, size);
-      add_times(d_product, key, d_word, size);
-      add_times(d_root * square, word, d_word, size);
+      if (d_vector) add_times(weights[k], d_vector, d_word(k), size);
+      add_times(d_product, key, d_word(k), size);
+      add_times(d_root * square, word, d_word(k), size);
     }
     add_times(d_square, key, d_key, size);
     return d_strength;
