@@ -131,6 +131,9 @@ class OneMemory(Layers):
         after = _joined([one.state for one in made], made[-1].state.memory)
         return Advanced(made[-1].h, tuple(one.interface for one in made), after)
 
+    def at_once(self, x: Tensor, state: State) -> None:
+        """Do nothing: no kernel does the steps of these layers, which `advance` does."""
+
     def output(self, h: Tensor, read_vectors: Tensor) -> Tensor:
         """Return the logits of the last layer, for its h [..., hidden] and reads [..., R, W]."""
         return self._layers[-1].output(h, read_vectors)
