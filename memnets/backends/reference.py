@@ -115,12 +115,13 @@ def steps(
 
 
 def _begins(starts: Starts | None, time: int) -> list[bool] | None:
-    """At which steps any row begins anew; None where no number can be looked at."""
+    """At which steps any row begins anew; None where no number can be looked at at once."""
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return None
     if starts is None:
         return [False] * time
-    return None if starts.mask.is_meta else starts.mask.any(1).tolist()
+    on_host = starts.mask.device.type == "cpu"  # for a GPU's the host would wait
+    return starts.mask.any(1).tolist() if on_host else None
 
 
 def _end(begins: list[bool] | None, t: int, unmasked: int) -> int:

@@ -24,7 +24,7 @@ from memnets.backends.cpu.engines import ENGINES
 from memnets.backends.cpu.operator import sequence, sequence_backward
 from memnets.backends.cpu.problems import Call, Tensors, tensors_of
 from memnets.backends.cuda import driver, kernels
-from memnets.backends.reference import Starts
+from memnets.backends.reference import Starts, reference
 from memnets.state import leaves
 from tests.emulator import emulated, guard
 
@@ -169,6 +169,16 @@ def test_a_call_outside_of_a_graph(kind: Any) -> None:
         assert graphs.supports(layer, x, state, starts, "cuda") is None  # makes the plan
         unrolled = cuda.run(layer, x, state, torch.tensor([7, 1, 2]), None, starts)
     assert len(launched) == 1
+    assert unrolled.h.device == GPU
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_starts_on_the_reference(kind: Any) -> None:
+    with absent_gpu():
+        layer, x = made(kind), torch.ones(7, 3, 3, device=GPU)
+        state = layer.initial_state(3)
+        starts = Starts(torch.zeros(7, 3, dtype=torch.bool, device=GPU), state)
+        unrolled = reference(layer, x, state, None, None, starts)
     assert unrolled.h.device == GPU
 
 
