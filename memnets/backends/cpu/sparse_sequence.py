@@ -20,15 +20,13 @@ from memnets.backends.cpu.plan import Field as FieldPlace
 from memnets.backends.cpu.plan import places
 from memnets.backends.cpu.sparse_plan import SparseSequence, SparseStep
 from memnets.backends.cpu.sparse_tensors import (
-    PRECEDENCE,
     Sizes,
     addresses,
-    in_place,
+    first_step,
     no_such_slots,
     records,
     set_addresses,
     sizes_of,
-    sketch,
     undo,
 )
 from memnets.backends.cpu.written import rewritten
@@ -97,8 +95,7 @@ def steps(layer: Any, x: Tensor, state: State) -> tuple[Tensor, Tensor, State] |
 
 def _run(call: Sequence, layer: Any, x: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
     memory, words = call.memory, call.memory.memory
-    names = ("steps", "written", "read_slots", *(PRECEDENCE if call.sizes.links else ()))
-    carried = {name: _timed(getattr(memory, name), len(x)) for name in names}
+    carried = {name: _timed(getattr(memory, name), len(x)) for name in call.sizes.carried}
     ((h, cell),) = state.controller
     given = words.token, memory.read_weights, x, state.read_vectors, h, cell
     made = _Steps.apply(call._replace(carried=carried), *given, *_weights(layer))
@@ -245,16 +242,10 @@ def _step(call: Sequence, made: dict[str, Tensor], recorded: dict[str, Tensor]) 
     later = {**call.carried, "read_weights": made["read_weights"]}
     upcoming = {f"next_{name}": one[1] for name, one in later.items()}
     upcoming |= {f"next_{name}": made[name] for name in WRITTEN}
-    return SparseStep(
-        *sizes,
-        settings.read_first,
-        settings.threshold,
-        settings.similarity_epsilon,
-        **sketch(memory.memory, memory.written, time * sizes.write_heads + sizes.top_k),
-        **addresses({**in_place(memory), **call.carried, **upcoming, **recorded}),
-        read_vectors=made["read_vectors"][1].data_ptr(),
-        heads_row=made["raw"].shape[-1],
-    )
+    step = first_step(sizes, settings, memory, time, {**call.carried, **upcoming, **recorded})
+    set_addresses(step, {"read_vectors": made["read_vectors"][1]})
+    step.heads_row = made["raw"].shape[-1]
+    return step
 
 
 def _problem(

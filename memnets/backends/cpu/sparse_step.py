@@ -18,16 +18,13 @@ from memnets.backends.cpu.library import load
 from memnets.backends.cpu.sparse_plan import SparseStep
 from memnets.backends.cpu.sparse_tensors import (
     HEADS,
-    PRECEDENCE,
     Sizes,
-    addresses,
     are_known,
-    in_place,
+    first_step,
     no_such_slots,
     records,
     set_addresses,
     sizes_of,
-    sketch,
     undo,
 )
 from memnets.parts.sparse import Sparse
@@ -65,8 +62,7 @@ def step(parameters: Any, state: Any, settings: Sparse) -> tuple[Tensor, Any] | 
     given, shapes = parameters._asdict(), sizes.of_heads()
     if not are_known(given, shapes, state.read_weights.dtype):
         return None
-    names = ("steps", "written", "read_slots", *(PRECEDENCE if sizes.links else ()))
-    carried = {name: getattr(state, name).contiguous() for name in names}
+    carried = {name: getattr(state, name).contiguous() for name in sizes.carried}
     upcoming = {name: torch.empty_like(one, memory_format=ROWS) for name, one in carried.items()}
     places = sizes.batch, sizes.write_heads, sizes.top_k + 1
     upcoming["write_slots"] = state.steps.new_empty(places)
@@ -99,15 +95,8 @@ class _Step(Function):
         if resting is not None:
             places["resting"] = resting = resting.contiguous()
         after = {f"next_{name}": one for name, one in upcoming.items()}
-        ctx.problem = problem = SparseStep(
-            *sizes,
-            settings.read_first,
-            settings.threshold,
-            settings.similarity_epsilon,
-            **sketch(words, state.written, sizes.write_heads + sizes.top_k),
-            **addresses({**in_place(state), **carried, **after, **given, **made}),
-            **addresses({**recorded, **places}),
-        )
+        tensors = {**carried, **after, **given, **made, **recorded, **places}
+        ctx.problem = problem = first_step(sizes, settings, state, 1, tensors)
         if not load(token.dtype).memnets_sparse_step(ctypes.byref(problem)):
             raise no_such_slots(sizes.slots)
         ctx.set_materialize_grads(False)

@@ -58,6 +58,11 @@ class Sizes(NamedTuple):
         """How many words a row writes."""
         return self.write_heads * (self.top_k + 1)
 
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """What of a state a step makes anew, without a gradient; the rest changes in place."""
+        return ("steps", "written", "read_slots", *(PRECEDENCE if self.links else ()))
+
     def of_state(self) -> dict[str, tuple[int, ...]]:
         """The shapes of the state before a step."""
         rows, slots, word, readers, _, count, links = self
@@ -92,9 +97,8 @@ def sizes_of(state: Any, settings: Sparse, write_heads: int) -> Sizes | None:
     links = state.before_slots.shape[-1] if hasattr(state, "before_slots") else 0
     sizes = Sizes(rows, slots, word, readers, write_heads, settings.top_k, links)
     tensors = {**state._asdict(), "memory": values}
-    in_place = [tensors[name] for name in ("memory", "accessed", *(TABLES if links else ()))]
     known = are_known(tensors, sizes.of_state(), values.dtype)
-    return sizes if known and all(one.is_contiguous() for one in in_place) else None
+    return sizes if known and all(one.is_contiguous() for one in in_place(state).values()) else None
 
 
 def are_known(
@@ -172,6 +176,21 @@ def sketch(words: InPlace, written: Tensor, more: int) -> dict[str, int]:
     if index is None:
         return {}
     return {"sketch": index.place, "sketch_row": index.row, "sketched": place is not None}
+
+
+def first_step(
+    sizes: Sizes, settings: Sparse, state: Any, time: int, tensors: dict[str, Tensor]
+) -> SparseStep:
+    """The first of so many steps from a state, which is given the tensors by their names."""
+    words = state.memory
+    return SparseStep(
+        *sizes,
+        settings.read_first,
+        settings.threshold,
+        settings.similarity_epsilon,
+        **sketch(words, state.written, time * sizes.write_heads + sizes.top_k),
+        **addresses({**in_place(state), **tensors}),
+    )
 
 
 def no_such_slots(slots: int) -> ValueError:
